@@ -1,0 +1,81 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+
+VENV ?= .venv
+PYTHON ?= python3
+RUN_ARGS ?= --dataset_name digits --name_file_bs baseline_bce --name_file_alm ALM_12_beg --delta 1 \
+	--resnet_type lenet5 --seeds 1-3 --num_epochs 20 --model_name digits_demo
+PYTEST_ARGS ?=
+
+# An environment is built when its stamp is there. The stamp's name holds a checksum of the requirement files,
+# so that it is their content that counts, not the time of a clone.
+run_key := $(shell cat requirements.txt constraints.txt | cksum | tr ' ' -)
+dev_key := $(shell cat requirements.txt requirements-dev.txt constraints.txt | cksum | tr ' ' -)
+run_stamp := $(VENV)/.rarecall-run-$(run_key)
+dev_stamp := $(VENV)/.rarecall-dev-$(dev_key)
+# Lies in the environment while something is being installed into it, and holds the number of that process: what
+# was interrupted is started afresh, whichever of the two stamps is wanted.
+unfinished := $(VENV)/.rarecall-unfinished
+ifneq ($(wildcard $(unfinished)),)
+.PHONY: $(run_stamp)
+endif
+
+python := $(VENV)/bin/python
+# Errors only: pip warns at length about mirrors that hold no copy of a package.
+pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types environment clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z]*\):.*##/  make \1 /p' Makefile
+
+run: $(run_stamp)  ## build the environment if need be, then train LeNet5 with BCE + ALM on embedded digits
+	@$(python) main.py $(RUN_ARGS)
+
+test: $(dev_stamp)  ## build the environment if need be, then run the tests
+	@$(python) -m pytest -q $(PYTEST_ARGS)
+
+check: lint types  ## lint and types
+
+lint: $(dev_stamp)  ## ruff
+	@$(python) -m ruff check .
+
+types: $(dev_stamp)  ## mypy
+	@$(python) -m mypy
+
+environment: $(dev_stamp)  ## the environment of the tests, and nothing else
+
+clean:  ## remove caches and builds; the environment, data and results stay
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# One shell, so that the number it leaves in $(unfinished) is that of a process that lives until the end.
+$(run_stamp):
+	@$(PYTHON) -c 'import sys; ok = sys.version_info >= (3, 11); ok or print("error: Python 3.11 or later is needed,", \
+		sys.executable, "is", sys.version.split()[0] + "; name another one: make PYTHON=python3.12"); sys.exit(not ok)'
+	@set -e; \
+	if [ -e $(unfinished) ]; then \
+		if kill -0 "$$(cat $(unfinished))" 2>/dev/null; then \
+			echo "error: another make is installing into $(VENV): wait until it is done"; exit 1; \
+		fi; \
+		echo "the last installation into $(VENV) was interrupted: starting afresh"; \
+		find $(VENV) -mindepth 1 -maxdepth 1 ! -name $(notdir $(unfinished)) -exec rm -rf {} +; \
+	fi; \
+	echo "installing the environment into $(VENV) (5.8 GB with the CUDA build of torch, about two minutes)"; \
+	mkdir -p $(VENV); \
+	echo $$$$ > $(unfinished); \
+	rm -f $(VENV)/.rarecall-run-* $(VENV)/.rarecall-dev-*; \
+	[ -x $(python) ] || $(PYTHON) -m venv $(VENV); \
+	$(pip_install) -r requirements.txt; \
+	touch $@; \
+	rm $(unfinished)
+
+$(dev_stamp): $(run_stamp)
+	@set -e; \
+	echo "installing what the tests need into $(VENV)"; \
+	echo $$$$ > $(unfinished); \
+	rm -f $(VENV)/.rarecall-dev-*; \
+	$(pip_install) -r requirements-dev.txt; \
+	touch $@; \
+	rm $(unfinished)

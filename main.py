@@ -1,0 +1,46 @@
+"""Train and evaluate classifiers whose rare class must not be missed: arguments -> config -> seeds -> results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from utils.config import parser, resolve
+from utils.errors import UserError
+
+FIRST_WORDS = """\
+Nothing asked for. Try first (embedded data, about a minute on two cores):
+
+    python main.py --dataset_name digits --resnet_type lenet5 --name_file_bs baseline_bce \\
+        --name_file_alm ALM_12_beg --delta 1 --seeds 1-3 --num_epochs 20
+
+then look at it with    tensorboard --logdir checkpoint
+All options             python main.py --help"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns the exit code: 0 done, 1 a seed failed, 2 bad input, 130 interrupted."""
+    if not argv:
+        print(FIRST_WORDS)
+        return 0
+    if {"-h", "--help"}.intersection(argv):
+        parser().print_help()
+        return 0
+    try:
+        settings = resolve(argv)
+        from utils.run import run  # imports torch, which --help and a mistyped flag do not wait for
+
+        return run(settings)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "interrupted; the last finished epoch is kept: the same command with --resume 1 goes on",
+            file=sys.stderr,
+        )
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

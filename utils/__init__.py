@@ -1,0 +1,1 @@
+"""Losses, constraints, samplers, metrics and the training machinery. Importing this package imports no torch."""

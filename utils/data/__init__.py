@@ -1,0 +1,108 @@
+"""Datasets: a table of names, their defaults, and what turns them into splits and batches.
+
+To add a dataset, put a file here with a function ``(name, *, data_root, download) -> RawData`` and name it in
+``DATASETS``; a name that is not in the table is read from ``<data_root>/<name>.npz``.
+Importing this package imports neither torch nor torchvision nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from .raw import RawData
+
+# name -> "module:function", the module relative to this package
+DATASETS: dict[str, str] = {
+    "cifar10": ".cifar:load_cifar10",
+    "cifar100": ".cifar:load_cifar100",
+    "mnist": ".mnist:load_mnist",
+    "fashion_mnist": ".mnist:load_fashion_mnist",
+    "digits": ".digits:load_digits",
+}
+AUGMENTS: tuple[str, ...] = ("none", "crop", "crop_flip")
+
+ODD = (1, 3, 5, 7, 9)
+EVEN = (0, 2, 4, 6, 8)
+
+
+@dataclass(frozen=True)
+class DatasetDefaults:
+    """What a run uses for a dataset unless told otherwise.
+
+    ``negative_classes`` and ``positive_classes`` are None where they depend on the file (see
+    ``task.resolve_classes``); ``validation_per_class`` (images of each original class) wins over
+    ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive; ``augment`` may
+    be "auto" (see ``resolve_augment``).
+    """
+
+    negative_classes: tuple[int, ...] | None = None
+    positive_classes: tuple[int, ...] | None = None
+    ratio_pos_train: int = 100
+    validation_fraction: float = 0.1
+    validation_per_class: int | None = None
+    train_fraction: float = 0.9
+    augment: str = "auto"
+    lr: float = 0.01
+
+
+_DEFAULTS: dict[str, DatasetDefaults] = {
+    "cifar10": DatasetDefaults((1,), (9,), validation_per_class=100, augment="crop_flip"),
+    "cifar100": DatasetDefaults((72, 4, 95, 30, 55), (73,), validation_per_class=50, augment="crop_flip", lr=0.001),
+    "mnist": DatasetDefaults(ODD, EVEN, augment="none"),
+    "fashion_mnist": DatasetDefaults(ODD, EVEN, augment="none"),
+    "digits": DatasetDefaults(ODD, EVEN, ratio_pos_train=20, augment="none"),
+}
+
+
+def defaults_for(dataset_name: str) -> DatasetDefaults:
+    """The defaults of ``dataset_name``; of a name not in ``DATASETS`` (any .npz) those of an unknown file.
+
+    >>> defaults_for("cifar10").positive_classes, defaults_for("scans").augment
+    ((9,), 'auto')
+    """
+    return _DEFAULTS.get(dataset_name, DatasetDefaults())
+
+
+def resolve_augment(augment: str, *, channels: int) -> str:
+    """Turns "auto" into "crop_flip" for colour and "none" for grey images; the others stay as they are.
+
+    Raises:
+        UserError: ``augment`` is neither "auto" nor one of ``AUGMENTS``.
+
+    >>> resolve_augment("auto", channels=3), resolve_augment("auto", channels=1)
+    ('crop_flip', 'none')
+    """
+    if augment == "auto":
+        return "crop_flip" if channels == 3 else "none"
+    if augment not in AUGMENTS:
+        raise UserError(f"augment must be one of {', '.join(AUGMENTS)}, got {augment!r} (--augment)")
+    return augment
+
+
+def load_raw(dataset_name: str, *, data_root: str | Path, download: bool = False) -> RawData:
+    """Reads a dataset's images and labels, all its classes, small images enlarged (see ``raw.enlarged``).
+
+    Args:
+        dataset_name: a name in ``DATASETS``, or that of a .npz file.
+        data_root: the folder that holds the data; ``<data_root>/<dataset_name>`` is looked into as well.
+        download: whether torchvision may fetch what is missing, into ``data_root``.
+
+    Raises:
+        UserError: the files are missing, cannot be read, or do not hold what they should.
+    """
+    if not re.fullmatch(r"\w[\w.+-]*", dataset_name) or dataset_name.endswith(".npz"):
+        raise UserError(
+            f"dataset_name must be one of {', '.join(DATASETS)}, or the name of an .npz file in data_root,"
+            f" without folder and ending, got {dataset_name!r} (--dataset_name)"
+        )
+    module, function = DATASETS.get(dataset_name, ".npz:load_npz").split(":")
+    loader = cast("Callable[..., RawData]", getattr(importlib.import_module(module, package=__package__), function))
+    return loader(dataset_name, data_root=Path(data_root), download=download)

@@ -1,0 +1,77 @@
+"""From row numbers to what the network takes: a gather on the device, no loader and no worker processes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from . import AUGMENTS
+from .augment import cropped, draw_flips, draw_offsets, flipped, padded
+from .task import Task
+
+
+class Batches:
+    """Normalised float32 batches (B, C, H, W) of a task's images.
+
+    A pixel v in 0..255 becomes (v/255 - mean) / std of its channel. Nothing waits for the device and every
+    shape depends on B alone, so a step that uses it can be captured in a CUDA graph (register ``generator``
+    with it).
+
+    Args:
+        task: its images are read; padded copies are made once where ``augment`` needs them.
+        augment: "none"; "crop" (4 black pixels around, a random window of the old size for each image);
+            "crop_flip" (also mirrored left to right with probability 1/2).
+        device: where the batches are made; ``generator`` must be on the same.
+        channels_last: memory format of the result.
+        generator: all randomness comes from it.
+
+    Raises:
+        UserError: an unknown ``augment``.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        augment: str,
+        device: str | torch.device,
+        channels_last: bool,
+        generator: torch.Generator,
+    ) -> None:
+        if augment not in AUGMENTS:
+            raise UserError(f"augment must be one of {', '.join(AUGMENTS)}, got {augment!r} (--augment)")
+        self.augment = augment
+        self.generator = generator
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        # stored in the format of the result, which every step then keeps: cheaper than converting batches
+        self._images = task.images.to(device).contiguous(memory_format=self._memory_format)
+        self._padded = self._images
+        if augment != "none":
+            self._padded = padded(self._images).contiguous(memory_format=self._memory_format)
+        mean, std = (torch.tensor(v, dtype=torch.float64).view(-1, 1, 1) for v in (task.mean, task.std))
+        self._scale = (1 / (255 * std)).float().to(device)
+        self._shift = (-mean / std).float().to(device)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels."""
+        return self._images.shape[2], self._images.shape[3]
+
+    def training(self, indices: Tensor) -> Tensor:
+        """The images ``indices`` (B,) int64, on the device, augmented and normalised."""
+        if self.augment == "none":
+            return self.plain(indices)
+        offsets = draw_offsets(len(indices), generator=self.generator)
+        images = cropped(self._padded, indices, offsets)
+        if self.augment == "crop_flip":
+            images = flipped(images, draw_flips(len(indices), generator=self.generator))
+        return self._normalised(images)
+
+    def plain(self, indices: Tensor) -> Tensor:
+        """The images ``indices`` (B,) int64, on the device, normalised only."""
+        return self._normalised(self._images[indices])
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        floats = images.to(torch.float32, memory_format=self._memory_format)
+        return floats.mul_(self._scale).add_(self._shift)

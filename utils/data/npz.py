@@ -1,0 +1,211 @@
+"""Any dataset in one .npz file, with Keras' or MedMNIST's keys."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import UserError
+from .raw import Int64Array, RawData, UInt8Array, one_line, with_small_images_enlarged
+
+# for each layout the keys of (images, labels); the validation set is optional
+_KERAS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
+_MEDMNIST = {
+    "train": ("train_images", "train_labels"),
+    "validation": ("val_images", "val_labels"),
+    "test": ("test_images", "test_labels"),
+}
+KEYS_HINT = "keys x_train, y_train, x_test, y_test"
+MAX_ARRAY_BYTES = 32 * 2**30  # more than the largest MedMNIST file (15 GiB) takes
+
+
+def npz_candidates(name: str, *, data_root: Path) -> tuple[Path, Path]:
+    """Where the .npz of ``name`` is looked for, in this order."""
+    return data_root / f"{name}.npz", data_root / name / f"{name}.npz"
+
+
+def find_npz(name: str, *, data_root: Path) -> Path | None:
+    """The first of ``npz_candidates`` that is there."""
+    # os.path, as Path.exists raises where a folder may not be read
+    return next((path for path in npz_candidates(name, data_root=data_root) if os.path.exists(path)), None)
+
+
+def load_npz(name: str, *, data_root: Path, download: bool) -> RawData:
+    """Reads ``<data_root>/<name>.npz`` or ``<data_root>/<name>/<name>.npz``; ``download`` has no use here.
+
+    Raises:
+        UserError: no such file, or see ``read_npz``.
+    """
+    from . import DATASETS
+
+    path = find_npz(name, data_root=data_root)
+    if path is None:
+        places = " and ".join(str(place) for place in npz_candidates(name, data_root=data_root))
+        raise UserError(
+            f"dataset_name {name!r} is none of {', '.join(DATASETS)}, so it must be an .npz file: looked for"
+            f" {places}, found neither; put it there ({KEYS_HINT}) or change --dataset_name or --data_root"
+        )
+    return read_npz(path, name=name)
+
+
+def read_npz(path: Path, *, name: str) -> RawData:
+    """Reads images and labels of a file with Keras' or MedMNIST's keys; nothing in it is ever unpickled.
+
+    Images (n, H, W), (n, H, W, 1) or (n, H, W, 3), whole numbers in 0..255; labels (n,) or (n, 1), whole
+    numbers. The validation set (x_val, y_val or val_images, val_labels) is optional.
+
+    Raises:
+        UserError: the file cannot be read or holds something else.
+    """
+    with _readable(path):
+        with path.open("rb") as opened:
+            start = opened.read(2)
+        if start != b"PK":
+            raise UserError(f"{path}: expected an .npz file (a zip archive of .npy arrays), but it is not a zip")
+        with zipfile.ZipFile(path) as archive:
+            keys = _keys_in_use(path, [file[:-4] for file in archive.namelist() if file.endswith(".npy")])
+            for key in (key for pair in keys.values() for key in pair):
+                _check_header(path, archive, key)
+        with np.load(path, allow_pickle=False) as file:
+            # the full name, since a second member could be called just "x_train"
+            arrays = {key: file[f"{key}.npy"] for pair in keys.values() for key in pair}
+    parts = {split: _part(path, arrays, *pair) for split, pair in keys.items()}
+    shapes = {keys[split][0]: images.shape[1:] for split, (images, _) in parts.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise UserError(f"{path}: expected images of one size (height, width, channels) in all sets, got {sizes}")
+    arrays_by_field: dict[str, Any] = {
+        f"{split}_{field}": array
+        for split, part in parts.items()
+        for field, array in zip(("images", "labels"), part, strict=True)
+    }
+    return with_small_images_enlarged(RawData(name=name, source=str(path), **arrays_by_field))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds over a damaged file
+        raise UserError(
+            f"{path}: expected a readable .npz file, but it is truncated or damaged or cannot be opened"
+            f" ({one_line(error)}); copy or save it again"
+        ) from error
+
+
+def _keys_in_use(path: Path, found: list[str]) -> dict[str, tuple[str, str]]:
+    """The keys of each split that the file has, in the layout that it follows."""
+    layout = _MEDMNIST if any(key in found for pair in _MEDMNIST.values() for key in pair) else _KERAS
+    if any(key in found for pair in _KERAS.values() for key in pair):
+        layout = _KERAS
+    used = {
+        split: pair for split, pair in layout.items() if split != "validation" or pair[0] in found or pair[1] in found
+    }
+    missing = [key for pair in used.values() for key in pair if key not in found]
+    if missing:
+        keras, medmnist = (", ".join(k for p in lay.values() for k in p) for lay in (_KERAS, _MEDMNIST))
+        raise UserError(
+            f"{path}: {', '.join(missing)} missing; expected the keys {keras} or {medmnist} (val optional),"
+            f" it has {', '.join(found) or 'none'}"
+        )
+    return used
+
+
+def _check_header(path: Path, archive: zipfile.ZipFile, key: str) -> None:
+    """Refuses an array by its announced type and size, before any memory is set aside for it."""
+    info = archive.getinfo(f"{key}.npy")
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+        held = info.file_size - member.tell()
+    if dtype.hasobject:
+        raise UserError(
+            f"{path}: {key} holds pickled Python objects (dtype object), which are never loaded; store a"
+            " plain array of numbers, all images of one size"
+        )
+    if dtype.kind not in "buif":
+        raise UserError(f"{path}: {key} must hold numbers, got dtype {dtype}")
+    announced = math.prod(shape) * dtype.itemsize
+    if announced > MAX_ARRAY_BYTES:
+        raise UserError(
+            f"{path}: {key} announces shape {shape} of {dtype}, {announced:,} bytes; at most"
+            f" {MAX_ARRAY_BYTES:,} are read"
+        )
+    if announced != held:
+        raise UserError(
+            f"{path}: {key} announces shape {shape} of {dtype}, {announced:,} bytes, but {held:,} follow;"
+            " save the file again"
+        )
+
+
+def _part(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], image_key: str, label_key: str
+) -> tuple[UInt8Array, Int64Array]:
+    images = _images(f"{path}: {image_key}", arrays[image_key])
+    labels = _labels(f"{path}: {label_key}", arrays[label_key])
+    if len(images) != len(labels):
+        raise UserError(
+            f"{path}: expected a label for each image, got {len(images)} images in {image_key} but"
+            f" {len(labels)} labels in {label_key}"
+        )
+    return images, labels
+
+
+def _images(what: str, array: npt.NDArray[Any]) -> UInt8Array:
+    """(n, H, W, C) uint8."""
+    if array.size == 0:
+        raise UserError(f"{what} is empty (shape {array.shape})")
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
+        raise UserError(
+            f"{what} must have shape (n, H, W), (n, H, W, 1) or (n, H, W, 3), channels last, got shape {array.shape}"
+        )
+    if array.dtype != np.uint8:
+        _check_pixels(what, array)
+        array = array.astype(np.uint8)
+    return array if array.ndim == 4 else array[..., None]
+
+
+def _check_pixels(what: str, array: npt.NDArray[Any]) -> None:
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise UserError(f"{what} has NaN or infinite pixels; expected whole numbers in 0..255")
+        if (array != np.rint(array)).any():
+            raise UserError(
+                f"{what} must hold whole numbers in 0..255, got {array.dtype} from {array.min():.4g} to"
+                f" {array.max():.4g}; multiply by 255 where they are in 0..1, round, and store as uint8"
+            )
+    if array.min() < 0 or array.max() > 255:
+        raise UserError(
+            f"{what} must hold whole numbers in 0..255, got {array.dtype} from {array.min():.6g} to"
+            f" {array.max():.6g}; rescale and store them as uint8"
+        )
+
+
+def _labels(what: str, array: npt.NDArray[Any]) -> Int64Array:
+    """(n,) int64."""
+    if array.size == 0:
+        raise UserError(f"{what} is empty (shape {array.shape})")
+    if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
+        raise UserError(f"{what} must have shape (n,) or (n, 1), one class number an image, got {array.shape}")
+    array = array.reshape(-1)
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.rint(array)).all()):
+        bad = array[~np.isfinite(array) | (array != np.rint(array))][0]
+        raise UserError(f"{what} must hold whole numbers (class numbers), got {bad}")
+    # as Python's integers, which are compared without overflow whatever the dtype
+    least, most = int(array.min()), int(array.max())
+    if least < -(2**31) or most >= 2**31:
+        raise UserError(f"{what} must hold class numbers below 2**31, got {least} to {most}")
+    return array.astype(np.int64)

@@ -1,0 +1,86 @@
+"""Where and in which arithmetic a run computes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from .errors import UserError
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device, the arithmetic of the model on it, and the number of CPU threads, which changes rounding."""
+
+    device: torch.device
+    precision: str
+    threads: int
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context of a forward pass: bfloat16 for matrix products and convolutions if asked for."""
+        if self.precision != "bf16":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    @property
+    def name(self) -> str:
+        """``cpu`` or the name of the GPU."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+
+
+def set_up_machine(*, device: str, precision: str, threads: int, deterministic: bool) -> Machine:
+    """Choose the device and set torch's switches for it.
+
+    Raises:
+        UserError: there is no such device, or it cannot compute like that.
+    """
+    chosen = _choose(device)
+    if precision == "tf32" and chosen.type != "cuda":
+        raise UserError(f"precision tf32 needs a CUDA device, got device {chosen}; use fp32 or bf16")
+    if threads:
+        torch.set_num_threads(threads)
+    if chosen.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.use_deterministic_algorithms(deterministic)
+    else:
+        keep_freed_memory()
+    return Machine(chosen, precision, torch.get_num_threads())
+
+
+def _choose(name: str) -> torch.device:
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if available else "cpu")
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        chosen = torch.device("meta")
+    if chosen.type not in ("cpu", "cuda"):
+        raise UserError(f"device must be auto, cpu, cuda or cuda:N, got {name!r} (--device)")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"device {name} is not there: torch sees {torch.cuda.device_count()} CUDA devices; use --device cpu or auto"
+        )
+    return chosen
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to reuse freed memory instead of giving it back: each step allocates the same blocks again.
+
+    Elsewhere than on Linux with glibc this does nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 64 * 2**20)

@@ -1,0 +1,301 @@
+"""The one place where names become objects: a config in, a task, models, objectives and training states out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from models import MODELS, build_model
+
+from .checkpointing import BEST, load, restore
+from .config import Settings
+from .constraints import AugmentedLagrangian
+from .data import defaults_for, load_raw, resolve_augment
+from .data.batches import Batches
+from .data.imbalance import Split
+from .data.task import Task, build_task
+from .device import Machine, set_up_machine
+from .errors import UserError
+from .losses import LOSSES, loss_class
+from .losses.base import Loss
+from .names import unknown
+from .options import OPTIONS, Config
+from .samplers import sampler_class
+from .seeding import torch_stream
+from .training import TrainingData, TrainState
+
+LOSS_OPTIONS = [
+    name for name, item in OPTIONS.items() if item.metadata["group"] == "objective" and name != "training_type"
+]
+Built = TypeVar("Built")
+SAME_DATA = [  # options that decide which samples a seed trains, validates and tests on
+    "dataset_name",
+    "negative_classes",
+    "positive_classes",
+    "ratio_pos_train",
+    "validation_fraction",
+    "validation_per_class",
+    "train_fraction",
+]
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all seeds of a run share. Its settings have no open values left but those that the loss does not take."""
+
+    settings: Settings
+    task: Task
+    machine: Machine
+
+    @property
+    def config(self) -> Config:
+        """The resolved options."""
+        return self.settings.config
+
+
+def prepare(settings: Settings) -> Experiment:
+    """Read the data, fill in what follows from them, and build everything once, so that a mistake shows before a write.
+
+    Raises:
+        UserError: the options do not fit each other, the data or the machine.
+    """
+    config = settings.config
+    check_names(config)
+    machine = set_up_machine(
+        device=config.device,
+        precision=config.precision,
+        threads=config.threads,
+        deterministic=bool(config.deterministic),
+    )
+    settings, task = _load_task(settings, machine)
+    experiment = Experiment(settings, task, machine)
+    for seed in settings.config.seeds[:1]:
+        build_state(experiment, seed)
+    return experiment
+
+
+def check_names(config: Config) -> None:
+    """Whether model and objective are known; imports neither.
+
+    Raises:
+        UserError: a name is in no table.
+    """
+    if config.resnet_type not in MODELS:
+        raise unknown("resnet_type", config.resnet_type, MODELS)
+    if config.training_type not in LOSSES:
+        raise unknown("training_type", config.training_type, LOSSES)
+
+
+def _load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
+    config = settings.config
+    defaults = defaults_for(config.dataset_name)
+    origin = f"default of {config.dataset_name}"
+    raw = load_raw(config.dataset_name, data_root=Path(config.data_root), download=bool(config.download))
+    by_share = config.validation_fraction is not None
+    settings = settings.completed(
+        {
+            "ratio_pos_train": defaults.ratio_pos_train,
+            "lr": defaults.lr,
+            "validation_per_class": None if by_share else defaults.validation_per_class,
+            "negative_classes": defaults.negative_classes,
+            "positive_classes": defaults.positive_classes,
+        },
+        origin,
+    )
+    if settings.config.validation_per_class is None:
+        settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
+    config = settings.config
+    assert config.ratio_pos_train is not None
+    task = build_task(
+        raw,
+        negative_classes=config.negative_classes,
+        positive_classes=config.positive_classes,
+        ratio_pos_train=config.ratio_pos_train,
+        validation_fraction=config.validation_fraction or 0.0,
+        validation_per_class=config.validation_per_class,
+        train_fraction=config.train_fraction,
+        device=machine.device,
+    )
+    found = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
+    found_augment = resolve_augment(defaults.augment, channels=task.channels)
+    return settings.completed({**found, "augment": found_augment}, origin), task
+
+
+def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
+    """What an objective may ask of the run: the class counts that were got, and the ratio that was asked for."""
+    counts = experiment.task.class_counts(split)["train"]
+    return {
+        "class_counts": (counts["negative"], counts["positive"]),
+        "ratio_pos_train": experiment.config.ratio_pos_train,
+    }
+
+
+def build_loss(settings: Settings, facts: dict[str, Any]) -> Loss:
+    """The objective with its options from the user and its facts from the run.
+
+    Raises:
+        UserError: an option that it does not take, lacks, or that is out of range.
+    """
+    config = settings.config
+    kind = loss_class(config.training_type)
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in kind.facts
+    }
+    given = {name: getattr(config, name) for name in LOSS_OPTIONS if getattr(config, name) is not None}
+    for name in given:
+        if name not in parameters:
+            takes = ", ".join(parameters) or "no options"
+            raise UserError(
+                f"{name} (from {settings.origins[name]}) has no use in {config.training_type}, which takes {takes}"
+            )
+    for name, parameter in parameters.items():
+        if parameter.default is inspect.Parameter.empty and name not in given:
+            raise UserError(f"{config.training_type} needs {name}: give --{name} or a base config with --name_file_bs")
+    return _built(lambda: kind(**given, **{name: facts[name] for name in kind.facts}))
+
+
+def build_network(task: Task, config: Config, loss: Loss, generator: torch.Generator) -> torch.nn.Module:
+    """The model that the objective asks for, with its initial weights, on the CPU."""
+    return _built(
+        lambda: build_model(
+            config.resnet_type,
+            channels=task.channels,
+            image_size=(task.height, task.width),
+            outputs=loss.outputs,
+            normalised_head=loss.normalised_head,
+            hidden_widths=config.hidden_widths,
+            generator=generator,
+        )
+    )
+
+
+def build_constraint(config: Config, num_samples: int, *, first_epoch: int) -> AugmentedLagrangian | None:
+    """The ranking constraint, if there is to be one; ``first_epoch`` matters where training goes on from a baseline."""
+    if not config.use_ALM:
+        return None
+    continued = bool(config.continue_train)
+    return _built(
+        lambda: AugmentedLagrangian(
+            num_samples,
+            delta=config.delta,
+            mu=config.mu,
+            rho=config.rho,
+            mu_limit=config.mu_limit,
+            p2_norm=config.p2_norm,
+            cap_mu=bool(config.cap_mu),
+            introd_ALM_from=max(first_epoch - 1, 0) if continued else config.introd_ALM_from,
+            unconditional_step=not continued,
+            first_epoch=first_epoch,
+        )
+    )
+
+
+def build_optimizer(config: Config, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """SGD, Adam or AdamW in the fused form, which can skip an update without waiting for the device."""
+    options: dict[str, float] = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
+    return OPTIMIZERS[config.optimizer](parameters, lr=config.lr, weight_decay=config.weight_dec, fused=True, **options)
+
+
+def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = None) -> tuple[TrainState, TrainingData]:
+    """Everything that one seed trains with, at its start.
+
+    Args:
+        baseline: best.pt of a finished baseline to start from, or None.
+
+    Raises:
+        UserError: options are missing or out of range, or the baseline does not fit.
+    """
+    task, config, machine = experiment.task, experiment.config, experiment.machine
+    split, device = task.split(seed), machine.device
+    suffix = " after the baseline" if baseline else ""
+    loss = build_loss(experiment.settings, run_facts(experiment, split)).to(device)
+    model = build_network(task, config, loss, torch_stream(seed, "initialisation"))
+    model.to(device).to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(config, [*model.parameters(), *loss.parameters()])
+    scheduler = (
+        torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=config.patience_lr)
+        if config.lr_decrease
+        else None
+    )
+    first_epoch = 0
+    if baseline:
+        first_epoch = _start_from(baseline, experiment, model, optimizer, scheduler)
+    constraint = build_constraint(config, len(task.labels), first_epoch=first_epoch)
+    if constraint:
+        constraint.to(device)
+    train = torch.from_numpy(split.train).to(device)
+    augmentation = torch_stream(seed, f"augmentation{suffix}", device)
+    state = TrainState(
+        model=model,
+        loss=loss,
+        constraint=constraint,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        sampler=sampler_class(config.sampler)(
+            train, batch_size=config.bsize, generator=torch_stream(seed, f"order{suffix}")
+        ),
+        augmentation=augmentation,
+        train_scores=torch.full((len(task.labels),), torch.nan, device=device),
+        epoch=first_epoch,
+    )
+    assert config.augment is not None
+    batches = Batches(task, augment=config.augment, device=device, channels_last=True, generator=augmentation)
+    data = TrainingData(batches, task.labels, train, torch.from_numpy(split.validation).to(device))
+    return state, data
+
+
+def plain_batches(experiment: Experiment) -> Batches:
+    """Batches for evaluation: nothing in them is random."""
+    device = experiment.machine.device
+    generator = torch.Generator(device=device)
+    return Batches(experiment.task, augment="none", device=device, channels_last=True, generator=generator)
+
+
+def _start_from(
+    path: Path,
+    experiment: Experiment,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None,
+) -> int:
+    """Load a baseline's best weights, optimizer and scheduler; returns the number of the epoch to go on with."""
+    saved = load(path, BEST)
+    same = [*SAME_DATA, "resnet_type", "training_type", "optimizer", "bsize"]
+    for name in same:
+        ours, theirs = asdict(experiment.config)[name], saved["config"][name]
+        if plain(ours) != plain(theirs):
+            raise UserError(
+                f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"
+            )
+    restore(model, saved["weights"], path=path, what="model")
+    lr = optimizer.param_groups[0]["lr"]
+    optimizer.load_state_dict(saved["optimizer"])
+    if experiment.settings.is_given("lr"):
+        optimizer.param_groups[0]["lr"] = lr
+    if scheduler and saved["scheduler"]:
+        scheduler.load_state_dict(saved["scheduler"])
+    return int(saved["epoch"]) + 1
+
+
+def plain(value: Any) -> Any:
+    """A list for a tuple, as files hold it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _built(build: Callable[[], Built]) -> Built:
+    try:
+        return build()
+    except ValueError as error:
+        raise UserError(str(error)) from None

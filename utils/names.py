@@ -1,0 +1,41 @@
+"""From a name in a table to the thing itself, and the error when there is no such name.
+
+A table of names maps what a user writes to ``"module:attribute"``. It holds strings only, so that
+reading it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .errors import UserError
+
+
+def near(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """The known names closest to ``name``, regardless of case, best first."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    return [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=0.5)]
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, origin: str = "") -> UserError:
+    """The error for a name that no table holds: what came, the near ones, all that are known."""
+    names = sorted(known)
+    close = near(name, names)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    where = f" (from {origin})" if origin else ""
+    return UserError(f"unknown {kind} {name!r}{where}{hint} Known: {', '.join(names)}".replace("' Known", "'. Known"))
+
+
+def load(table: Mapping[str, str], name: str, *, kind: str, package: str) -> Any:
+    """The attribute behind ``name``; its module is imported now.
+
+    Raises:
+        UserError: ``name`` is not in ``table``.
+    """
+    if name not in table:
+        raise unknown(kind, name, table)
+    module, attribute = table[name].split(":")
+    return getattr(importlib.import_module(f".{module}", package), attribute)

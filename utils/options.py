@@ -1,0 +1,265 @@
+"""Every option of a run: its name, type, range, default, unit and help. One line of ``Config`` is one flag."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+GROUPS = {
+    "run": "what to do",
+    "names": "configs and folders",
+    "data": "data and splits",
+    "model": "model",
+    "objective": "objective (which options apply depends on training_type)",
+    "constraint": "ranking constraint (ALM)",
+    "optimisation": "optimisation",
+    "continue": "go on from a finished baseline",
+    "evaluation": "evaluation",
+    "machine": "machine",
+}
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a value is read and which values are legal.
+
+    Args:
+        name: one of int, float, text, name (a file or folder name), switch (0 or 1), ints, floats, seeds.
+        expected: the legal values in words, for ``--help`` and error messages.
+        low, high: bounds of a number, or of each number of a list.
+        open_low: whether ``low`` itself is excluded.
+        choices: the legal texts, if they are few.
+    """
+
+    name: str
+    expected: str
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    choices: tuple[str, ...] = ()
+
+
+SWITCH = Kind("switch", "0 or 1")
+TEXT = Kind("text", "a text")
+NAME = Kind("name", "a plain name of letters, digits and _ . + = - (no path)")
+COUNT = Kind("int", "an integer >= 1", low=1)
+WHOLE = Kind("int", "an integer >= 0", low=0)
+POSITIVE = Kind("float", "a number > 0", low=0, open_low=True)
+NON_NEGATIVE = Kind("float", "a number >= 0", low=0)
+SHARE = Kind("float", "a fraction in (0, 1)", low=0, high=0.999, open_low=True)
+RATES = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=True)
+CLASSES = Kind("ints", "class numbers, such as 1 3 5", low=0)
+
+
+def _choice(*choices: str) -> Kind:
+    return Kind("text", "one of " + ", ".join(choices), choices=choices)
+
+
+def _option(group: str, kind: Kind, default: Any, text: str) -> Any:
+    """A field of ``Config``. Default None: it follows from another option or the data set, or the loss has its own."""
+    return field(default=default, metadata={"group": group, "kind": kind, "help": text})
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. All values are checked; None means that the value follows from the data or from the objective."""
+
+    # fmt: off
+    train: int = _option("run", SWITCH, 1, "1 trains and evaluates; 0 evaluates seed<k>/best.pt")
+    seeds: tuple[int, ...] = _option("run", Kind("seeds", "seeds such as 1-10 or 1,3,5", low=0), tuple(range(1, 11)),
+        "one run each: its own training subset, initialisation and order")
+    resume: int = _option("run", SWITCH, 0, "1 goes on from the last finished epoch of each seed")
+    num_epochs: int = _option("run", COUNT, 100, "passes over the training set, at most")
+    evaluate_every_steps: int = _option("run", WHOLE, 0,
+        "k > 0: an epoch is k steps instead of a pass, everywhere (validation, patience, mu, history)")
+
+    name_file_bs: str = _option("names", TEXT, "", "base config: a file of configs/baseline, without its ending")
+    name_file_alm: str = _option("names", TEXT, "", "ALM config: a file of configs/ALM, without its ending")
+    model_name: str | None = _option("names", NAME, None,
+        "name of the run's folder (default: from data set, configs and ratio)")
+    subfolder_name: str = _option("names", NAME, "runs", "folder of the run's folder, under checkpoint/")
+    checkpoint_root: str = _option("names", TEXT, "checkpoint", "folder of all results")
+
+    dataset_name: str = _option("data", NAME, "cifar10",
+        "cifar10, cifar100, mnist, fashion_mnist, digits (embedded), or NAME for <data_root>/NAME.npz")
+    data_root: str = _option("data", TEXT, "datasets", "folder of the data; <data_root>/<dataset_name>/ too")
+    download: int = _option("data", SWITCH, 1, "1 downloads a data set that is not there")
+    negative_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
+        "classes that make up the majority (default: of the data set)")
+    positive_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
+        "classes that make up the rare, critical class (default: of the data set)")
+    ratio_pos_train: int | None = _option("data", Kind("int", "an integer >= 1 (negatives per positive)", low=1), None,
+        "negatives per positive in the training set (default: 100; digits 20)")
+    validation_fraction: float | None = _option("data", SHARE, None,
+        "share of each class of the training file that is for validation (default: 0.1; not for CIFAR)")
+    validation_per_class: int | None = _option("data", COUNT, None,
+        "validation images of each class, instead of a share (default for cifar10: 100, cifar100: 50)")
+    train_fraction: float = _option("data", Kind("float", "a fraction in (0, 1]", low=0, high=1, open_low=True), 0.9,
+        "share of the remaining negatives that each seed draws")
+    augment: str | None = _option("data", _choice("none", "crop", "crop_flip"), None,
+        "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and colour .npz, else none)")
+
+    resnet_type: str = _option("model", TEXT, "resnet10",
+        "resnet10, resnet18, resnet34, resnet20, resnet32, lenet5, linear, dense")
+    hidden_widths: tuple[int, ...] = _option("model", Kind("ints", "layer widths, such as 128 64", low=1), (128, 64),
+        "widths of the hidden layers of dense")
+
+    training_type: str = _option("objective", TEXT, "BCE",
+        "BCE, SYM_LM, ASYM_LM, SYM_FL, ASYM_FL, WBCE, cb_BCE, LDAM, MBAUC, MSFE, LOG_PW")
+    gamma: float | None = _option("objective", NON_NEGATIVE, None, "focusing exponent (SYM_FL, ASYM_FL)")
+    m: float | None = _option("objective", NON_NEGATIVE, None, "margin in logits (SYM_LM, ASYM_LM)")
+    c: float | None = _option("objective", POSITIVE, None, "weight of a positive, in units of ratio_pos_train (WBCE)")
+    beta: float | None = _option("objective", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), None,
+        "base of the effective number of samples (cb_BCE)")
+    eps: float | None = _option("objective", NON_NEGATIVE, None,
+        "added inside the logarithm (margin and focal losses; alm-dnn has 1e-4; default 0, the exact form)")
+    max_margin: float | None = _option("objective", POSITIVE, None, "largest cosine margin (LDAM; default 0.5)")
+    scale: float | None = _option("objective", POSITIVE, None, "factor on the cosines (LDAM; default 30)")
+
+    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint that every positive outranks every negative")
+    introd_ALM_from: int = _option("constraint", WHOLE, 0, "epochs by which the growth of mu is delayed")
+    p2_norm: float = _option("constraint", Kind("float", "a number >= 0.5", low=0.5), 1.0,
+        "half the exponent of the quadratic term")
+    mu: float = _option("constraint", POSITIVE, 0.1, "first weight of the quadratic term")
+    mu_limit: float | None = _option("constraint", POSITIVE, None,
+        "largest mu (default: mu * rho^5, or mu * rho^3 where mu >= 1e-3)")
+    rho: float = _option("constraint", Kind("float", "a number >= 1", low=1), 2.0, "factor by which mu grows")
+    delta: float = _option("constraint", NON_NEGATIVE, 0.0,
+        "margin in logits by which a positive must outrank a negative")
+    cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
+
+    optimizer: str = _option("optimisation", _choice("sgd", "adam", "adamw"), "sgd", "update rule")
+    lr: float | None = _option("optimisation", POSITIVE, None, "learning rate (default: 0.01; cifar100 0.001)")
+    momentum: float = _option("optimisation", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), 0.9,
+        "momentum of sgd")
+    weight_dec: float = _option("optimisation", NON_NEGATIVE, 2e-4, "weight decay")
+    bsize: int = _option("optimisation", COUNT, 64, "samples a batch")
+    sampler: str = _option("optimisation", _choice("natural"), "natural", "how batches are drawn")
+    lr_decrease: int = _option("optimisation", SWITCH, 0, "1 halves lr when the validation AUC stops rising")
+    patience_lr: int = _option("optimisation", WHOLE, 10, "epochs without a rise before lr is halved")
+    patience_early_stopping: int = _option("optimisation", WHOLE, 30,
+        "stop when more epochs than this lie behind the best")
+
+    continue_train: int = _option("continue", SWITCH, 0, "1 starts from the best checkpoint of a baseline, same seed")
+    continue_train_epochs: int = _option("continue", COUNT, 50, "epochs to add to it")
+    baseline_cont_train: str | None = _option("continue", NAME, None,
+        "model_name of that baseline (default: the name this run would have without ALM)")
+
+    tpr: tuple[float, ...] = _option("evaluation", RATES,
+        (0.98, 0.95, 0.90), "true positive rates at which the false positive rate is read")
+    alpha: float = _option("evaluation", Kind("float", "a number in [0, 1]", low=0, high=1), 0.5,
+        "weight of the TPR in the weighted rate alpha * TPR + (1 - alpha) * TNR")
+
+    device: str = _option("machine", Kind("text", "auto, cpu, cuda or cuda:N"), "auto",
+        "auto takes the GPU if there is one")
+    precision: str = _option("machine", _choice("fp32", "tf32", "bf16"), "fp32", "arithmetic of the model")
+    threads: int = _option("machine", WHOLE, 0, "CPU threads; 0 leaves it to torch (their number changes rounding)")
+    deterministic: int = _option("machine", SWITCH, 0, "1 asks for the same bits on a GPU too (slower)")
+    keep_last: int = _option("machine", SWITCH, 1, "0 removes seed<k>/last.pt when the seed is done")
+    hot_enc: int = _option("machine", Kind("int", "an integer"), 0, "has no use; accepted as the reference accepts it")
+    # fmt: on
+
+
+OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
+
+
+def convert(name: str, value: Any, origin: str) -> Any:
+    """``value`` as the option ``name`` wants it: texts from the command line or from YAML become numbers or tuples.
+
+    Raises:
+        ValueError: it is no such value; the text says what was expected, what came and from where.
+    """
+    kind: Kind = OPTIONS[name].metadata["kind"]
+    try:
+        converted = _READERS[kind.name](value, kind)
+    except (ValueError, TypeError, OverflowError):
+        shown = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        raise ValueError(f"{name} must be {kind.expected}, got {shown!s:.80} (from {origin})") from None
+    return converted
+
+
+def _int(value: Any, kind: Kind) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError
+    number = int(value)
+    _check_bounds(number, kind)
+    return number
+
+
+def _float(value: Any, kind: Kind) -> float:
+    if isinstance(value, bool):
+        raise ValueError
+    number = float(value)
+    _check_bounds(number, kind)
+    return number
+
+
+def _check_bounds(number: float, kind: Kind) -> None:
+    too_low = number <= kind.low if kind.open_low else number < kind.low
+    if not math.isfinite(number) or too_low or number > kind.high:
+        raise ValueError
+
+
+def _text(value: Any, kind: Kind) -> str:
+    if not isinstance(value, str) or (kind.choices and value not in kind.choices) or not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _name(value: Any, kind: Kind) -> str:
+    if not SAFE_NAME.fullmatch(str(value)):
+        raise ValueError
+    return str(value)
+
+
+def _switch(value: Any, kind: Kind) -> int:
+    if str(value) not in ("0", "1", "False", "True"):
+        raise ValueError
+    return int(str(value) in ("1", "True"))
+
+
+def _items(value: Any) -> list[Any]:
+    """A list as it is; a text such as ``1 3,5`` in its parts."""
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    return [part for item in items for part in (item.replace(",", " ").split() if isinstance(item, str) else [item])]
+
+
+def _ints(value: Any, kind: Kind) -> tuple[int, ...]:
+    return _unrepeated([_int(item, kind) for item in _items(value)], repeats=kind.low == 1)
+
+
+def _floats(value: Any, kind: Kind) -> tuple[float, ...]:
+    return _unrepeated([_float(item, kind) for item in _items(value)])
+
+
+def _seeds(value: Any, kind: Kind) -> tuple[int, ...]:
+    seeds: list[int] = []
+    for item in _items(value):
+        first, dash, last = str(item).partition("-")
+        start = _int(first, kind)
+        end = _int(last, kind) if dash else start
+        if not start <= end <= start + 9999:
+            raise ValueError
+        seeds.extend(range(start, end + 1))
+    return _unrepeated(seeds)
+
+
+def _unrepeated(items: list[Any], *, repeats: bool = False) -> tuple[Any, ...]:
+    if not items or (len(set(items)) < len(items) and not repeats):
+        raise ValueError
+    return tuple(items)
+
+
+_READERS = {
+    "int": _int,
+    "float": _float,
+    "text": _text,
+    "name": _name,
+    "switch": _switch,
+    "ints": _ints,
+    "floats": _floats,
+    "seeds": _seeds,
+}

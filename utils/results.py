@@ -1,0 +1,200 @@
+"""From the scores of the finished seeds to results.json, the ensemble, the ROC picture and the printed table."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .errors import UserError
+from .evaluation import Scores, summary, summary_with_intervals
+from .figures import roc_figure, save_figure
+from .files import locked, make_folder, write_json
+from .run_paths import RunPaths, SeedPaths
+from .seeding import numpy_stream
+
+PARTS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How scores are read: at which true positive rates, with which threshold and weight."""
+
+    tprs: tuple[float, ...]
+    alpha: float
+    default_threshold: float
+
+
+def seed_result(validation: Scores, test: Scores, *, reading: Reading, stream: str, seed: int) -> dict[str, Any]:
+    """The blocks of validation and test; ``stream`` and ``seed`` name the random stream of the bootstrap."""
+    options: dict[str, Any] = {
+        "tprs": reading.tprs,
+        "alpha": reading.alpha,
+        "default_threshold": reading.default_threshold,
+    }
+    generator = numpy_stream(seed, stream)
+    return {
+        "validation": summary(validation, **options),
+        "test": summary_with_intervals(validation, test, generator=generator, **options),
+    }
+
+
+def rebuild(
+    paths: RunPaths, *, best_epochs: Mapping[int, int], reading: Reading, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Write results.json, ensemble/ and roc.png from the score files of the seeds in ``best_epochs``.
+
+    Args:
+        best_epochs: best epoch of each seed that counts.
+        facts: what else results.json says: the command, the data checksum.
+
+    Returns:
+        The content of results.json.
+    """
+    with locked(paths.lock, what=f"the results of {paths.folder}", wait=True):
+        scores = {seed: {part: Scores.read(paths.seed(seed).scores(part)) for part in PARTS} for seed in best_epochs}
+        seeds = {
+            str(seed): seed_result(**parts, reading=reading, stream="bootstrap", seed=seed)
+            | {"best_epoch": best_epochs[seed]}
+            for seed, parts in scores.items()
+        }
+        mean_scores = {part: averaged([parts[part] for parts in scores.values()]) for part in PARTS}
+        ensemble = seed_result(**mean_scores, reading=reading, stream="bootstrap of the ensemble", seed=0)
+        result = {
+            "seeds": seeds,
+            "mean": combined(list(seeds.values()), statistics.fmean),
+            "std": combined(list(seeds.values()), _sample_deviation),
+            "ensemble": ensemble,
+            "n_seeds": len(seeds),
+            "warnings": warnings(reading, ensemble),
+            **facts,
+        }
+        make_folder(paths.ensemble)
+        for part, values in mean_scores.items():
+            values.write(paths.ensemble / f"{part}.csv")
+        tests = {seed: parts["test"] for seed, parts in scores.items()}
+        save_figure(roc_figure(tests, mean_scores["test"], ensemble, title=paths.model_name), paths.roc)
+        write_json(paths.results, result)
+    return result
+
+
+def averaged(seeds: Sequence[Scores]) -> Scores:
+    """The same samples with the mean of their scores.
+
+    Raises:
+        UserError: the seeds were not scored on the same samples.
+    """
+    first = seeds[0]
+    for other in seeds[1:]:
+        if not (np.array_equal(first.index, other.index) and np.array_equal(first.label, other.label)):
+            raise UserError("the seeds were scored on different samples; evaluate them again with --train 0")
+    return replace(first, score=np.mean([scores.score for scores in seeds], axis=0))
+
+
+def combined(blocks: Sequence[dict[str, Any]], combine: Callable[[list[float]], float | None]) -> dict[str, Any]:
+    """``combine`` over the seeds for every single number; intervals, thresholds and counts are left out."""
+    keep = ("auc", "auprc", "balanced_accuracy")
+    result: dict[str, Any] = {}
+    for part in PARTS:
+        parts = [block[part] for block in blocks]
+        values: dict[str, Any] = {key: combine([p[key] for p in parts]) for key in keep}
+        values["fpr_at_tpr"] = {tpr: combine([p["fpr_at_tpr"][tpr] for p in parts]) for tpr in parts[0]["fpr_at_tpr"]}
+        rates = [p["weighted_rate"] for p in parts]
+        values["weighted_rate"] = {
+            "alpha": rates[0]["alpha"],
+            "value": combine([rate["value"] for rate in rates]),
+        }
+        values["at_default_threshold"] = {
+            key: combine([p["at_default_threshold"][key] for p in parts]) for key in ("tpr", "fpr", "error")
+        }
+        result[part] = values
+    return result
+
+
+def _sample_deviation(values: list[float]) -> float | None:
+    """Standard deviation with n - 1; of a single seed there is none."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def warnings(reading: Reading, ensemble: dict[str, Any]) -> list[str]:
+    """TPRs that the number of positives cannot resolve."""
+    return [
+        f"TPR {tpr:g} is finer than the {positives} positives of the {part} set resolve: it asks for all of them"
+        for part in PARTS
+        for positives in [ensemble[part]["n_positive"]]
+        for tpr in reading.tprs
+        if 1 - 1 / positives < tpr < 1
+    ]
+
+
+def table(result: dict[str, Any]) -> str:
+    """The numbers of the test set as text: a line a seed, their mean and SD, the ensemble with its intervals."""
+    tprs = list(result["ensemble"]["test"]["fpr_at_tpr"])
+    header = ["", "best epoch", "val AUC", "test AUC", *(f"FPR@{float(tpr) * 100:g}TPR" for tpr in tprs)]
+    rows = [header]
+    for seed, values in result["seeds"].items():
+        rows.append([f"seed {seed}", str(values["best_epoch"]), *_row(values, tprs)])
+    if result["n_seeds"] > 1:
+        rows.append(["mean", "", *_row(result["mean"], tprs)])
+        rows.append(["SD", "", *_row(result["std"], tprs)])
+        rows.append(["ensemble", "", *_row(result["ensemble"], tprs)])
+    rows.append(["  95 % interval", "", "", *_intervals(result["ensemble"]["test"], tprs)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    test = result["ensemble"]["test"]
+    lines.append(f"test set: {test['n_positive']} positives, {test['n_negative']} negatives; FPR in %")
+    return "\n".join(lines)
+
+
+def _row(values: dict[str, Any], tprs: Sequence[str]) -> list[str]:
+    test = values["test"]
+    cells = [f"{values['validation']['auc']:.4f}", f"{test['auc']:.4f}"]
+    return [*cells, *(f"{test['fpr_at_tpr'][tpr] * 100:.1f}" for tpr in tprs)]
+
+
+def _intervals(test: dict[str, Any], tprs: Sequence[str]) -> list[str]:
+    low, high = test["auc_interval"]
+    pairs = [test["fpr_at_tpr_interval"][tpr] for tpr in tprs]
+    return [f"[{low:.3f}, {high:.3f}]", *(f"[{a * 100:.1f}, {b * 100:.1f}]" for a, b in pairs)]
+
+
+def report(paths: RunPaths, *, best_epochs: Mapping[int, int], reading: Reading, facts: dict[str, Any]) -> None:
+    """Rebuild the results, print the table and where to look."""
+    result = rebuild(paths, best_epochs=best_epochs, reading=reading, facts=facts)
+    print(f"\n{table(result)}")
+    for line in result["warnings"]:
+        print(f"note: {line}")
+    print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}\nTensorBoard  tensorboard --logdir {paths.root}")
+
+
+def write_done(files: SeedPaths, *, best_epoch: int, epochs: int, stopped_early: bool) -> None:
+    """Mark a seed as trained and evaluated."""
+    finished = time.strftime("%Y-%m-%d %H:%M:%S")
+    content = {"finished": finished, "epochs": epochs, "stopped_early": stopped_early, "best_epoch": best_epoch}
+    write_json(files.done, content)
+
+
+def read_done(files: SeedPaths) -> dict[str, Any]:
+    """What ``write_done`` wrote.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(files.done.read_text(encoding="utf-8"))
+        int(content["epochs"]), int(content["best_epoch"]), bool(content["stopped_early"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"cannot read {files.done}; remove it and add --resume 1") from None
+    return content

@@ -1,0 +1,31 @@
+"""One command: train or evaluate."""
+
+from __future__ import annotations
+
+from .config import Settings, default_model_name
+from .data import defaults_for
+from .evaluate_run import evaluate_run
+from .train_run import train_run
+
+
+def run(settings: Settings) -> int:
+    """Do what the settings ask for. Returns the exit code: 0, or 1 if a seed failed.
+
+    Raises:
+        UserError: something in the input is wrong; nothing was written.
+    """
+    settings = _named(settings)
+    for note in settings.notes:
+        print(f"note: {note}")
+    return train_run(settings) if settings.config.train else evaluate_run(settings)
+
+
+def _named(settings: Settings) -> Settings:
+    """With the names that follow from the other options."""
+    config = settings.config
+    ratio = {"ratio_pos_train": defaults_for(config.dataset_name).ratio_pos_train}
+    settings = settings.completed(ratio, f"default of {config.dataset_name}")
+    names = {"model_name": default_model_name(settings.config)}
+    if config.continue_train:
+        names["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)
+    return settings.completed(names, "default")

@@ -1,0 +1,186 @@
+"""What is written and shown while a seed trains: history.jsonl, TensorBoard events, a progress bar."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from .errors import UserError
+from .files import write_text
+from .run_paths import SeedPaths
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+    from torch.utils.tensorboard import SummaryWriter
+
+    from .evaluation import Scores
+
+PLAIN_LINES = 10  # at most about so many lines a seed where there is no terminal
+
+
+class History:
+    """history.jsonl: one JSON record an epoch. NaN is written as null.
+
+    Args:
+        path: the file.
+        keep: epochs before this one are kept from an earlier run; later records are cut off.
+    """
+
+    def __init__(self, path: Path, *, keep: int) -> None:
+        self.path = path
+        lines = [line for line in read_history(path) if line["epoch"] < keep] if keep else []
+        write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add one line and flush it."""
+        clean = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in record.items()
+        }
+        try:
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(clean) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The records; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+class Events:
+    """TensorBoard events of one seed.
+
+    Args:
+        folder: where the event file goes; ``tensorboard --logdir checkpoint`` shows each run under its path.
+        purge_step: on resume the first epoch that is run again; what an earlier process wrote from there on is void.
+    """
+
+    def __init__(self, folder: Path, *, purge_step: int | None) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer: SummaryWriter = SummaryWriter(str(folder), purge_step=purge_step)
+
+    def epoch(self, record: dict[str, Any], multipliers: Tensor | None) -> None:
+        """Losses, AUCs, learning rate, violation, mu and the multipliers of one epoch."""
+        scalars = {
+            "loss/train": record["train_loss"],
+            "loss/validation": record["val_loss"],
+            "AUC/train": record["train_auc"],
+            "AUC/validation": record["val_auc"],
+            "optimisation/learning_rate": record["lr"],
+            "constraint/violation": record["constraint_violation"],
+        }
+        if multipliers is not None:
+            scalars["constraint/mu"] = record["mu"]
+            scalars["constraint/penalty"] = record["train_penalty"]
+            self.writer.add_histogram("constraint/multipliers", multipliers, record["epoch"])
+        for name, value in scalars.items():
+            self.writer.add_scalar(name, value, record["epoch"])
+        self.writer.flush()
+
+    def configuration(self, text: str) -> None:
+        """config.yaml as it stands in the run's folder."""
+        self.writer.add_text("configuration", "    " + text.replace("\n", "\n    "), 0)
+
+    def final(
+        self, *, test: Scores, figure: Figure, config: dict[str, Any], result: dict[str, Any], epoch: int
+    ) -> None:
+        """ROC and PR curve of the test set, and the options beside the final metrics."""
+        from torch.utils.tensorboard.summary import hparams
+
+        self.writer.add_figure("ROC/test", figure, epoch)
+        self.writer.add_pr_curve("PR/test", test.label, _in_unit_interval(test.score), epoch)
+        chosen = {key: value for key, value in config.items() if isinstance(value, (bool, int, float, str))}
+        final = {"final/test_AUC": result["test"]["auc"], "final/validation_AUC": result["validation"]["auc"]}
+        final |= {f"final/test_FPR_at_TPR_{tpr}": fpr for tpr, fpr in result["test"]["fpr_at_tpr"].items()}
+        for summary in hparams(chosen, final):
+            self.writer._get_file_writer().add_summary(summary)
+        for name, value in final.items():
+            self.writer.add_scalar(name, value, epoch)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.writer.close()
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _in_unit_interval(scores: Any) -> Any:
+    """Ranks scaled to [0, 1]: TensorBoard's PR curve wants probabilities and depends on the order alone."""
+    order = scores.argsort(kind="stable").argsort(kind="stable")
+    return order / max(len(scores) - 1, 1)
+
+
+class Progress:
+    """A bar with epoch, AUC, violation and time left; plain lines where there is no terminal."""
+
+    def __init__(self, *, seed: int, first: int, total: int) -> None:
+        self.seed, self.total, self.first = seed, total, first
+        self.start = time.perf_counter()
+        self.every = max(1, (total - first) // PLAIN_LINES)
+        is_terminal = sys.stderr.isatty()
+        form = "{desc} {bar:20} epoch {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
+        self.bar = (
+            tqdm(
+                total=total,
+                initial=first,
+                desc=f"seed {seed}",
+                bar_format=form,
+                file=sys.stderr,
+                dynamic_ncols=True,
+            )
+            if is_terminal
+            else None
+        )
+
+    def epoch(self, record: dict[str, Any], best_auc: float) -> None:
+        """Show one more epoch."""
+        done = record["epoch"] + 1
+        shown = f"val AUC {record['val_auc']:.4f} (best {best_auc:.4f})  violation {record['constraint_violation']:.4f}"
+        if self.bar is not None:
+            self.bar.set_postfix_str(shown, refresh=False)
+            self.bar.update(1)
+        elif done % self.every == 0 or done == self.total or done == self.first + 1:
+            each = (time.perf_counter() - self.start) / (done - self.first)
+            left = _duration(each * (self.total - done))
+            print(f"seed {self.seed}  epoch {done}/{self.total}  {shown}  {left} left", flush=True)
+
+    def close(self) -> None:
+        """Leave the bar on the screen as it is."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def seed_events(paths: SeedPaths, *, purge_step: int | None) -> Events:
+    """The events of a seed, beside its other files."""
+    return Events(paths.folder, purge_step=purge_step)
