@@ -32,7 +32,11 @@ def main(argv: Sequence[str]) -> int:
 
         return run(settings)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        return 2
+    except OSError as error:  # a path that the system refuses: no permission, too long, a broken disk
+        where = f"{str(error.filename)!r:.200}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,25 @@ def few_threads() -> None:
     import torch
 
     torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For whole runs: bit for bit needs an equal number of threads, and small models are fastest with one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def blank_pictures() -> Iterator[None]:
+    """An empty picture in place of the ROC: drawing takes most of a small run's time. Tests of pictures go without."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("results", "train_run"):
+            patch.setattr(f"utils.{module}.roc_figure", lambda *args, **kwargs: Figure(figsize=(1, 1)))
+        yield

@@ -19,10 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 BASE = {"errors", "names", "files", "options", "seeding", "device", "run_paths"}
 CONFIG = {"config"}
 COMPONENTS = {"data", "losses", "constraints", "samplers", "metrics"}
-MACHINERY = {"training", "evaluation", "checkpointing", "tracking", "figures", "results"}
+MACHINERY = {"training", "scores", "evaluation", "checkpointing", "tracking", "figures", "results"}
 EXPERIMENT = {"experiment"}
 RUN = {"run_record", "best_checkpoint", "train_run", "evaluate_run", "run"}
-LAYERS = (BASE, CONFIG, COMPONENTS, MACHINERY, EXPERIMENT, RUN)
+REPORT = {"reporting"}
+LAYERS = (BASE, CONFIG, COMPONENTS, MACHINERY, EXPERIMENT, RUN, REPORT)
 # Their __init__ is a table of names: config reads it, to check what the user asked for.
 TABLES = COMPONENTS - {"metrics"}
 

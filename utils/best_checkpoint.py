@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from .checkpointing import BEST, load, restore
@@ -92,6 +93,8 @@ def score_checkpoint(
         outputs = model_outputs(model, batches, torch.from_numpy(rows).to(device), machine=experiment.machine)
         with torch.inference_mode():
             scores = loss.to(device).score(outputs).double().cpu().numpy()
+        if not np.isfinite(scores).all():
+            raise UserError(f"the model in {files.best} gives scores of the {part} set that are not finite numbers")
         result[part] = Scores(
             index=task.original_index[rows],
             label=task.labels.cpu().numpy()[rows],

@@ -112,7 +112,7 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"cannot read {origin}: {' '.join(str(error).split())}") from None
+        raise UserError(f"cannot read {origin}: {_reason(error)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{origin} must hold lines such as 'gamma: 2.0', got {type(content).__name__}")
     for key in content:
@@ -121,20 +121,32 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
     return {key: _converted(key, value, origin) for key, value in content.items() if value is not None}
 
 
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, in one line; of YAML without the excerpt that PyYAML draws over several."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"{error.problem} (line {error.problem_mark.line + 1})"
+    return " ".join(str(error).split())
+
+
 def default_model_name(config: Config, *, with_alm: bool = True) -> str:
     """Data set, configs and ratio, such as ``cifar10_baseline_bce_ALM_15_beg_delta0.5_1to200``."""
     parts = [config.dataset_name, config.name_file_bs or config.training_type]
     if with_alm and config.use_ALM:
         parts += [config.name_file_alm or f"ALM_mu{config.mu:g}", f"delta{config.delta:g}"]
-    return "_".join([*parts, f"1to{config.ratio_pos_train}"])
+    if config.folds:
+        parts += [f"subset{config.test_subset}_on_{config.train_on}", f"fold{config.fold}of{config.folds}"]
+    else:
+        parts.append(f"1to{config.ratio_pos_train}")
+    return "_".join(parts)
 
 
 def _check_together(settings: Settings) -> None:
     """Refuse options that contradict each other."""
     config, origins = settings.config, settings.origins
     explicit = {name for name, origin in origins.items() if origin == COMMAND_LINE}
-    if {"validation_fraction", "validation_per_class"} <= explicit:
+    if settings.is_given("validation_fraction") and settings.is_given("validation_per_class"):
         _refuse("validation_fraction and validation_per_class", "exclude each other", "leave one of them out")
+    _check_resampling(settings, explicit)
     if config.resume and not config.train:
         _refuse("resume 1 and train 0", "exclude each other", "resume needs --train 1")
     if config.continue_train and not config.train:
@@ -167,6 +179,23 @@ def _check_together(settings: Settings) -> None:
         _refuse(f"{', '.join(sorted(continued))} (from {COMMAND_LINE})", "cannot act", "add --continue_train 1")
     if config.continue_train and "num_epochs" in explicit:
         _refuse("num_epochs and continue_train 1", "exclude each other", "use --continue_train_epochs")
+    if config.continue_train and "introd_ALM_from" in explicit:
+        _refuse("introd_ALM_from and continue_train 1", "exclude each other", "it follows from the baseline's epoch")
+
+
+def _check_resampling(settings: Settings, explicit: set[str]) -> None:
+    own = {name for name, item in OPTIONS.items() if item.metadata["group"] == "resampling"} - {"folds"}
+    if not settings.config.folds:
+        if explicit & own:
+            _refuse(
+                f"{', '.join(sorted(explicit & own))} (from {COMMAND_LINE})", "cannot act with folds 0", "add --folds K"
+            )
+        return
+    for name in ("ratio_pos_train", "train_fraction", "validation_per_class"):
+        if settings.is_given(name):
+            _refuse(
+                f"folds and {name}", "exclude each other", "the subsets decide (--subset_ratios, --validation_fraction)"
+            )
 
 
 def _refuse(what: str, why: str, remedy: str) -> NoReturn:

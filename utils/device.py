@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 import sys
 from dataclasses import dataclass
 
@@ -59,17 +60,15 @@ def _choose(name: str) -> torch.device:
     available = torch.cuda.is_available()
     if name == "auto":
         return torch.device("cuda" if available else "cpu")
-    try:
-        chosen = torch.device(name)
-    except RuntimeError:
-        chosen = torch.device("meta")
-    if chosen.type not in ("cpu", "cuda"):
+    if name == "cpu":
+        return torch.device("cpu")
+    asked = re.fullmatch(r"cuda(?::([0-9]{1,9}))?", name)
+    if not asked:
         raise UserError(f"device must be auto, cpu, cuda or cuda:N, got {name!r} (--device)")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise UserError(
-            f"device {name} is not there: torch sees {torch.cuda.device_count()} CUDA devices; use --device cpu or auto"
-        )
-    return chosen
+    found = torch.cuda.device_count() if available else 0
+    if int(asked[1] or 0) >= found:
+        raise UserError(f"device {name} is not there: torch sees {found} CUDA devices; use --device cpu or auto")
+    return torch.device(name)
 
 
 def keep_freed_memory() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from .best_checkpoint import from_checkpoint, reading_of, result_facts, score_checkpoint
 from .checkpointing import BEST, load
 from .config import Settings
@@ -10,7 +12,7 @@ from .experiment import prepare
 from .files import locked
 from .results import read_done, report
 from .run_paths import RunPaths
-from .run_record import record
+from .run_record import FREE, record
 
 
 def evaluate_run(settings: Settings) -> int:
@@ -19,25 +21,49 @@ def evaluate_run(settings: Settings) -> int:
     seeds = _evaluated_seeds(settings, paths)
     checkpoints = {seed: load(paths.seed(seed).best, BEST) for seed in seeds}
     merged = {seed: from_checkpoint(settings, content, paths.seed(seed)) for seed, content in checkpoints.items()}
-    experiment = prepare(next(iter(merged.values())))
+    for seed in paths.seeds_with("done"):
+        read_done(paths.seed(seed))
+    _check_alike(merged, paths)
+    experiment = prepare(merged[seeds[0]])
     scores = {
         seed: score_checkpoint(experiment, seed, content, paths.seed(seed)) for seed, content in checkpoints.items()
     }
     stale = [seed for seed, content in checkpoints.items() if content["data_checksum"] != experiment.task.checksum]
     if stale:
         print(f"note: the data differ from those that seeds {' '.join(map(str, stale))} were trained with (checksum)")
-    if not paths.config.exists():
-        record(paths.config, experiment)
-    for seed, parts in scores.items():
-        files = paths.seed(seed)
-        with locked(files.lock, what=f"seed {seed} of {paths.folder}"):
+    with contextlib.ExitStack() as locks:
+        for seed in seeds:
+            locks.enter_context(locked(paths.seed(seed).lock, what=f"seed {seed} of {paths.folder}"))
+        if not paths.config.exists():
+            with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
+                record(paths.config, experiment)
+        for seed, parts in scores.items():
             for part, values in parts.items():
-                values.write(files.scores(part))
-    finished = {seed: read_done(paths.seed(seed))["best_epoch"] for seed in paths.seeds_with("done")}
-    best_epochs = finished | {seed: int(content["epoch"]) for seed, content in checkpoints.items()}
-    facts = result_facts(experiment, paths, min(best_epochs))
-    report(paths, best_epochs=dict(sorted(best_epochs.items())), reading=reading_of(experiment), facts=facts)
+                values.write(paths.seed(seed).scores(part))
+    report(
+        paths,
+        evaluated={seed: int(content["epoch"]) for seed, content in checkpoints.items()},
+        reading=reading_of(experiment),
+        facts=lambda seed: result_facts(experiment, paths, seed),
+    )
     return 0
+
+
+def _check_alike(merged: dict[int, Settings], paths: RunPaths) -> None:
+    """Refuse checkpoints of different runs, whose scores have no common mean.
+
+    Raises:
+        UserError: the options of two seeds differ.
+    """
+    first, *others = merged
+    for seed in others:
+        for name, expected in merged[first].as_yaml_ready().items():
+            found = merged[seed].as_yaml_ready()[name]["value"]
+            if name not in FREE and found != expected["value"]:
+                raise UserError(
+                    f"{paths.seed(seed).best} belongs to another run than {paths.seed(first).best}: "
+                    f"it has {name} {found}, the other {expected['value']}; put it elsewhere"
+                )
 
 
 def _evaluated_seeds(settings: Settings, paths: RunPaths) -> list[int]:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import metrics
 from .data.batches import Batches
 from .device import Machine
-from .errors import UserError
-from .files import write_text
+from .scores import Scores as Scores  # part of what this module offers
 
 BATCH = 512  # images of 32 x 32; larger ones in smaller batches
-COLUMNS = ["index", "label", "score", "split", "original_class"]
 
 
 @torch.inference_mode()
@@ -35,55 +28,6 @@ def model_outputs(model: nn.Module, batches: Batches, indices: Tensor, *, machin
         with machine.autocast():
             parts.append(model(batches.plain(chunk)).float())
     return torch.cat(parts)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The content of validation.csv or test.csv, row by row."""
-
-    index: NDArray[np.int64]
-    label: NDArray[np.int64]
-    score: NDArray[np.float64]
-    split: list[str]
-    original_class: NDArray[np.int64]
-
-    def write(self, path: Path) -> None:
-        """As CSV; scores with all their digits, so that reading gives the same bits."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        columns = (
-            self.index.tolist(),
-            self.label.tolist(),
-            self.score.tolist(),
-            self.split,
-            self.original_class.tolist(),
-        )
-        writer.writerows(zip(*columns, strict=True))
-        write_text(path, text.getvalue())
-
-    @classmethod
-    def read(cls, path: Path) -> Scores:
-        """The other way round.
-
-        Raises:
-            UserError: the file is not there or not what ``write`` makes.
-        """
-        try:
-            with open(path, encoding="utf-8", newline="") as stream:
-                rows = list(csv.reader(stream))
-            if rows[0] != COLUMNS:
-                raise ValueError
-            index, label, score, split, original_class = zip(*rows[1:], strict=True)
-            return cls(
-                np.array(index, dtype=np.int64),
-                np.array(label, dtype=np.int64),
-                np.array(score, dtype=np.float64),
-                list(split),
-                np.array(original_class, dtype=np.int64),
-            )
-        except (OSError, ValueError, IndexError) as error:
-            raise UserError(f"cannot read the scores in {path}: {error or 'not the expected columns'}") from None
 
 
 def summary(scores: Scores, *, tprs: Sequence[float], default_threshold: float, alpha: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .constraints import AugmentedLagrangian
 from .data import defaults_for, load_raw, resolve_augment
 from .data.batches import Batches
 from .data.imbalance import Split
+from .data.resampling import Resampling
 from .data.task import Task, build_task
 from .device import Machine, set_up_machine
 from .errors import UserError
@@ -41,6 +42,7 @@ SAME_DATA = [  # options that decide which samples a seed trains, validates and 
     "validation_fraction",
     "validation_per_class",
     "train_fraction",
+    *(name for name, item in OPTIONS.items() if item.metadata["group"] == "resampling"),
 ]
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -70,7 +72,7 @@ def prepare(settings: Settings) -> Experiment:
         UserError: the options do not fit each other, the data or the machine.
     """
     config = settings.config
-    check_names(config)
+    check_names(settings)
     machine = set_up_machine(
         device=config.device,
         precision=config.precision,
@@ -79,32 +81,37 @@ def prepare(settings: Settings) -> Experiment:
     )
     settings, task = _load_task(settings, machine)
     experiment = Experiment(settings, task, machine)
-    for seed in settings.config.seeds[:1]:
-        build_state(experiment, seed)
+    build_state(experiment, settings.config.seeds[0])
     return experiment
 
 
-def check_names(config: Config) -> None:
+def check_names(settings: Settings) -> None:
     """Whether model and objective are known; imports neither.
 
     Raises:
         UserError: a name is in no table.
     """
-    if config.resnet_type not in MODELS:
-        raise unknown("resnet_type", config.resnet_type, MODELS)
-    if config.training_type not in LOSSES:
-        raise unknown("training_type", config.training_type, LOSSES)
+    for option, table in (("resnet_type", MODELS), ("training_type", LOSSES)):
+        name = getattr(settings.config, option)
+        if name not in table:
+            raise unknown(option, name, table, origin=settings.origins[option])
 
 
 def _load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
+    """Read the data and choose the images; the options that follow from them are filled in."""
     config = settings.config
     defaults = defaults_for(config.dataset_name)
     origin = f"default of {config.dataset_name}"
     raw = load_raw(config.dataset_name, data_root=Path(config.data_root), download=bool(config.download))
-    by_share = config.validation_fraction is not None
+    has_own_validation = raw.validation_images is not None and not config.folds
+    for name in ("validation_fraction", "validation_per_class"):
+        if has_own_validation and settings.is_given(name):
+            raise UserError(
+                f"{name} (from {settings.origins[name]}) cannot act: {raw.source} has its own validation set"
+            )
+    by_share = config.validation_fraction is not None or config.folds or has_own_validation
     settings = settings.completed(
         {
-            "ratio_pos_train": defaults.ratio_pos_train,
             "lr": defaults.lr,
             "validation_per_class": None if by_share else defaults.validation_per_class,
             "negative_classes": defaults.negative_classes,
@@ -112,23 +119,37 @@ def _load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
         },
         origin,
     )
-    if settings.config.validation_per_class is None:
+    if settings.config.validation_per_class is None and not has_own_validation:
         settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
     config = settings.config
-    assert config.ratio_pos_train is not None
     task = build_task(
         raw,
         negative_classes=config.negative_classes,
         positive_classes=config.positive_classes,
         ratio_pos_train=config.ratio_pos_train,
-        validation_fraction=config.validation_fraction or 0.0,
+        validation_fraction=config.validation_fraction or defaults.validation_fraction,
         validation_per_class=config.validation_per_class,
         train_fraction=config.train_fraction,
+        resampling=_resampling(config),
         device=machine.device,
     )
     found = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
+    settings = settings.completed({"ratio_pos_train": task.ratio_pos_train}, "the subsets")
     found_augment = resolve_augment(defaults.augment, channels=task.channels)
     return settings.completed({**found, "augment": found_augment}, origin), task
+
+
+def _resampling(config: Config) -> Resampling | None:
+    if not config.folds:
+        return None
+    return Resampling(
+        folds=config.folds,
+        fold=config.fold,
+        subset_ratios=config.subset_ratios,
+        test_subset=config.test_subset,
+        train_on=config.train_on,
+        downsample=bool(config.downsample),
+    )
 
 
 def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
@@ -280,13 +301,19 @@ def _start_from(
                 f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"
             )
     restore(model, saved["weights"], path=path, what="model")
-    lr = optimizer.param_groups[0]["lr"]
+    asked = {key: value for key, value in optimizer.param_groups[0].items() if _is_asked(experiment.settings, key)}
     optimizer.load_state_dict(saved["optimizer"])
-    if experiment.settings.is_given("lr"):
-        optimizer.param_groups[0]["lr"] = lr
+    optimizer.param_groups[0].update(asked)
     if scheduler and saved["scheduler"]:
         scheduler.load_state_dict(saved["scheduler"])
+        scheduler.patience = experiment.config.patience_lr
     return int(saved["epoch"]) + 1
+
+
+def _is_asked(settings: Settings, key: str) -> bool:
+    """Whether the user chose this entry of an optimizer's parameter group, so that it wins over the baseline's."""
+    option = {"lr": "lr", "momentum": "momentum", "weight_decay": "weight_dec"}.get(key)
+    return option is not None and settings.is_given(option)
 
 
 def plain(value: Any) -> Any:

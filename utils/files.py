@@ -64,6 +64,33 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"cannot write into the folder {folder}: no permission")
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of processes that were killed while they wrote; for the holder of the lock only."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds ``path`` as a lock; to look, it is held for a moment itself."""
+    try:
+        with open(path, "rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _take(stream: IO[str], *, wait: bool) -> None:
+    """Lock the open file; who does not want to wait tries for half a second, so that ``is_held`` is in nobody's way."""
+    for _ in range(0 if wait else 10):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.05)
+    return fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
 @contextlib.contextmanager
 def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
     """Hold ``path`` as a lock. The kernel lets go of it when the process ends, however it ends.
@@ -82,7 +109,7 @@ def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _take(stream, wait=wait)
         except BlockingIOError:
             stream.seek(0)
             raise UserError(f"{what} is in use by {stream.read().strip() or 'another process'}") from None

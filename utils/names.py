@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .errors import UserError
@@ -24,9 +24,9 @@ def unknown(kind: str, name: str, known: Iterable[str], *, origin: str = "") -> 
     """The error for a name that no table holds: what came, the near ones, all that are known."""
     names = sorted(known)
     close = near(name, names)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    hint = f"; did you mean {' or '.join(close)}?" if close else "."
     where = f" (from {origin})" if origin else ""
-    return UserError(f"unknown {kind} {name!r}{where}{hint} Known: {', '.join(names)}".replace("' Known", "'. Known"))
+    return UserError(f"unknown {kind} {name!r}{where}{hint} Known: {', '.join(names)}")
 
 
 def load(table: Mapping[str, str], name: str, *, kind: str, package: str) -> Any:
@@ -39,3 +39,15 @@ def load(table: Mapping[str, str], name: str, *, kind: str, package: str) -> Any
         raise unknown(kind, name, table)
     module, attribute = table[name].split(":")
     return getattr(importlib.import_module(f".{module}", package), attribute)
+
+
+def lazy_attributes(targets: Iterable[str], *, package: str) -> Callable[[str], Any]:
+    """A module's ``__getattr__`` for the ``"module:attribute"`` targets of a table: each is imported when asked for."""
+    table = {target.split(":")[1]: target for target in targets}
+
+    def __getattr__(name: str) -> Any:
+        if name not in table:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return load(table, name, kind="attribute", package=package)
+
+    return __getattr__

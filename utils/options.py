@@ -11,6 +11,7 @@ GROUPS = {
     "run": "what to do",
     "names": "configs and folders",
     "data": "data and splits",
+    "resampling": "cross-validation over all images of a data set, instead of its own test set",
     "model": "model",
     "objective": "objective (which options apply depends on training_type)",
     "constraint": "ranking constraint (ALM)",
@@ -102,9 +103,19 @@ class Config:
     augment: str | None = _option("data", _choice("none", "crop", "crop_flip"), None,
         "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and colour .npz, else none)")
 
+    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set")
+    fold: int = _option("resampling", COUNT, 1, "the fold that is tested, 1..K")
+    subset_ratios: tuple[int, ...] = _option("resampling", Kind("ints", "integers >= 1, such as 1 99", low=1), (1,),
+        "negatives per positive of each of the disjoint subsets that the images are dealt out to")
+    test_subset: int = _option("resampling", COUNT, 1, "the subset that is tested, from 1")
+    train_on: str = _option("resampling", _choice("same", "other", "all"), "same",
+        "train on the tested subset, on the others, or on all, always without the tested fold")
+    downsample: int = _option("resampling", SWITCH, 0, "1 cuts the training set to the smallest of those three")
+
     resnet_type: str = _option("model", TEXT, "resnet10",
         "resnet10, resnet18, resnet34, resnet20, resnet32, lenet5, linear, dense")
-    hidden_widths: tuple[int, ...] = _option("model", Kind("ints", "layer widths, such as 128 64", low=1), (128, 64),
+    hidden_widths: tuple[int, ...] = _option("model",
+        Kind("ints", "layer widths in 1..65536, such as 128 64", low=1, high=65536), (128, 64),
         "widths of the hidden layers of dense")
 
     training_type: str = _option("objective", TEXT, "BCE",
@@ -126,7 +137,8 @@ class Config:
     mu: float = _option("constraint", POSITIVE, 0.1, "first weight of the quadratic term")
     mu_limit: float | None = _option("constraint", POSITIVE, None,
         "largest mu (default: mu * rho^5, or mu * rho^3 where mu >= 1e-3)")
-    rho: float = _option("constraint", Kind("float", "a number >= 1", low=1), 2.0, "factor by which mu grows")
+    rho: float = _option("constraint", Kind("float", "a number in [1, 1e6]", low=1, high=1e6), 2.0,
+        "factor by which mu grows")
     delta: float = _option("constraint", NON_NEGATIVE, 0.0,
         "margin in logits by which a positive must outrank a negative")
     cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
@@ -156,7 +168,8 @@ class Config:
     device: str = _option("machine", Kind("text", "auto, cpu, cuda or cuda:N"), "auto",
         "auto takes the GPU if there is one")
     precision: str = _option("machine", _choice("fp32", "tf32", "bf16"), "fp32", "arithmetic of the model")
-    threads: int = _option("machine", WHOLE, 0, "CPU threads; 0 leaves it to torch (their number changes rounding)")
+    threads: int = _option("machine", Kind("int", "an integer in 0..1024", low=0, high=1024), 0,
+        "CPU threads; 0 leaves it to torch (their number changes rounding)")
     deterministic: int = _option("machine", SWITCH, 0, "1 asks for the same bits on a GPU too (slower)")
     keep_last: int = _option("machine", SWITCH, 1, "0 removes seed<k>/last.pt when the seed is done")
     hot_enc: int = _option("machine", Kind("int", "an integer"), 0, "has no use; accepted as the reference accepts it")
@@ -164,6 +177,12 @@ class Config:
 
 
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
+# these may differ between the commands of one run: what is done, where, and how it is read, not what comes out
+FREE = {
+    *("train", "seeds", "resume", "num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
+    *("checkpoint_root", "data_root", "download", "tpr", "alpha", "device", "threads", "deterministic", "keep_last"),
+    "hot_enc",
+}
 
 
 def convert(name: str, value: Any, origin: str) -> Any:
@@ -176,8 +195,9 @@ def convert(name: str, value: Any, origin: str) -> Any:
     try:
         converted = _READERS[kind.name](value, kind)
     except (ValueError, TypeError, OverflowError):
-        shown = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-        raise ValueError(f"{name} must be {kind.expected}, got {shown!s:.80} (from {origin})") from None
+        shown = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        shown = shown[:80] if shown and shown.isprintable() else repr(shown[:80])
+        raise ValueError(f"{name} must be {kind.expected}, got {shown} (from {origin})") from None
     return converted
 
 

@@ -6,16 +6,16 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from .errors import UserError
-from .evaluation import Scores, summary, summary_with_intervals
+from .evaluation import summary, summary_with_intervals
 from .figures import roc_figure, save_figure
-from .files import locked, make_folder, write_json
+from .files import locked, make_folder, remove_leftovers, write_json
 from .run_paths import RunPaths, SeedPaths
+from .scores import Scores, averaged
 from .seeding import numpy_stream
 
 PARTS = ("validation", "test")
@@ -45,18 +45,25 @@ def seed_result(validation: Scores, test: Scores, *, reading: Reading, stream: s
 
 
 def rebuild(
-    paths: RunPaths, *, best_epochs: Mapping[int, int], reading: Reading, facts: dict[str, Any]
+    paths: RunPaths,
+    *,
+    evaluated: Mapping[int, int] = MappingProxyType({}),
+    reading: Reading,
+    facts: Callable[[int], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Write results.json, ensemble/ and roc.png from the score files of the seeds in ``best_epochs``.
+    """Write results.json, ensemble/ and roc.png from the score files of the finished seeds.
 
     Args:
-        best_epochs: best epoch of each seed that counts.
-        facts: what else results.json says: the command, the data checksum.
+        evaluated: best epochs of seeds that count without being finished.
+        facts: what else results.json says, such as the command and the data checksum, given the first seed's number.
 
     Returns:
         The content of results.json.
     """
     with locked(paths.lock, what=f"the results of {paths.folder}", wait=True):
+        # read under the lock: another process may have finished a seed while this one waited
+        finished = {seed: read_done(paths.seed(seed))["best_epoch"] for seed in paths.seeds_with("done")}
+        best_epochs = dict(sorted({**finished, **evaluated}.items()))
         scores = {seed: {part: Scores.read(paths.seed(seed).scores(part)) for part in PARTS} for seed in best_epochs}
         seeds = {
             str(seed): seed_result(**parts, reading=reading, stream="bootstrap", seed=seed)
@@ -72,28 +79,17 @@ def rebuild(
             "ensemble": ensemble,
             "n_seeds": len(seeds),
             "warnings": warnings(reading, ensemble),
-            **facts,
+            **facts(min(best_epochs)),
         }
         make_folder(paths.ensemble)
+        for folder in (paths.folder, paths.ensemble):
+            remove_leftovers(folder)
         for part, values in mean_scores.items():
             values.write(paths.ensemble / f"{part}.csv")
         tests = {seed: parts["test"] for seed, parts in scores.items()}
         save_figure(roc_figure(tests, mean_scores["test"], ensemble, title=paths.model_name), paths.roc)
         write_json(paths.results, result)
     return result
-
-
-def averaged(seeds: Sequence[Scores]) -> Scores:
-    """The same samples with the mean of their scores.
-
-    Raises:
-        UserError: the seeds were not scored on the same samples.
-    """
-    first = seeds[0]
-    for other in seeds[1:]:
-        if not (np.array_equal(first.index, other.index) and np.array_equal(first.label, other.label)):
-            raise UserError("the seeds were scored on different samples; evaluate them again with --train 0")
-    return replace(first, score=np.mean([scores.score for scores in seeds], axis=0))
 
 
 def combined(blocks: Sequence[dict[str, Any]], combine: Callable[[list[float]], float | None]) -> dict[str, Any]:
@@ -170,9 +166,15 @@ def _intervals(test: dict[str, Any], tprs: Sequence[str]) -> list[str]:
     return [f"[{low:.3f}, {high:.3f}]", *(f"[{a * 100:.1f}, {b * 100:.1f}]" for a, b in pairs)]
 
 
-def report(paths: RunPaths, *, best_epochs: Mapping[int, int], reading: Reading, facts: dict[str, Any]) -> None:
-    """Rebuild the results, print the table and where to look."""
-    result = rebuild(paths, best_epochs=best_epochs, reading=reading, facts=facts)
+def report(
+    paths: RunPaths,
+    *,
+    evaluated: Mapping[int, int] = MappingProxyType({}),
+    reading: Reading,
+    facts: Callable[[int], dict[str, Any]],
+) -> None:
+    """Rebuild the results (see ``rebuild``), print the table and where to look."""
+    result = rebuild(paths, evaluated=evaluated, reading=reading, facts=facts)
     print(f"\n{table(result)}")
     for line in result["warnings"]:
         print(f"note: {line}")

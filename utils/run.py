@@ -23,8 +23,9 @@ def run(settings: Settings) -> int:
 def _named(settings: Settings) -> Settings:
     """With the names that follow from the other options."""
     config = settings.config
-    ratio = {"ratio_pos_train": defaults_for(config.dataset_name).ratio_pos_train}
-    settings = settings.completed(ratio, f"default of {config.dataset_name}")
+    if not config.folds:  # with folds the ratio follows from the data
+        ratio = {"ratio_pos_train": defaults_for(config.dataset_name).ratio_pos_train}
+        settings = settings.completed(ratio, f"default of {config.dataset_name}")
     names = {"model_name": default_model_name(settings.config)}
     if config.continue_train:
         names["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)

@@ -101,3 +101,48 @@ class RunPaths:
         """The seeds whose folder holds a file ``name``, ascending."""
         found = [path.parent.name.removeprefix("seed") for path in self.folder.glob(f"seed*/{name}")]
         return sorted(int(number) for number in found if number.isdecimal())
+
+
+@dataclass(frozen=True)
+class SweepPaths:
+    """The files of a sweep, beside its runs in ``<root>/<name>``."""
+
+    root: Path
+    name: str
+
+    @property
+    def table(self) -> Path:
+        """The rows that were asked for last, and the folder of each."""
+        return self.root / self.name / "table.json"
+
+    @property
+    def folder(self) -> Path:
+        """What a sweep keeps for itself."""
+        return self.root / self.name / ".sweep"
+
+    @property
+    def search(self) -> Path:
+        """The journal of the search."""
+        return self.folder / "search.journal"
+
+    @property
+    def search_lock(self) -> Path:
+        """Held while the journal is in use."""
+        return self.folder / "search.lock"
+
+    @property
+    def slurm(self) -> Path:
+        """What submitit keeps of its jobs."""
+        return self.folder / "slurm"
+
+    def claim(self, model_name: str, seed: int) -> Path:
+        """Held by the sweep that starts the job, and by the job's process."""
+        return self.folder / f"{model_name}.seed{seed}.claim"
+
+    def log(self, model_name: str, seed: int) -> Path:
+        """What the job printed."""
+        return self.folder / f"{model_name}.seed{seed}.log"
+
+    def queued(self, model_name: str, seed: int) -> Path:
+        """The number under which SLURM knows the job."""
+        return self.folder / f"{model_name}.seed{seed}.slurm"

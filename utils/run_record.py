@@ -14,32 +14,8 @@ from .config import Settings
 from .errors import UserError
 from .experiment import Experiment
 from .files import write_text
+from .options import FREE as FREE
 
-# these may differ between the commands of one run: what is done, where, and how it is read, not what comes out
-FREE = {
-    *(
-        "train",
-        "seeds",
-        "resume",
-        "num_epochs",
-        "name_file_bs",
-        "name_file_alm",
-        "model_name",
-        "subfolder_name",
-    ),
-    *(
-        "checkpoint_root",
-        "data_root",
-        "download",
-        "tpr",
-        "alpha",
-        "device",
-        "threads",
-        "keep_last",
-        "hot_enc",
-    ),
-    "deterministic",
-}
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tensorboard")
 
 
@@ -83,9 +59,11 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        {name: item["value"] for name, item in content["options"].items()}
-        content["data"]["checksum"], list(content["commands"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        options = {name: item["value"] for name, item in content["options"].items()}
+        needed = ((options["num_epochs"], int), (content["data"]["checksum"], str), (content["commands"], list))
+        if not all(isinstance(value, kind) for value, kind in needed):
+            raise TypeError
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"cannot read {path}: {type(error).__name__}; move the folder away to train anew") from None
     result: dict[str, Any] = content
     return result

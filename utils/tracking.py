@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .errors import UserError
 from .files import write_text
-from .run_paths import SeedPaths
+from .options import OPTIONS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
     from .evaluation import Scores
 
+HYPER_PARAMETERS = [
+    name
+    for name, item in OPTIONS.items()
+    if item.metadata["group"] in ("data", "model", "objective", "constraint", "optimisation")
+    and name not in ("data_root", "download")
+]
 PLAIN_LINES = 10  # at most about so many lines a seed where there is no terminal
 
 
@@ -70,13 +76,14 @@ class Events:
 
     Args:
         folder: where the event file goes; ``tensorboard --logdir checkpoint`` shows each run under its path.
-        purge_step: on resume the first epoch that is run again; what an earlier process wrote from there on is void.
+        purge_step: the epoch to begin with; what an earlier process wrote from there on is void.
     """
 
-    def __init__(self, folder: Path, *, purge_step: int | None) -> None:
+    def __init__(self, folder: Path, *, purge_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer: SummaryWriter = SummaryWriter(str(folder), purge_step=purge_step)
+        self.first = purge_step
 
     def epoch(self, record: dict[str, Any], multipliers: Tensor | None) -> None:
         """Losses, AUCs, learning rate, violation, mu and the multipliers of one epoch."""
@@ -98,23 +105,26 @@ class Events:
 
     def configuration(self, text: str) -> None:
         """config.yaml as it stands in the run's folder."""
-        self.writer.add_text("configuration", "    " + text.replace("\n", "\n    "), 0)
+        self.writer.add_text("configuration", "    " + text.replace("\n", "\n    "), self.first)
 
     def final(
-        self, *, test: Scores, figure: Figure, config: dict[str, Any], result: dict[str, Any], epoch: int
+        self, *, test: Scores, figure: Figure, config: dict[str, Any], result: dict[str, Any], epochs: int
     ) -> None:
-        """ROC and PR curve of the test set, and the options beside the final metrics."""
+        """ROC and PR curve of the test set, and the options beside the final metrics.
+
+        Their step is the number of finished ``epochs``, so that further epochs make them void.
+        """
         from torch.utils.tensorboard.summary import hparams
 
-        self.writer.add_figure("ROC/test", figure, epoch)
-        self.writer.add_pr_curve("PR/test", test.label, _in_unit_interval(test.score), epoch)
-        chosen = {key: value for key, value in config.items() if isinstance(value, (bool, int, float, str))}
+        self.writer.add_figure("ROC/test", figure, epochs)
+        self.writer.add_pr_curve("PR/test", test.label, _in_unit_interval(test.score), epochs)
+        chosen = {key: config[key] for key in HYPER_PARAMETERS if isinstance(config[key], (int, float, str))}
         final = {"final/test_AUC": result["test"]["auc"], "final/validation_AUC": result["validation"]["auc"]}
         final |= {f"final/test_FPR_at_TPR_{tpr}": fpr for tpr, fpr in result["test"]["fpr_at_tpr"].items()}
         for summary in hparams(chosen, final):
-            self.writer._get_file_writer().add_summary(summary)
+            self.writer._get_file_writer().add_summary(summary, epochs)
         for name, value in final.items():
-            self.writer.add_scalar(name, value, epoch)
+            self.writer.add_scalar(name, value, epochs)
 
     def close(self) -> None:
         """Write what is left."""
@@ -179,8 +189,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def seed_events(paths: SeedPaths, *, purge_step: int | None) -> Events:
-    """The events of a seed, beside its other files."""
-    return Events(paths.folder, purge_step=purge_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from .config import Settings
 from .errors import UserError
 from .experiment import Experiment, build_state, prepare
 from .figures import roc_figure
-from .files import locked, make_folder, write_text
+from .files import locked, make_folder, remove_leftovers, write_text
 from .options import Config
 from .results import read_done, report, seed_result, write_done
 from .run_paths import RunPaths, SeedPaths
@@ -28,9 +29,13 @@ def train_run(settings: Settings) -> int:
     if paths.config.exists():
         compare(read(paths.config), experiment, paths.config)
     for seed in config.seeds:  # before anything is written: may each of them start?
+        if seed in baselines:
+            build_state(experiment, seed, baseline=baselines[seed])
         if paths.seed(seed).folder.exists():
             with locked(paths.seed(seed).lock, what=f"seed {seed} of {paths.folder}"):
-                _plan(paths.seed(seed), config, seed)
+                _check_files(paths.seed(seed), _plan(paths.seed(seed), config, seed))
+    for seed in paths.seeds_with("done"):
+        read_done(paths.seed(seed))
     make_folder(paths.folder)
     with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
         text = record(paths.config, experiment)
@@ -50,14 +55,8 @@ def train_run(settings: Settings) -> int:
                 failures[seed] = str(error)
                 write_text(files.failed, f"{error}\n")
                 print(f"seed {seed} stopped: {error}")
-    finished = {seed: read_done(paths.seed(seed))["best_epoch"] for seed in paths.seeds_with("done")}
-    if finished:
-        report(
-            paths,
-            best_epochs=finished,
-            reading=reading_of(experiment),
-            facts=result_facts(experiment, paths, min(finished)),
-        )
+    if paths.seeds_with("done"):
+        report(paths, reading=reading_of(experiment), facts=lambda seed: result_facts(experiment, paths, seed))
     return 1 if failures else 0
 
 
@@ -87,6 +86,18 @@ def _plan(files: SeedPaths, config: Config, seed: int) -> str:
             f"{files.best} would be overwritten; evaluate it with --train 0, or choose another --model_name"
         )
     return "start"
+
+
+def _check_files(files: SeedPaths, plan: str) -> None:
+    """Whether the files that ``plan`` needs can be read.
+
+    Raises:
+        UserError: one is damaged or of another program.
+    """
+    if plan == "resume":
+        load(files.last, LAST)
+    if plan == "skip" or (plan == "resume" and files.best.exists()):
+        load(files.best, BEST)
 
 
 def _baselines(config: Config) -> dict[int, Path]:
@@ -131,25 +142,27 @@ def _train_seed(
     end = first + config.continue_train_epochs if config.continue_train else config.num_epochs
     if resume:
         _restore(state, experiment, seed, files)
+    remove_leftovers(files.folder)
     files.failed.unlink(missing_ok=True)
     files.done.unlink(missing_ok=True)
     history = History(files.history, keep=state.epoch)
     steps = config.evaluate_every_steps or state.sampler.steps_per_epoch
     progress = Progress(seed=seed, first=state.epoch, total=end)
-    with Events(files.folder, purge_step=state.epoch if resume else None) as events:
+    with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
         events.configuration(text)
         while state.epoch < end and not state.should_stop(config.patience_early_stopping):
             epoch_record = train_epoch(state, data, steps=steps, delta=config.delta, machine=experiment.machine)
             is_best = epoch_record.pop("is_best")
+            # last.pt after the records, which a resumed run cuts back to it, and before best.pt, which is made from it:
+            # so a kill between any two of them loses nothing
             history.append(epoch_record)
-            # last.pt first: if a kill comes between the two, best.pt can be made from it
+            events.epoch(epoch_record, training_multipliers(state, data) if state.constraint else None)
             save(files.last, LAST, state.state_dict())
             if is_best:
                 save(files.best, BEST, checkpoint_content(experiment, seed, state))
-            events.epoch(epoch_record, training_multipliers(state, data) if state.constraint else None)
             assert state.best is not None
             progress.epoch(epoch_record, state.best.val_auc)
-        progress.close()
+        progress.close()  # before the next line is printed
         _finish_seed(experiment, seed, files, epochs=state.epoch, stopped_early=state.epoch < end, events=events)
 
 
@@ -180,7 +193,7 @@ def _finish_seed(
         values.write(files.scores(part))
     result = seed_result(**scores, reading=reading_of(experiment), stream="bootstrap", seed=seed)
     figure = roc_figure({seed: scores["test"]}, scores["test"], result, title=f"{config.model_name}, seed {seed}")
-    events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epoch=checkpoint["epoch"])
+    events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epochs=epochs)
     write_done(files, best_epoch=checkpoint["epoch"], epochs=epochs, stopped_early=stopped_early)
     if not config.keep_last:
         files.last.unlink(missing_ok=True)

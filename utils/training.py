@@ -143,20 +143,23 @@ def train_epoch(state: TrainState, data: TrainingData, *, steps: int, delta: flo
         samples were trained (augmented, before that batch's update), so that they cost no pass of their own.
 
     Raises:
-        NonFiniteLossError: a batch's loss was not finite; the weights are those before that batch.
+        NonFiniteLossError: a batch's loss was not finite, and the weights are those before that batch; or what the
+            epoch's last update led to is not finite.
     """
     start = time.perf_counter()
     epoch, lr = state.epoch, state.optimizer.param_groups[0]["lr"]
     state.loss.begin_epoch(epoch)
     sums = _run_steps(state, data, steps, machine)
+    remedy = f"Try a lower --lr (now {lr:g})" + (f", --mu or --delta (now {delta:g})" if state.constraint else "")
     bad = int(sums.first_bad)
     if bad >= 0:
-        raise NonFiniteLossError(
-            f"the loss was not finite in epoch {epoch}, batch {bad + 1} of {steps}; no update was made from it on. "
-            f"Try a lower --lr (now {lr:g})" + (f", --mu or --delta (now {delta:g})" if state.constraint else "")
-        )
+        what = f"the loss was not finite in epoch {epoch}, batch {bad + 1} of {steps}"
+        raise NonFiniteLossError(f"{what}; no update was made from it on. {remedy}")
     train_auc, violation = _train_metrics(state, data, delta)
     val_loss, val_auc = _validate(state, data, machine)
+    if math.isnan(val_auc):
+        what = f"the validation scores were not finite after epoch {epoch}, batch {steps} of {steps}"
+        raise NonFiniteLossError(f"{what}; the weights of this epoch are not kept. {remedy}")
     mu = state.constraint.mu_value if state.constraint else None
     is_best = state.finish_epoch(val_auc, val_loss, train_auc)
     return {
@@ -193,7 +196,8 @@ def _run_steps(state: TrainState, data: TrainingData, steps: int, machine: Machi
         total = objective + penalty
 
         # a batch that is not finite, and all after it, change nothing: the fused optimizers skip where found_inf is 1
-        is_bad = ~torch.isfinite(total.detach())
+        # (scores too: where they are infinite, a sigmoid can still give a finite loss)
+        is_bad = ~(torch.isfinite(total.detach()) & torch.isfinite(scores.detach()).all())
         sums.first_bad = torch.where((sums.first_bad < 0) & is_bad, step, sums.first_bad)
         state.optimizer.found_inf = (sums.first_bad >= 0).float()  # type: ignore[attr-defined]
         state.optimizer.zero_grad(set_to_none=True)
@@ -223,11 +227,14 @@ def _train_metrics(state: TrainState, data: TrainingData, delta: float) -> tuple
 
 
 def _validate(state: TrainState, data: TrainingData, machine: Machine) -> tuple[float, float]:
+    """Loss and AUC of the validation set; the AUC is NaN where a score is not finite."""
     outputs = model_outputs(state.model, data.batches, data.validation, machine=machine)
     targets = data.labels[data.validation]
     with torch.inference_mode():
         loss = float(state.loss(outputs, targets, data.validation))
         scores = state.loss.score(outputs)
+    if not bool(torch.isfinite(scores).all()):
+        return loss, math.nan
     return loss, auc(targets.cpu().numpy(), scores.double().cpu().numpy())
 
 

@@ -15,6 +15,7 @@ from ..errors import UserError
 from . import EVEN, ODD
 from .imbalance import Split, check_classes, fixed_validation, training_indices
 from .raw import Int64Array, RawData, UInt8Array
+from .resampling import Resampling, resampled_split
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Task:
     positive_classes: tuple[int, ...]
     ratio_pos_train: int
     train_fraction: float
+    resampled: Split | None  # with cross-validation: the rows of the one fold, the same for every seed
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -67,6 +69,8 @@ class Task:
         Raises:
             UserError: see ``imbalance.training_indices``.
         """
+        if self.resampled:
+            return self.resampled
         in_train_file = self.original_split == "train"
         train = training_indices(
             # the training file's rows come first, so its row numbers are the task's
@@ -95,10 +99,11 @@ def build_task(
     *,
     negative_classes: Sequence[int] | None,
     positive_classes: Sequence[int] | None,
-    ratio_pos_train: int,
+    ratio_pos_train: int | None,
     validation_fraction: float = 0.1,
     validation_per_class: int | None = None,
     train_fraction: float = 0.9,
+    resampling: Resampling | None = None,
     device: str | torch.device = "cpu",
 ) -> Task:
     """Chooses the classes and the validation set, and puts the images on the device.
@@ -110,8 +115,11 @@ def build_task(
             ``imbalance.fixed_validation``.
         negative_classes, positive_classes: original classes; both None where the file decides (see
             ``resolve_classes``).
-        ratio_pos_train: negatives per positive in the training set, >= 1.
+        ratio_pos_train: negatives per positive in the training set, >= 1; None with ``resampling``, where the subsets
+            decide it.
         train_fraction: of each class's images outside validation, drawn anew for each seed; in (0, 1].
+        resampling: None for the files' own test set; else the images of all files are pooled, and training, validation
+            and test set are those of one fold (``resampling.resampled_split``).
         device: where the images and labels go.
 
     Raises:
@@ -119,19 +127,32 @@ def build_task(
     """
     negative, positive = resolve_classes(raw, negative_classes, positive_classes)
     images, original_index, original_class, original_split = _rows_in_use(raw, (*negative, *positive))
-    in_train_file = original_split == "train"
-    if raw.validation_images is None:
-        validation_rows = fixed_validation(
-            original_class[in_train_file],
+    resampled = None
+    if resampling is not None:
+        resampled = resampled_split(
+            original_class,
+            negative_classes=negative,
+            positive_classes=positive,
+            resampling=resampling,
             validation_fraction=validation_fraction,
-            validation_per_class=validation_per_class,
         )
+        validation_rows, seen = resampled.validation, resampled.train
+        trained = np.isin(original_class[seen], positive).sum()
+        ratio_pos_train = max(1, int((len(seen) - trained) // trained))
     else:
+        in_train_file = original_split == "train"
         validation_rows = np.flatnonzero(original_split == "validation")
+        if raw.validation_images is None:
+            validation_rows = fixed_validation(
+                original_class[in_train_file],
+                validation_fraction=validation_fraction,
+                validation_per_class=validation_per_class,
+            )
+        seen = np.setdiff1d(np.flatnonzero(in_train_file), validation_rows)
+    assert ratio_pos_train is not None
     mean, std = raw.mean, raw.std
     if mean is None or std is None:
-        in_train_file[validation_rows] = False
-        mean, std = _mean_and_std(images[in_train_file])
+        mean, std = _mean_and_std(images[seen])
     labels = np.isin(original_class, positive).astype(np.int64)
     task = Task(
         name=raw.name,
@@ -147,6 +168,7 @@ def build_task(
         positive_classes=positive,
         ratio_pos_train=ratio_pos_train,
         train_fraction=train_fraction,
+        resampled=resampled,
         mean=mean,
         std=std,
     )

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..names import load
+from ..names import lazy_attributes, load
 
 if TYPE_CHECKING:
     from .base import Loss as Loss
@@ -39,8 +39,7 @@ LOSSES: dict[str, str] = {
     "MSFE": "msfe:MSFE",
     "LOG_PW": "log_pairwise:LogPairwise",
 }
-_CLASSES = {target.split(":")[1]: target for target in [*LOSSES.values(), "base:Loss"]}
-__all__ = ["LOSSES", "loss_class", *sorted(_CLASSES)]
+__getattr__ = lazy_attributes([*LOSSES.values(), "base:Loss"], package=__name__)
 
 
 def loss_class(training_type: str) -> type[Loss]:
@@ -51,9 +50,3 @@ def loss_class(training_type: str) -> type[Loss]:
     """
     found: type[Loss] = load(LOSSES, training_type, kind="training_type", package=__name__)
     return found
-
-
-def __getattr__(name: str) -> Any:
-    if name in _CLASSES:
-        return load(_CLASSES, name, kind="loss", package=__name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..names import load
+from ..names import lazy_attributes, load
 
 if TYPE_CHECKING:
     from .natural import NaturalSampler as NaturalSampler
 
 SAMPLERS: dict[str, str] = {"natural": "natural:NaturalSampler"}
-_CLASSES = {target.split(":")[1]: target for target in SAMPLERS.values()}
-__all__ = ["SAMPLERS", "sampler_class", *sorted(_CLASSES)]
+__getattr__ = lazy_attributes(SAMPLERS.values(), package=__name__)
 
 
 def sampler_class(name: str) -> type[NaturalSampler]:
@@ -25,9 +24,3 @@ def sampler_class(name: str) -> type[NaturalSampler]:
     """
     found: type[NaturalSampler] = load(SAMPLERS, name, kind="sampler", package=__name__)
     return found
-
-
-def __getattr__(name: str) -> Any:
-    if name in _CLASSES:
-        return load(_CLASSES, name, kind="sampler", package=__name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,57 @@
+"""Compare the runs of one folder: tables, tests, ROC and one HTML page. Reads files only."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from utils.errors import UserError
+from utils.options import convert
+from utils.reporting.writing import write_report
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see python {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="report.py",
+        description="Compare the runs of one folder: tables, tests, ROC and one HTML page. Needs no GPU and no data.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>")
+    parser.add_argument("--out", type=Path, help="folder of the report (default: <folder>/report)")
+    parser.add_argument(
+        "--tpr",
+        nargs="+",
+        metavar="X",
+        help="true positive rates at which the false positive rate is read (default: those of the runs)",
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns the exit code: 0 done, 2 bad input."""
+    try:
+        asked = _parser().parse_args(argv)
+        tprs = convert("tpr", asked.tpr, "the command line") if asked.tpr else None
+        command = shlex.join(["python", "report.py", *argv])
+        files = write_report(asked.folder, out=asked.out, tprs=tprs, command=command)
+    except (UserError, ValueError) as error:
+        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: cannot use {str(error.filename)!r:.200}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    print("\n".join(map(str, files)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""Many runs of main.py: the rows of a table file, here or on SLURM; what is done is not done again."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from utils.errors import UserError
+from utils.options import convert
+from utils.sweeping.blocks import BLOCKS, block_of
+from utils.sweeping.command import pairs, parser
+from utils.sweeping.display import counted, failure_lines, status_lines
+from utils.sweeping.jobs import JobMaker, own_command
+from utils.sweeping.local import LocalRun
+from utils.sweeping.plan import Board, Sweep
+from utils.sweeping.resources import share_out
+from utils.sweeping.slurm import Queue, SlurmOptions, submit
+from utils.sweeping.state import State
+from utils.sweeping.tables import parse_set, read_table
+
+FIRST_WORDS = """\
+Nothing asked for. Try first:
+
+    python sweep.py configs/table/quick.yaml --dry_run      lists the jobs and starts none
+    python sweep.py configs/table/quick.yaml                runs them here
+    python sweep.py configs/table/quick.yaml --status       says how far they are
+
+All options             python sweep.py --help"""
+
+
+class Stopped(BaseException):
+    """A signal asked the sweep to end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 all well, 1 a job failed or could not start, 2 bad input, 128 + n ended by signal n.
+
+    Args:
+        argv: the command line.
+        command: what starts main.py, if it is to be something else.
+    """
+    if not argv:
+        print(FIRST_WORDS)
+        return 0
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        return _main(parser().parse_args(argv), command or own_command())
+    except UserError as error:
+        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        print("stopped; nothing is lost: the same command goes on", file=sys.stderr)
+        return 128 + stopped.number
+
+
+def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
+    sweep = _sweep(asked)
+    if asked.dry_run or asked.status or asked.launcher == "print":
+        return _show(sweep.board(advance=False), asked, sweep)
+    sweep.write_table()
+    retry = asked.retry == "failed"
+    if asked.launcher == "slurm":
+        options = SlurmOptions(
+            partition=asked.partition,
+            time_min=asked.time_min,
+            mem_gb=asked.mem_gb,
+            cpus=asked.threads or 2,
+            gpus=asked.gpus,
+            concurrency=asked.jobs or 256,
+            signal_s=asked.signal_s,
+            others=pairs(asked.slurm),
+        )
+        print("\n".join(submit(sweep, options, command=command, retry_failed=retry)))
+        return _ended(sweep.board(advance=False), missing_is_bad=False)
+    shares = share_out(asked.jobs, asked.threads)
+    board = LocalRun(sweep, shares, command=command, retry_failed=retry).run()
+    sweep.write_table()
+    return _ended(board, missing_is_bad=True)
+
+
+def _sweep(asked: argparse.Namespace) -> Sweep:
+    try:
+        seeds = None if asked.seeds is None else convert("seeds", asked.seeds, "--seeds")
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    table = read_table(asked.table, blocks=list(BLOCKS)).changed(overrides=parse_set(asked.set), seeds=seeds)
+    if asked.launcher == "slurm":
+        threads = small_threads = asked.threads or 2
+    else:
+        shares = share_out(asked.jobs, asked.threads)
+        threads, small_threads = shares.threads, shares.small_threads
+    maker = JobMaker(
+        root=table.checkpoint_root,
+        table=table.name,
+        rows={row.name: row for row in table.rows()},
+        threads=threads,
+        small_threads=small_threads,
+    )
+    sweep = Sweep(table, block_of(table), maker, only=asked.only, is_queued=Queue().number)
+    sweep.check()
+    return sweep
+
+
+def _show(board: Board, asked: argparse.Namespace, sweep: Sweep) -> int:
+    """What stands where, or would be started; starts and writes nothing."""
+    wanted = (State.TODO, State.FAILED) if asked.retry else (State.TODO,)
+    if asked.status:
+        print("\n".join([sweep.table.title, *status_lines(board)]))
+        return _ended(board, missing_is_bad=False)
+    if asked.launcher == "print":
+        for job, _ in board.having(*wanted):
+            print(job.command)
+        for line in (*board.notes, *([board.later] if board.later else [])):
+            print("note:", line, file=sys.stderr)
+        return 0
+    for job, found in board.entries:
+        print(f"{found.state:7}  {job.command}")
+    print(f"{len({job.row for job, _ in board.entries})} rows, {counted(board)}; nothing was started")
+    return 0
+
+
+def _ended(board: Board, *, missing_is_bad: bool) -> int:
+    failed = board.having(State.FAILED)
+    missing = board.having(State.TODO) if missing_is_bad else []
+    print(counted(board))
+    for line in failure_lines(failed):
+        print(line)
+    for job, _ in missing:
+        print(f"not started: {job}{f', which goes on from {job.after}' if job.after else ''}")
+    if failed:
+        print("--retry failed starts them again; the rest is kept")
+    return 1 if failed or missing else 0
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)  # once is enough: what follows takes a moment
+    raise Stopped(number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

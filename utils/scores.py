@@ -1,0 +1,79 @@
+"""The scores of a set of samples: as a file, and averaged over seeds. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UserError
+from .files import write_text
+
+COLUMNS = ["index", "label", "score", "split", "original_class"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The content of validation.csv or test.csv, row by row."""
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    score: NDArray[np.float64]
+    split: list[str]
+    original_class: NDArray[np.int64]
+
+    def write(self, path: Path) -> None:
+        """As CSV; scores with all their digits, so that reading gives the same bits."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        columns = (
+            self.index.tolist(),
+            self.label.tolist(),
+            self.score.tolist(),
+            self.split,
+            self.original_class.tolist(),
+        )
+        writer.writerows(zip(*columns, strict=True))
+        write_text(path, text.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> Scores:
+        """The other way round.
+
+        Raises:
+            UserError: the file is not there or not what ``write`` makes.
+        """
+        try:
+            with open(path, encoding="utf-8", newline="") as stream:
+                rows = list(csv.reader(stream))
+            if rows[0] != COLUMNS:
+                raise ValueError
+            index, label, score, split, original_class = zip(*rows[1:], strict=True)
+            return cls(
+                np.array(index, dtype=np.int64),
+                np.array(label, dtype=np.int64),
+                np.array(score, dtype=np.float64),
+                list(split),
+                np.array(original_class, dtype=np.int64),
+            )
+        except (OSError, ValueError, IndexError) as error:
+            raise UserError(f"cannot read the scores in {path}: {error or 'not the expected columns'}") from None
+
+
+def averaged(seeds: Sequence[Scores]) -> Scores:
+    """The same samples with the mean of their scores.
+
+    Raises:
+        UserError: the seeds were not scored on the same samples.
+    """
+    first = seeds[0]
+    for other in seeds[1:]:
+        if not (np.array_equal(first.index, other.index) and np.array_equal(first.label, other.label)):
+            raise UserError("the seeds were scored on different samples; evaluate them again with --train 0")
+    return replace(first, score=np.mean([scores.score for scores in seeds], axis=0))
