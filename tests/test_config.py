@@ -271,7 +271,7 @@ def test_every_base_config_gives_an_objective(name: str) -> None:
     found = resolve(["--name_file_bs", name])
     assert found.notes == ()
     assert found.origins["training_type"] == f"configs/baseline/{name}.yaml"
-    check_names(found.config)
+    check_names(found)
     loss = build_loss(found, {"class_counts": (4410, 44), "ratio_pos_train": 100})
     for option in ("gamma", "m"):
         if found.is_given(option):  # a name such as a_LM_m05 says the value of the option
