@@ -23,7 +23,8 @@ MACHINERY = {"training", "scores", "evaluation", "checkpointing", "tracking", "f
 EXPERIMENT = {"experiment"}
 RUN = {"run_record", "best_checkpoint", "train_run", "evaluate_run", "run"}
 REPORT = {"reporting"}
-LAYERS = (BASE, CONFIG, COMPONENTS, MACHINERY, EXPERIMENT, RUN, REPORT)
+SWEEP = {"sweeping"}
+LAYERS = (BASE, CONFIG, COMPONENTS, MACHINERY, EXPERIMENT, RUN, REPORT, SWEEP)
 # Their __init__ is a table of names: config reads it, to check what the user asked for.
 TABLES = COMPONENTS - {"metrics"}
 

@@ -1,0 +1,117 @@
+"""The report's numbers, each by its slow definition, from the score files alone. Imports nothing of utils.reporting."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.seeding import numpy_stream
+
+Array = NDArray[np.float64]
+STORED = Path(__file__).parent / "data" / "report"
+
+
+def scores_of(path: Path) -> tuple[NDArray[np.int64], Array]:
+    """Labels and scores of a CSV."""
+    with open(path, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return np.array([int(row["label"]) for row in rows]), np.array([float(row["score"]) for row in rows])
+
+
+def ensemble(run: str, seeds: Sequence[int], part: str, folder: Path = STORED) -> tuple[NDArray[np.int64], Array]:
+    """Labels, and the mean score of the seeds."""
+    parts = [scores_of(folder / run / f"seed{seed}" / f"{part}.csv") for seed in seeds]
+    return parts[0][0], np.stack([scores for _, scores in parts]).mean(axis=0)
+
+
+def kernel(labels: NDArray[np.int64], scores: Array) -> Array:
+    """(P, N): 1 where a positive outranks a negative, 1/2 where they tie."""
+    gaps = scores[labels == 1][:, None] - scores[labels == 0][None, :]
+    return np.where(gaps > 0, 1.0, np.where(gaps == 0, 0.5, 0.0))
+
+
+def auc(labels: NDArray[np.int64], scores: Array) -> float:
+    """The share of pairs in the right order."""
+    return float(kernel(labels, scores).mean())
+
+
+def threshold(labels: NDArray[np.int64], scores: Array, tpr: float) -> float:
+    """The k-th highest positive, for the smallest k with k / P >= tpr."""
+    positives = sorted(scores[labels == 1], reverse=True)
+    return float(next(score for k, score in enumerate(positives, 1) if k / len(positives) >= tpr))
+
+
+def fpr_at_tpr(labels: NDArray[np.int64], scores: Array, tpr: float) -> float:
+    """The share of negatives at or above that threshold."""
+    return float((scores[labels == 0] >= threshold(labels, scores, tpr)).mean())
+
+
+def metric(labels: NDArray[np.int64], scores: Array, tpr: float | None) -> float:
+    """AUC, or the FPR at a TPR."""
+    return auc(labels, scores) if tpr is None else fpr_at_tpr(labels, scores, tpr)
+
+
+def resampled(labels: NDArray[np.int64], scores: Array, tpr: float | None, count: int) -> Array:
+    """The metric of ``count`` resamples, each made by copying samples."""
+    generator = numpy_stream(0, "bootstrap of the ensemble")
+    positives, negatives = scores[labels == 1], scores[labels == 0]
+    values = []
+    for _ in range(count // 100):
+        chosen = generator.integers(0, len(positives), size=(100, len(positives)))
+        others = generator.integers(0, len(negatives), size=(100, len(negatives)))
+        for i, j in zip(chosen, others, strict=True):
+            copies = np.concatenate([positives[i], negatives[j]])
+            values.append(metric(np.repeat([1, 0], [len(i), len(j)]), copies, tpr))
+    return np.array(values)
+
+
+def middle(values: Array) -> tuple[float, float]:
+    """The middle 95 %, between the neighbours of rank (n - 1) q in proportion."""
+    ordered = sorted(values)
+
+    def quantile(q: float) -> float:
+        place = (len(ordered) - 1) * q
+        low = math.floor(place)
+        high = min(low + 1, len(ordered) - 1)
+        return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
+
+    return quantile(0.025), quantile(0.975)
+
+
+def delong_p(labels: NDArray[np.int64], first: Array, second: Array) -> float:
+    """DeLong's p from the kernel of each pair: variance of the row means over P, of the column means over N."""
+    change = kernel(labels, second) - kernel(labels, first)
+    rows, columns = change.mean(axis=1), change.mean(axis=0)
+    variance = rows.var(ddof=1) / len(rows) + columns.var(ddof=1) / len(columns)
+    return math.erfc(abs(change.mean()) / math.sqrt(variance) / math.sqrt(2))
+
+
+def bootstrap_p(differences: Array) -> float:
+    """Twice the smaller tail, the observed sample counted in."""
+    at_most, at_least = sum(differences <= 0), sum(differences >= 0)
+    return float(min(1.0, 2 * (1 + min(at_most, at_least)) / (1 + len(differences))))
+
+
+def wilcoxon_p(differences: Sequence[float]) -> float:
+    """Over all signs: how often the rank sum lies as far from its mean. For differences that are not 0 and no ties."""
+    ranks = [sorted(map(abs, differences)).index(abs(value)) + 1 for value in differences]
+    total = sum(ranks) / 2
+    seen = abs(sum(rank for rank, value in zip(ranks, differences, strict=True) if value > 0) - total)
+    sums = [
+        abs(sum(rank for rank, sign in zip(ranks, signs, strict=True) if sign) - total)
+        for signs in itertools.product((0, 1), repeat=len(ranks))
+    ]
+    return sum(each >= seen - 1e-9 for each in sums) / len(sums)
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """Both tails of a fair coin, outcomes no likelier than what came."""
+    count = only_first + only_second
+    chances = [math.comb(count, k) / 2**count for k in range(count + 1)]
+    return min(1.0, math.fsum(chance for chance in chances if chance <= chances[only_first] * (1 + 1e-9)))

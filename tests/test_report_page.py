@@ -1,0 +1,227 @@
+"""The page itself: whole without a network, readable without eyes, and at work in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from report_by_hand import STORED
+from report_folders import Page, make_run
+
+import report
+from utils.reporting.svg import Panel, axis
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
+POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the stored runs."""
+    folder = tmp_path_factory.mktemp("page")
+    assert report.main([str(STORED), "--out", str(folder)]) == 0
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+# --- the text of the page ----------------------------------------------------------------------------------
+
+
+def test_asks_no_network(text: str) -> None:
+    assert "default-src 'none'" in text
+    page = Page(text)
+    links = [value for _, given in page.tags for name, value in given.items() if name in ("href", "src", "action")]
+    assert all(link is not None and re.match(r"#|data:", link) for link in links)
+    assert not re.search(r"url\(|@import|https?://", text)
+
+
+def test_every_picture_has_words(text: str) -> None:
+    charts = [given for tag, given in Page(text).tags if tag == "svg" and given.get("class") == "chart"]
+    # 2 metrics x ... : 4 forests, 2 of all rows, 2 for each of the 4 objectives in ROC and again against epoch
+    assert len(charts) == 4 + 2 + 4 * 2 * 2
+    assert all(given.get("role") == "img" and len(given.get("aria-label") or "") > 40 for given in charts)
+    hidden = [given for tag, given in Page(text).tags if tag == "svg" and given.get("aria-hidden")]
+    nested = text.count('<svg x="')
+    assert len(charts) + len(hidden) + nested == text.count("<svg")
+
+
+def test_links_and_labels_lead_somewhere(text: str) -> None:
+    tags = Page(text).tags
+    ids = [given["id"] for _, given in tags if "id" in given]
+    assert len(ids) == len(set(ids))
+    wanted = [str(given["href"])[1:] for tag, given in tags if tag == "a"]
+    wanted += [str(given["aria-labelledby"]) for _, given in tags if "aria-labelledby" in given]
+    assert set(wanted) <= set(ids)
+
+
+def test_tags_are_closed(text: str) -> None:
+    for tag in ("section", "table", "tr", "td", "th", "div", "svg", "ul", "li", "details", "button", "span", "text"):
+        assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>"), tag
+
+
+def test_what_failed_is_on_the_page(text: str) -> None:
+    rows = [[cell for cell, _ in row] for row in Page(text).rows("problems")]
+    assert [row[:3] for row in rows] == [
+        ["mbauc", "2", "unfinished"],
+        ["s_lm_alm", "3", "failed"],
+        ["bce_1to5", "–", "missing"],
+        ["mbauc", "–", "missing"],
+        ["s_lm", "–", "missing"],
+    ]
+    assert rows[1][3] == "the loss is not finite in epoch 1, batch 2: lower --lr or --mu"
+    assert "--name_file_alm ALM_12_beg" in rows[1][4]
+
+
+def test_where_the_numbers_come_from_is_on_the_page(text: str) -> None:
+    page = Page(text)
+    (first, second) = ([cell for cell, _ in row] for row in page.rows("data"))
+    assert first[:5] == ["A", "5", "111 : 11", "13 : 13", "46 : 44"]
+    assert second[:3] == ["B", "1", "111 : 22"]
+    assert re.fullmatch("[0-9a-f]{64}", first[5])
+    assert second[7] == "train set 111 : 22, not 111 : 11"
+    assert "torch 2." in page.rows("versions")[0][1][0]
+    assert text.count("python main.py --dataset_name digits") >= 6
+
+
+def test_axes_have_round_ticks_and_names() -> None:
+    assert [tick for _, tick in axis(0, 1, "").ticks] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+    assert [tick for _, tick in axis(0.8, 1, "", percent=True).ticks] == ["80", "85", "90", "95", "100"]
+    assert [tick for _, tick in axis(-0.02, 0.02, "", most=5).ticks] == ["−0.02", "−0.01", "0.00", "0.01", "0.02"]
+    assert [tick for _, tick in axis(0, 0.012, "", percent=True, most=5).ticks] == [
+        "0.00",
+        "0.25",
+        "0.50",
+        "0.75",
+        "1.00",
+    ]
+
+
+def test_a_line_is_drawn_where_its_numbers_are() -> None:
+    panel = Panel(axis(0, 1, "x"), axis(0, 1, "y"), "t", width=172, height=172)  # the plot is 100 x 100
+    panel.line([(0, 0), (0, 0.5), (0, 0.75), (1, 1)], "c0")
+    assert 'd="M0 100L0 25L100 0"' in panel.marks[0]  # the middle of an upright run is left out
+
+
+# --- in a browser ------------------------------------------------------------------------------------------
+
+
+def chromium(page: Path, tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Show a page without a window; its console is on stderr."""
+    assert CHROMIUM is not None
+    fixed = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    quiet = "--disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr --v=0"
+    command = [CHROMIUM, *fixed.split(), *quiet.split(), f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=3000", *flags, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def console(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def with_script(text: str, script: str, to: Path) -> Path:
+    """The page with a script of ours at its end, which its own policy would not let run."""
+    to.write_text(POLICY.sub("", text).replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    return to
+
+
+def said(text: str, script: str, tmp_path: Path, *flags: str) -> str:
+    """What ``script`` puts into the title of the page."""
+    done = chromium(with_script(text, script, tmp_path / "asked.html"), tmp_path, "--dump-dom", *flags)
+    assert not console(done)
+    found = re.search(r"<title>(.*?)</title>", done.stdout, flags=re.DOTALL)
+    assert found, done.stderr
+    return found.group(1)
+
+
+@browser
+@pytest.mark.parametrize("width", [1280, 500])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_shows_without_a_word_in_the_console(path: Path, tmp_path: Path, width: int, scheme: str) -> None:
+    picture = tmp_path / "picture.png"
+    setting = f"--blink-settings=preferredColorScheme={int(scheme == 'light')}"
+    done = chromium(path, tmp_path, f"--window-size={width},900", f"--screenshot={picture}", setting)
+    assert not console(done)
+    content = picture.read_bytes()
+    assert struct.unpack(">II", content[16:24]) == (width, 900)
+    assert len(content) > 20_000  # not an empty page
+
+
+@browser
+def test_an_error_would_be_seen_in_the_console(text: str, tmp_path: Path) -> None:
+    broken = with_script(text, "nothing.at.all()", tmp_path / "broken.html")
+    assert "nothing is not defined" in console(chromium(broken, tmp_path, "--dump-dom"))[0]
+    foreign = tmp_path / "foreign.html"
+    foreign.write_text(text.replace("</body>", "<script>document.title = 'ours'</script></body>"), encoding="utf-8")
+    done = chromium(foreign, tmp_path, "--dump-dom")  # the policy lets no other script run
+    assert "Content Security Policy" in console(done)[0]
+    assert "<title>ours" not in done.stdout
+
+
+ORDER = """
+const table = document.getElementById("results");
+const heads = [...table.querySelectorAll("tr.heads th")];
+const order = () => [...table.tBodies[0].rows].map((row) => row.cells[COLUMN].dataset.value).join(" ");
+const seen = [order()];
+for (let i = 0; i < 3; i++) {
+  heads[COLUMN].querySelector("button").click();
+  seen.push((heads[COLUMN].getAttribute("aria-sort") || "none") + " " + order());
+}
+document.title = seen.join("; ");
+"""
+
+
+@browser
+@pytest.mark.parametrize("column", [1, 3])
+def test_a_click_sorts(text: str, tmp_path: Path, column: int) -> None:
+    values = [row[column][1] for row in Page(text).rows("results")]
+    first, up, down, back = said(text, ORDER.replace("COLUMN", str(column)), tmp_path).split("; ")
+    assert first.split() == values
+    assert up.split() == ["ascending", *sorted(values, key=float)]
+    assert down.split() == ["descending", *sorted(values, key=float, reverse=True)]
+    assert back.split() == ["none", *values]
+
+
+@browser
+def test_a_legend_brings_its_curve_forward(text: str, tmp_path: Path) -> None:
+    script = """
+const button = document.querySelector(".legend button[data-row=bce_alm]");
+const figure = button.closest(".figure");
+const state = () => [figure.classList.contains("focus"), figure.querySelectorAll(".chosen").length,
+  [...figure.querySelectorAll(".chosen")].every((line) => line.dataset.row === "bce_alm")].join(" ");
+button.click();
+const first = state();
+button.click();
+document.title = first + "; " + state();
+"""
+    assert said(text, script, tmp_path) == "true 2 true; false 0 true"
+
+
+@browser
+@pytest.mark.parametrize("width", [1280, 500])
+def test_nothing_sticks_out_sideways(tmp_path: Path, width: int) -> None:
+    """Long names wrap and wide tables scroll in themselves."""
+    make_run(tmp_path / "runs", "x" * 100, training_type="Y" * 60, command="python main.py --" + "z" * 300)
+    make_run(tmp_path / "runs", "w" * 100, training_type="Y" * 60, use_ALM=1)
+    assert report.main([str(tmp_path / "runs"), "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    script = "document.title = document.documentElement.scrollWidth + ' ' + window.innerWidth"
+    content, window = map(int, said(text, script, tmp_path, f"--window-size={width},900").split())
+    assert content <= window == width
+
+
+@pytest.fixture(autouse=True)
+def no_profile_left(tmp_path: Path) -> Iterator[None]:
+    """A browser's profile is tens of megabytes."""
+    yield
+    shutil.rmtree(tmp_path / "profile", ignore_errors=True)

@@ -1,0 +1,241 @@
+"""From runs to the numbers of the report: each row's measures, which rows may be compared, and what ALM changes."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..metrics import Array, Bootstrap, Rates, auc, bootstrap, fpr_at_tpr, interval, rates_at, threshold_at_tpr
+from ..scores import Scores, averaged
+from ..seeding import numpy_stream
+from .labels import constraint, extras, objective, sort_key
+from .reading import Folder, Run, same_samples
+
+RESAMPLES = 2000  # of the test samples, for differences
+OWN_RESAMPLES = 1000  # the first of them give a row's own interval: the same that results.json has
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the table: AUC, or the FPR at a TPR (``tpr`` is None for the AUC)."""
+
+    key: str
+    title: str
+    tpr: float | None
+
+    @property
+    def sign(self) -> int:
+        """+1 where more is better, -1 where less is."""
+        return 1 if self.tpr is None else -1
+
+    def of(self, scores: Scores) -> float:
+        """Its value for one set of scores, in [0, 1]."""
+        if self.tpr is None:
+            return auc(scores.label, scores.score)
+        return fpr_at_tpr(scores.label, scores.score, self.tpr)
+
+    def resampled(self, values: Bootstrap, tprs: Sequence[float]) -> Array:
+        """(R,) its bootstrap values."""
+        return values.auc if self.tpr is None else values.fpr_at_tpr[:, list(tprs).index(self.tpr)]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of one row on the test set."""
+
+    per_seed: dict[int, float]
+    mean: float
+    deviation: float | None  # over the seeds, n - 1; None of one seed
+    ensemble: float
+    low: float  # 95 % interval of the ensemble
+    high: float
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold chosen on the validation set, and what it gives on the test set; of the ensemble."""
+
+    target: float
+    threshold: float
+    rates: Rates
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run with its numbers. ``group`` counts from 0: rows of one group have the same data and class counts."""
+
+    run: Run
+    objective: str
+    constraint: str
+    extra: str  # what else tells it apart
+    group: int
+    validation: Scores
+    test: Scores
+    measures: dict[str, Measure]
+    points: tuple[OperatingPoint, ...]
+
+    @property
+    def label(self) -> str:
+        """What it has in common with the same row with or without ALM."""
+        return f"{self.objective}, {self.extra}" if self.extra else self.objective
+
+    @property
+    def name(self) -> str:
+        """The objective, whether with ALM, and what else tells it apart."""
+        name = f"{self.objective} + ALM" if self.constraint else self.objective
+        return f"{name}, {self.extra}" if self.extra else name
+
+    @property
+    def full_name(self) -> str:
+        """The same with the constraint's numbers."""
+        return f"{self.name} ({self.constraint.removeprefix('ALM ')})" if self.constraint else self.name
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows, bar the comparisons."""
+
+    folder: Folder
+    metrics: tuple[Metric, ...]
+    tprs: tuple[float, ...]
+    rows: tuple[Row, ...]  # those compared over test samples
+    folds: tuple[Row, ...]  # those that are folds of a resampling
+    differences: tuple[str, ...]  # of each group from the first, in words; "" for the first
+
+
+def metrics_for(tprs: Sequence[float]) -> tuple[Metric, ...]:
+    """AUC, then FPR at each TPR."""
+    at = [Metric(f"fpr_at_tpr_{tpr:g}", f"FPR at TPR {tpr * 100:g} %", tpr) for tpr in tprs]
+    return (Metric("auc", "AUC", None), *at)
+
+
+def default_tprs(folder: Folder) -> tuple[float, ...]:
+    """The ``tpr`` of the runs where they agree, otherwise 0.98 0.95 0.90."""
+    asked = {run.record.options.get("tpr") for run in folder.runs if run.seeds}
+    only = asked.pop() if len(asked) == 1 else None
+    usable = isinstance(only, tuple) and only and all(isinstance(tpr, float) and 0 < tpr <= 1 for tpr in only)
+    return only if usable and only is not None else (0.98, 0.95, 0.90)
+
+
+def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
+    """Measure every run of ``folder`` that has a finished seed."""
+    runs = [run for run in folder.runs if run.seeds]
+    groups, differences = _groups([run for run in runs if not is_fold(run)])
+    runs.sort(key=lambda run: (groups.get(run.name, 0), folder.plan.position(run.name), *sort_key(run)))
+    single, folds = ([run for run in runs if is_fold(run) == wanted] for wanted in (False, True))
+    more = extras(single)
+    metrics = metrics_for(tprs)
+    return Report(
+        folder,
+        metrics,
+        tuple(tprs),
+        tuple(_row(run, more[run.name], groups[run.name], metrics, tprs) for run in single),
+        tuple(_row(run, "", 0, metrics[:1], ()) for run in folds),
+        differences,
+    )
+
+
+def is_fold(run: Run) -> bool:
+    """Whether the run is one fold of a cross-validation: those are compared over the folds, not over test samples."""
+    return bool(run.record.options.get("folds"))
+
+
+def _row(run: Run, extra: str, group: int, metrics: Sequence[Metric], tprs: Sequence[float]) -> Row:
+    validation = averaged([seed.validation for seed in run.seeds.values()])
+    test = averaged([seed.test for seed in run.seeds.values()])
+    resampled = resamples(test, tprs, OWN_RESAMPLES)
+    return Row(
+        run,
+        objective(run.record.options),
+        constraint(run.record.options),
+        extra,
+        group,
+        validation,
+        test,
+        {metric.key: _measure(run, test, metric, metric.resampled(resampled, tprs)) for metric in metrics},
+        tuple(operating_point(validation, test, tpr) for tpr in tprs),
+    )
+
+
+def resamples(test: Scores, tprs: Sequence[float], count: int) -> Bootstrap:
+    """Bootstrap of ``test``. The same stream for every row: row by row of the result, the same samples were drawn."""
+    generator = numpy_stream(0, "bootstrap of the ensemble")
+    return bootstrap(test.label, test.score, tprs=tprs, thresholds=(), generator=generator, resamples=count)
+
+
+def _measure(run: Run, test: Scores, metric: Metric, resampled: Array) -> Measure:
+    values = {number: metric.of(seed.test) for number, seed in run.seeds.items()}
+    low, high = interval(resampled)
+    return Measure(
+        values,
+        statistics.fmean(values.values()),
+        statistics.stdev(values.values()) if len(values) > 1 else None,
+        metric.of(test),
+        low,
+        high,
+    )
+
+
+def operating_point(validation: Scores, test: Scores, tpr: float) -> OperatingPoint:
+    """The highest threshold that reaches ``tpr`` on validation."""
+    threshold = threshold_at_tpr(validation.label, validation.score, tpr)
+    return OperatingPoint(tpr, threshold, rates_at(test.label, test.score, threshold))
+
+
+def _groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Runs with the same data, class counts and test samples form a group; the largest is group 0."""
+    heads: list[Run] = []
+    member: dict[str, int] = {}
+    for run in runs:
+        for position, head in enumerate(heads):
+            if not difference_of_data(head, run):
+                member[run.name] = position
+                break
+        else:
+            member[run.name] = len(heads)
+            heads.append(run)
+    sizes = Counter(member.values())
+    order = sorted(range(len(heads)), key=lambda position: (-sizes[position], position))
+    renumbered = {old: new for new, old in enumerate(order)}
+    first = heads[order[0]] if heads else None
+    texts = tuple(difference_of_data(first, heads[old]) if first else "" for old in order)
+    return {name: renumbered[old] for name, old in member.items()}, texts
+
+
+def difference_of_data(first: Run, second: Run) -> str:
+    """In what the data of the second run differ from those of the first, in words; nothing where they are the same."""
+    parts = []
+    if first.record.checksum != second.record.checksum:
+        parts.append(f"data checksum {second.record.checksum[:12]}, not {first.record.checksum[:12]}")
+    for part in ("train", "validation", "test"):
+        ours, theirs = first.record.class_counts[part], second.record.class_counts[part]
+        if ours != theirs:
+            parts.append(f"{part} set {_ratio(theirs)}, not {_ratio(ours)}")
+    one, other = (next(iter(run.seeds.values())) for run in (first, second))
+    if not parts and not (same_samples(one.test, other.test) and same_samples(one.validation, other.validation)):
+        parts.append("other test or validation samples")
+    return "; ".join(parts)
+
+
+def _ratio(counts: dict[str, int]) -> str:
+    return f"{counts['negative']} : {counts['positive']}"
+
+
+def group_letter(group: int) -> str:
+    """A, B, C, ..."""
+    return chr(ord("A") + group) if group < 26 else f"#{group + 1}"
+
+
+def best(report: Report, metric: Metric, *, of_ensemble: bool, group: int) -> set[str]:
+    """The names of the runs with the best value of a group, ties included; none where all are equal."""
+    measures = {row.run.name: row.measures[metric.key] for row in report.rows if row.group == group}
+    values = {
+        name: metric.sign * (measure.ensemble if of_ensemble else measure.mean) for name, measure in measures.items()
+    }
+    top = max(values.values(), default=0.0)
+    names = {name for name, value in values.items() if np.isclose(value, top, rtol=0, atol=1e-12)}
+    return names if len(names) < len(values) else set()

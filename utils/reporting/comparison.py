@@ -1,0 +1,207 @@
+"""Each objective beside itself with ALM: the difference, its interval, its tests, corrected for the number of rows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..metrics import interval
+from ..scores import Scores, averaged
+from .analysis import RESAMPLES, Metric, OperatingPoint, Report, Row, operating_point, resamples
+from .labels import base_key
+from .statistics import bootstrap_p, delong, holm, mcnemar, wilcoxon_p
+
+TIE = 1e-12  # differences below are rounding
+CLEAR = 0.05  # a corrected p below counts as clear
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric, with ALM minus without, on the same test samples.
+
+    Args:
+        without, with_alm: of the ensembles of the common seeds.
+        difference: of the ensembles; its 95 % interval ``low``, ``high`` from the paired bootstrap over test samples.
+        p: of DeLong's test (AUC) or of the paired bootstrap (FPR at a TPR).
+        p_corrected: the same after Holm, over the rows.
+        seed_difference: mean over the common seeds.
+        seed_p, seed_p_corrected: of Wilcoxon's signed ranks over the common seeds.
+    """
+
+    without: float
+    with_alm: float
+    difference: float
+    low: float
+    high: float
+    p: float | None
+    seed_difference: float
+    seed_p: float | None
+    p_corrected: float | None = None
+    seed_p_corrected: float | None = None
+
+
+@dataclass(frozen=True)
+class PointChange:
+    """At the thresholds chosen on validation: which test samples only one of the two gets wrong (McNemar).
+
+    Args:
+        negatives: (false alarms of the row without ALM only, of the row with ALM only).
+        positives: the same for misses.
+    """
+
+    without: OperatingPoint
+    with_alm: OperatingPoint
+    negatives: tuple[int, int]
+    positives: tuple[int, int]
+    negatives_p: float
+    positives_p: float
+    negatives_p_corrected: float | None = None
+    positives_p_corrected: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row with ALM and the same row without."""
+
+    base: Row
+    alm: Row
+    seeds: tuple[int, ...]  # those that both have
+    changes: dict[str, Change]
+    points: tuple[PointChange, ...]
+
+
+def compare(report: Report) -> tuple[Comparison, ...]:
+    """All pairs of ``report``, corrected for their number."""
+    found = [_compared(base, alm, report) for base, alm in pairs(report.rows)]
+    comparisons = [each for each in found if each is not None]
+    for metric in report.metrics:
+        _correct(comparisons, metric)
+    for position in range(len(report.tprs)):
+        _correct_points(comparisons, position)
+    return tuple(comparisons)
+
+
+def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """(without, with ALM) for each row with ALM that has a partner: the same data, objective and other options."""
+    bases: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        if not row.constraint:
+            bases.setdefault(base_key(row.run), row)
+    return [
+        (bases[key], row)
+        for row in rows
+        if row.constraint and (key := base_key(row.run)) in bases and bases[key].group == row.group
+    ]
+
+
+def _compared(base: Row, alm: Row, report: Report) -> Comparison | None:
+    seeds = tuple(number for number in base.run.seeds if number in alm.run.seeds)
+    if not seeds:
+        return None
+    first, second = _ensemble(base, seeds, "test"), _ensemble(alm, seeds, "test")
+    one, other = resamples(first, report.tprs, RESAMPLES), resamples(second, report.tprs, RESAMPLES)
+    changes = {}
+    for metric in report.metrics:
+        drawn = metric.resampled(other, report.tprs) - metric.resampled(one, report.tprs)
+        p = delong_p(first, second) if metric.tpr is None else bootstrap_p(drawn)
+        changes[metric.key] = _change(metric, base, alm, seeds, (first, second), interval(drawn), p)
+    validations = _ensemble(base, seeds, "validation"), _ensemble(alm, seeds, "validation")
+    points = tuple(_point_change(validations, (first, second), tpr) for tpr in report.tprs)
+    return Comparison(base, alm, seeds, changes, points)
+
+
+def _ensemble(row: Row, seeds: Sequence[int], part: str) -> Scores:
+    return averaged([getattr(row.run.seeds[number], part) for number in seeds])
+
+
+def delong_p(first: Scores, second: Scores) -> float | None:
+    """None where a class has a single sample."""
+    try:
+        return delong(first.label, first.score, second.score).p
+    except ValueError:
+        return None
+
+
+def _change(
+    metric: Metric,
+    base: Row,
+    alm: Row,
+    seeds: Sequence[int],
+    ensembles: tuple[Scores, Scores],
+    bounds: Sequence[float],
+    p: float | None,
+) -> Change:
+    without, with_alm = (metric.of(scores) for scores in ensembles)
+    ours, theirs = alm.measures[metric.key].per_seed, base.measures[metric.key].per_seed
+    by_seed = [ours[number] - theirs[number] for number in seeds]
+    return Change(
+        without=without,
+        with_alm=with_alm,
+        difference=with_alm - without,
+        low=bounds[0],
+        high=bounds[1],
+        p=p,
+        seed_difference=statistics.fmean(by_seed),
+        seed_p=wilcoxon_p(by_seed),
+    )
+
+
+def _point_change(validations: tuple[Scores, Scores], tests: tuple[Scores, Scores], tpr: float) -> PointChange:
+    points = [operating_point(validation, test, tpr) for validation, test in zip(validations, tests, strict=True)]
+    labels = tests[0].label
+    wrong = [(test.score >= point.threshold) != (labels == 1) for test, point in zip(tests, points, strict=True)]
+    counts = []
+    for side in (0, 1):
+        own = labels == side
+        counts.append((int((wrong[0] & ~wrong[1] & own).sum()), int((wrong[1] & ~wrong[0] & own).sum())))
+    return PointChange(points[0], points[1], counts[0], counts[1], mcnemar(*counts[0]), mcnemar(*counts[1]))
+
+
+def _correct(comparisons: list[Comparison], metric: Metric) -> None:
+    """Put the corrected p of one metric into all comparisons; the family is the rows."""
+    changes = [each.changes[metric.key] for each in comparisons]
+    of_samples, of_seeds = holm([each.p for each in changes]), holm([each.seed_p for each in changes])
+    for each, change, p, seed_p in zip(comparisons, changes, of_samples, of_seeds, strict=True):
+        each.changes[metric.key] = replace(change, p_corrected=p, seed_p_corrected=seed_p)
+
+
+def _correct_points(comparisons: list[Comparison], position: int) -> None:
+    points = [each.points[position] for each in comparisons]
+    negatives, positives = holm([each.negatives_p for each in points]), holm([each.positives_p for each in points])
+    for number, (each, point) in enumerate(zip(comparisons, points, strict=True)):
+        new = replace(point, negatives_p_corrected=negatives[number], positives_p_corrected=positives[number])
+        changed = (*each.points[:position], new, *each.points[position + 1 :])
+        comparisons[number] = replace(each, points=changed)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rows ALM improves in one metric, and how many of those clearly."""
+
+    metric: Metric
+    improved: int
+    worsened: int
+    clearly_improved: int
+    clearly_worsened: int
+    rows: int
+
+
+def tally(metric: Metric, comparisons: Sequence[Comparison]) -> Tally:
+    """Count over the rows; an exact tie is neither."""
+    gains = [(metric.sign * each.changes[metric.key].difference, each.changes[metric.key]) for each in comparisons]
+
+    def count(accept: Callable[[float], bool], *, clear: bool) -> int:
+        return sum(
+            accept(gain) and (not clear or (change.p_corrected is not None and change.p_corrected < CLEAR))
+            for gain, change in gains
+        )
+
+    return Tally(
+        metric,
+        improved=count(lambda gain: gain > TIE, clear=False),
+        worsened=count(lambda gain: gain < -TIE, clear=False),
+        clearly_improved=count(lambda gain: gain > TIE, clear=True),
+        clearly_worsened=count(lambda gain: gain < -TIE, clear=True),
+        rows=len(comparisons),
+    )
