@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -49,16 +50,24 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     if not argv:
         print(FIRST_WORDS)
         return 0
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         return _main(parser().parse_args(argv), command or own_command())
     except UserError as error:
         print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of what is printed has seen enough, such as head
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the flush at exit)
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"error: cannot use {str(error.filename)!r:.200}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except Stopped as stopped:
         print("stopped; nothing is lost: the same command goes on", file=sys.stderr)
         return 128 + stopped.number
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
@@ -93,7 +102,7 @@ def _sweep(asked: argparse.Namespace) -> Sweep:
         raise UserError(str(error)) from None
     table = read_table(asked.table, blocks=list(BLOCKS)).changed(overrides=parse_set(asked.set), seeds=seeds)
     if asked.launcher == "slurm":
-        threads = small_threads = asked.threads or 2
+        threads, small_threads = asked.threads or 2, asked.threads or 1
     else:
         shares = share_out(asked.jobs, asked.threads)
         threads, small_threads = shares.threads, shares.small_threads

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 import main
+from utils import training
 from utils.checkpointing import BEST, LAST, load
 from utils.config import resolve
 from utils.experiment import Experiment, build_state, prepare
 from utils.training import TrainingData, TrainState
 
-SMALL = "--dataset_name digits --resnet_type linear --device cpu --threads 1 --model_name run --seeds 1 --num_epochs 1"
+SMALL = (
+    "--dataset_name digits --ratio_pos_train 20 --resnet_type linear --device cpu --threads 1 --model_name run "
+    "--seeds 1 --num_epochs 1"
+)
 NAMES = ("validation.csv", "test.csv")
+# what an objective must be told
+OPTIONS_OF = {
+    **dict.fromkeys(("SYM_LM", "ASYM_LM"), "--m 0.5"),
+    **dict.fromkeys(("SYM_FL", "ASYM_FL"), "--gamma 2"),
+    "WBCE": "--c 1",
+    "cb_BCE": "--beta 0.99",
+}
 
 
 def arguments(root: Path, more: str = "") -> list[str]:
@@ -105,3 +118,9 @@ def timeless(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def without_command(content: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key != "command"}
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, aucs: Sequence[float]) -> None:
+    """Let the validation AUCs be these; all else is as it is."""
+    course = iter(aucs)
+    monkeypatch.setattr(training, "_validate", lambda *_: (1.0, next(course)))

@@ -11,19 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import arguments, assert_same, assert_same_run, best, history, results, run
+from runs import OPTIONS_OF, arguments, assert_same, assert_same_run, best, history, results, run, scripted
 
 import main
 from utils import train_run, training
 from utils.losses import LOSSES
 
 ROOT = Path(__file__).resolve().parents[1]
-OPTIONS_OF = {
-    **dict.fromkeys(("SYM_LM", "ASYM_LM"), "--m 0.5"),
-    **dict.fromkeys(("SYM_FL", "ASYM_FL"), "--gamma 2"),
-    "WBCE": "--c 1",
-    "cb_BCE": "--beta 0.99",
-}
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 
@@ -74,6 +68,16 @@ def test_batch_normalisation_goes_on_too(tmp_path: Path) -> None:
     straight = run(tmp_path / "straight", f"{command} --num_epochs 2")
     assert_same_run(resumed, straight)
     assert any("running_var" in name for name in best(straight / "seed1")["weights"])
+
+
+def test_the_mu_rule_remembers_the_auc_before_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aucs = [0.5, 0.6, 0.7, 0.9, 0.8, 0.8]  # the fall from epoch 3 to 4 doubles mu, and the stop is between the two
+    scripted(monkeypatch, aucs)
+    resumed = stop_and_go_on(tmp_path / "resumed", "--use_ALM 1 --mu 0.01", first=4, last_epoch=6)
+    scripted(monkeypatch, aucs)
+    straight = run(tmp_path / "straight", "--use_ALM 1 --mu 0.01 --num_epochs 6")
+    assert_same_run(resumed, straight)
+    assert [record["mu"] for record in history(resumed / "seed1")] == [0.01, 0.01, 0.01, 0.02, 0.02, 0.04]
 
 
 def test_many_stops_are_none(tmp_path: Path) -> None:
@@ -210,18 +214,14 @@ def best_is_missing(folder: Path, older: Path) -> None:
 def test_a_kill_between_last_and_best_is_repaired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path, Path], None]
 ) -> None:
-    def scripted() -> None:
-        aucs = iter([0.5, 0.6, 0.7])  # each epoch is a new best
-        monkeypatch.setattr(training, "_validate", lambda *_: (1.0, next(aucs)))
-
-    scripted()
+    scripted(monkeypatch, [0.5])
     older = run(tmp_path, "--model_name older")
-    scripted()
+    scripted(monkeypatch, [0.5, 0.6])  # each epoch is a new best
     folder = run(tmp_path, "--num_epochs 2")
     (folder / "seed1" / "done").unlink()
     damage(folder / "seed1", older / "seed1")
     run(tmp_path, "--num_epochs 2 --resume 1")
-    scripted()
+    scripted(monkeypatch, [0.5, 0.6])
     straight = run(tmp_path, "--num_epochs 2 --model_name straight")
     assert best(folder / "seed1")["epoch"] == 1
     assert_same_run(folder, straight)
@@ -234,8 +234,7 @@ def test_a_best_checkpoint_that_cannot_be_repaired_is_told(
     capsys: pytest.CaptureFixture[str],
     damage: Callable[[Path, Path], None],
 ) -> None:
-    aucs = iter([0.5, 0.5, 0.6, 0.4])  # run "older" has best epoch 0; the run best epoch 1 and one more after it
-    monkeypatch.setattr(training, "_validate", lambda *_: (1.0, next(aucs)))
+    scripted(monkeypatch, [0.5, 0.5, 0.6, 0.4])  # of "older" epoch 0 is the best; of the run epoch 1, then one more
     older = run(tmp_path, "--model_name older")
     folder = run(tmp_path, "--num_epochs 3")
     (folder / "seed1" / "done").unlink()
@@ -321,8 +320,7 @@ def test_more_epochs_need_to_be_asked_for(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_run_that_stopped_early_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    aucs = iter([0.7, 0.6, 0.5, 0.5])
-    monkeypatch.setattr(training, "_validate", lambda *_: (1.0, next(aucs)))
+    scripted(monkeypatch, [0.7, 0.6, 0.5, 0.5])
     folder = run(tmp_path, "--num_epochs 9 --patience_early_stopping 1")
     assert len(history(folder / "seed1")) == 3
     run(tmp_path, "--num_epochs 12 --patience_early_stopping 1 --resume 1")

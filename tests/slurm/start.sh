@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# A SLURM of one node for tests, with a configuration, a key and a socket of its own in a folder, so that a SLURM that
+# is there already is left alone. Needs root and Debian's packages slurm-wlm and munge.
+#
+#   start.sh FOLDER         starts munged, slurmctld and slurmd; prints the line that points a shell at them
+#   start.sh stop FOLDER    cancels the jobs and ends just those three
+set -euo pipefail
+
+if [ "$1" = stop ]; then
+  folder=$(realpath "$2")
+  export SLURM_CONF="$folder/slurm.conf"
+  scancel --state=RUNNING,PENDING -u "$(id -un)" 2>/dev/null || true
+  for _ in $(seq 50); do [ -n "$(squeue -h 2>/dev/null)" ] || break; sleep 0.2; done
+  for daemon in slurmd slurmctld munged; do
+    if [ -f "$folder/$daemon.pid" ]; then
+      pid=$(cat "$folder/$daemon.pid")
+      kill "$pid" 2>/dev/null || true
+      for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    fi
+  done
+  exit 0
+fi
+
+mkdir -p "$1"
+folder=$(realpath "$1")
+mkdir -p "$folder/ctld" "$folder/d"
+host=$(hostname -s)
+ports=$(python3 -c 'import socket
+pair = [socket.socket() for _ in "ab"]
+for one in pair: one.bind(("", 0))
+print(*(one.getsockname()[1] for one in pair))')
+read -r controller daemon <<< "$ports"
+
+cat > "$folder/slurm.conf" <<CONF
+ClusterName=test
+SlurmctldHost=$host
+SlurmctldPort=$controller
+SlurmdPort=$daemon
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+# a requeued job may start again after the time for which credentials last: two minutes, unless told otherwise
+AuthInfo=socket=$folder/munge.socket,cred_expire=5
+SlurmctldPidFile=$folder/slurmctld.pid
+SlurmdPidFile=$folder/slurmd.pid
+SlurmctldLogFile=$folder/slurmctld.log
+SlurmdLogFile=$folder/slurmd.log
+StateSaveLocation=$folder/ctld
+SlurmdSpoolDir=$folder/d
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=100000
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+MpiDefault=none
+KillWait=2
+JobRequeue=1
+NodeName=$host CPUs=$(nproc) RealMemory=4000 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+CONF
+
+dd if=/dev/urandom of="$folder/munge.key" bs=128 count=1 status=none
+chmod 600 "$folder/munge.key"
+munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
+  --seed-file="$folder/munge.seed" --log-file="$folder/munge.log" >/dev/null 2>&1
+export SLURM_CONF="$folder/slurm.conf"
+slurmctld
+slurmd
+for _ in $(seq 100); do
+  if sinfo -h -o %T 2>/dev/null | grep -q idle; then
+    echo "export SLURM_CONF=$folder/slurm.conf"
+    exit 0
+  fi
+  sleep 0.2
+done
+echo "error: the node did not become idle; see $folder/*.log" >&2
+exit 1

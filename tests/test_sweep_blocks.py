@@ -1,0 +1,199 @@
+"""Grids and searches: which rows come, what is chosen, and that no choice looks at a test set."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import pytest
+from sweeps import kill, run, start, starts, until
+
+import sweep
+
+COMMON = """
+seeds: 1-2
+common: {{dataset_name: digits, resnet_type: linear, num_epochs: 1, checkpoint_root: {root}/checkpoint}}
+"""
+GRID = """
+grid:
+  flags: {{training_type: [BCE, MSFE], lr: [0.1, 0.01, 1]}}
+  for_each: [training_type]
+  seeds: 1
+  select: {rule}
+rows:
+  - {{name: chosen, delta: 1}}
+"""
+SEARCH = """
+search:
+  flags: {{lr: {{low: 1.0e-4, high: 1, log: true}}, bsize: {{low: 32, high: 128, step: 32}}, optimizer: [sgd, adamw]}}
+  trials: 8
+  sampler: {sampler}
+  seed: 5
+  parallel: {parallel}
+  seeds: 1
+  select: validation AUC
+rows:
+  - {{name: found}}
+"""
+
+
+def grid(folder: Path, *, rule: str = "validation AUC") -> Path:
+    path = folder / "t.yaml"
+    path.write_text((COMMON + GRID).format(root=folder, rule=rule))
+    return path
+
+
+def search(folder: Path, *, sampler: str = "tpe", parallel: int = 1) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / "t.yaml"
+    path.write_text((COMMON + SEARCH).format(root=folder, sampler=sampler, parallel=parallel))
+    return path
+
+
+def chosen_lr(folder: Path, row: str) -> str:
+    rows = json.loads((folder / "checkpoint/t/table.json").read_text())["rows"]
+    (options,) = (item["options"] for item in rows if item["name"] == row)
+    return str(options["lr"])
+
+
+def test_a_grid_chooses_on_validation_and_runs_the_rows_that_follow(tmp_path: Path) -> None:
+    path = grid(tmp_path)
+    assert "6 rows, 0 of 6 done, 6 to do, 2 of 2 choices wait for the grid" in run(path, "--dry_run")
+    output = run(path, "--jobs", "3")
+    assert "training_type=BCE: grid_training_type=BCE_lr=0.01 has the best validation AUC, 1.0010, of 3" in output
+    assert "10 of 10 done" in output
+    for name in ("BCE", "MSFE"):
+        assert chosen_lr(tmp_path, f"chosen_training_type={name}") == "0.01"
+        assert starts(tmp_path)[f"chosen_training_type={name} 2"] == 1
+    assert "10 of 10 done" in run(path)
+    assert set(starts(tmp_path).values()) == {1}
+
+
+def test_the_lowest_fpr_at_a_tpr_may_choose(tmp_path: Path) -> None:
+    path = grid(tmp_path, rule="validation FPR at TPR 0.95")  # the stand-in's is best far from 0.01
+    assert "lr=1 has the best validation FPR at TPR 0.95, 0.3000, of 3" in run(path, "--jobs", "3")
+    assert chosen_lr(tmp_path, "chosen_training_type=BCE") == "1"
+
+
+def test_a_choice_touches_no_test_file_and_no_test_number(tmp_path: Path) -> None:
+    path = grid(tmp_path)
+    run(path, "--jobs", "3", "--only", "grid*")
+    for results in tmp_path.glob("checkpoint/t/*/results.json"):
+        content = json.loads(results.read_text())
+        for block in content["seeds"].values():
+            block["test"] = "a choice that reads this ends in an error"
+        results.write_text(json.dumps(content))
+        for folder in (results.parent / "ensemble", *results.parent.glob("seed*")):
+            (folder / "test.csv").mkdir(parents=True)  # to open it is an error, for root too
+    output = run(path, "--status")
+    assert "grid_training_type=MSFE_lr=0.01 has the best" in output
+    (line,) = (line for line in output.splitlines() if line.startswith("chosen_training_type=MSFE "))
+    assert "to do: 1 2" in line
+
+
+def test_a_combination_that_fails_cannot_be_chosen(tmp_path: Path) -> None:
+    path = grid(tmp_path)
+    for name in ("lr=0.01", "lr=0.1", "lr=1"):
+        failed = tmp_path / f"checkpoint/t/grid_training_type=BCE_{name}/seed1"
+        failed.mkdir(parents=True)
+        (failed / "failed").write_text("the loss is nan\n")
+    (tmp_path / "checkpoint/t/grid_training_type=MSFE_lr=0.01/seed1").mkdir(parents=True)
+    (tmp_path / "checkpoint/t/grid_training_type=MSFE_lr=0.01/seed1/failed").write_text("the loss is nan\n")
+    output = run(path, "--jobs", "3", code=1)
+    assert "training_type=BCE: nothing to choose from: all 3 failed" in output
+    assert "MSFE_lr=0.1 has the best validation AUC, 0.9010, of 3, 1 failed and cannot be chosen" in output
+    assert chosen_lr(tmp_path, "chosen_training_type=MSFE") == "0.1"
+    assert not [name for name in starts(tmp_path) if name.startswith("chosen_training_type=BCE")]
+
+
+def has_started(folder: Path, count: int) -> bool:
+    return len(starts(folder)) >= count
+
+
+def trials(folder: Path) -> list[str]:
+    """What each trial was, in order."""
+    rows = json.loads((folder / "checkpoint/t/table.json").read_text())["rows"]
+    return [json.dumps(row["options"]) for row in rows if row["name"].startswith("trial_")]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_search_is_the_same_whether_or_not_it_is_killed(tmp_path: Path, sampler: str) -> None:
+    pytest.importorskip("optuna")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    output = run(search(whole, sampler=sampler))
+    assert "of 8\n" in output
+    assert "10 of 10 done" in output
+    assert len(set(trials(whole))) == 8
+    path = search(cut, sampler=sampler)
+    for count in (2, 5):
+        process = start(path, seconds=0.1)
+        until(functools.partial(has_started, cut, count))
+        kill(process.pid)
+        process.communicate()
+    assert "10 of 10 done" in run(path)
+    assert [line.replace(str(cut), "") for line in trials(cut)] == [
+        line.replace(str(whole), "") for line in trials(whole)
+    ]
+    assert chosen_lr(cut, "found") == chosen_lr(whole, "found")
+
+
+def test_two_sweeps_share_a_search(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    path = search(tmp_path, parallel=4)
+    both = [start(path, "--jobs", "2", seconds=0.05) for _ in range(2)]
+    for process in both:
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+        assert "10 of 10 done" in output
+    assert set(starts(tmp_path).values()) == {1}
+    assert len(starts(tmp_path)) == 10
+
+
+def test_a_journal_that_a_kill_cut_short_is_mended(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    path = search(tmp_path)
+    run(path, "--only", "trial*")
+    journal = tmp_path / "checkpoint/t/.sweep/search.journal"
+    with open(journal, "ab") as stream:
+        stream.write(b'{"op_code":4,"wor')
+    assert "10 of 10 done" in run(path)
+
+
+BAD = {
+    "{flags: {}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "must hold ranges",
+    "{flags: {lr: {low: 1}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "low, high and if need be",
+    "{flags: {lr: {low: 1, high: 1}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "needs low < high",
+    "{flags: {lr: {low: 1, high: x}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "lr must be a number",
+    "{flags: {delta: {low: 0, high: 1, log: true}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": (
+        "log without step above 0"
+    ),
+    "{flags: {bsize: {low: 1, high: 9, step: 0.5}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": (
+        "step of bsize"
+    ),
+    "{flags: {optimizer: {low: 1, high: 9}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "no range",
+    "{flags: {optimizer: [sgd, rmsprop]}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "one of sgd",
+    "{flags: {lr: [1, 2]}, sampler: tpe, seed: 1, select: validation AUC}": "trials must be an integer >= 1, got None",
+    "{flags: {lr: [1, 2]}, trials: 1, sampler: gp, seed: 1, select: validation AUC}": "sampler must be one of tpe",
+    "{flags: {lr: [1, 2]}, trials: 1, sampler: tpe, select: validation AUC}": "seed must be an integer >= 0, got None",
+    "{flags: {lr: [1, 2]}, trials: 1, sampler: tpe, seed: 1, select: best}": "select must be",
+}
+
+
+@pytest.mark.parametrize("content", BAD, ids=range(len(BAD)))
+def test_a_bad_search_is_refused_in_one_line(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("optuna")
+    path = tmp_path / "t.yaml"
+    path.write_text(f"common: {{checkpoint_root: {tmp_path}/c}}\nsearch: {content}\n")
+    assert sweep.main([str(path), "--dry_run"]) == 2
+    error = capsys.readouterr().err
+    assert BAD[content] in error
+    assert error.count("\n") == 1
+
+
+def test_a_search_without_optuna_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert sweep.main([str(search(tmp_path)), "--dry_run"]) == 2
+    assert "needs Optuna: pip install 'optuna>=5,<6'" in capsys.readouterr().err

@@ -1,0 +1,212 @@
+"""sweep.py on this machine: every job once, whatever is killed, and nothing is lost. main.py is a stand-in here."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sweeps
+from sweeps import done, ended, kill, resumed, run, start, starts, table, until, workers
+
+ALL = {"a 1": 1, "a 2": 1, "b 1": 1, "b 2": 1}
+
+
+@pytest.fixture
+def two_rows(tmp_path: Path) -> Path:
+    return table(tmp_path, "name: a", "name: b, delta: 1", epochs=20)
+
+
+def test_every_job_runs_once_and_what_is_done_stays_done(tmp_path: Path) -> None:
+    path = table(tmp_path, "name: a", "name: b, delta: 1")
+    output = run(path, "--jobs", "2")
+    assert "4 of 4 done" in output
+    assert starts(tmp_path) == ALL
+    assert "4 of 4 done" in run(path, "--jobs", "2")
+    assert starts(tmp_path) == ALL
+    more = run(path, "--seeds", "1-3", "--only", "b")
+    assert "3 of 3 done" in more
+    assert starts(tmp_path) == {**ALL, "b 3": 1}
+
+
+def test_a_killed_sweep_takes_its_workers_along_and_the_next_one_goes_on(two_rows: Path, tmp_path: Path) -> None:
+    first = start(two_rows, "--jobs", "2", seconds=0.1)
+    until(lambda: len(list(tmp_path.glob("checkpoint/t/*/seed*/last.pt"))) == 2)
+    kill(first.pid)
+    first.communicate()
+    until(lambda: not workers(tmp_path))
+    assert "4 of 4 done" in run(two_rows, "--jobs", "2")
+    assert sum(starts(tmp_path).values()) == 6
+    assert max(resumed(tmp_path)) > 0
+
+
+def test_a_killed_worker_is_started_again_and_goes_on(two_rows: Path, tmp_path: Path) -> None:
+    sweep = start(two_rows, "--jobs", "2", seconds=0.1)
+    until(lambda: len(list(tmp_path.glob("checkpoint/t/*/seed*/last.pt"))) == 2)
+    kill(workers(tmp_path)[0])
+    output = ended(sweep)
+    assert "killed " in output
+    assert "4 of 4 done" in output
+    assert sorted(starts(tmp_path).values()) == [1, 1, 1, 2]
+    assert max(resumed(tmp_path)) > 0
+
+
+def test_sweep_and_worker_killed_at_once(two_rows: Path, tmp_path: Path) -> None:
+    sweep = start(two_rows, "--jobs", "2", seconds=0.1)
+    until(lambda: len(workers(tmp_path)) == 2)
+    kill(workers(tmp_path)[0])
+    kill(sweep.pid)
+    sweep.communicate()
+    until(lambda: not workers(tmp_path))
+    assert "4 of 4 done" in run(two_rows, "--jobs", "2")
+    assert done(tmp_path) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_sweep_leaves_no_process_and_everything_resumable(
+    two_rows: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    sweep = start(two_rows, "--jobs", "2", seconds=0.1)
+    until(lambda: len(list(tmp_path.glob("checkpoint/t/*/seed*/last.pt"))) == 2)
+    sweep.send_signal(number)
+    output = ended(sweep, code=128 + number)
+    assert not workers(tmp_path)
+    assert "the same command goes on" in output
+    assert not list(tmp_path.glob("checkpoint/t/*/seed*/failed"))
+    assert "to do: 1 (epoch " in run(two_rows, "--status")
+    assert "4 of 4 done" in run(two_rows, "--jobs", "2")
+
+
+def test_two_sweeps_at_once_share_the_work(tmp_path: Path) -> None:
+    path = table(tmp_path, *(f"name: r{i}" for i in range(5)), epochs=3)
+    both = [start(path, "--jobs", "2", seconds=0.05) for _ in range(2)]
+    outputs = [ended(process) for process in both]
+    assert set(starts(tmp_path).values()) == {1}
+    assert len(starts(tmp_path)) == 10
+    for output in outputs:  # each started some, each saw the end of all
+        assert "start " in output
+        assert "10 of 10 done" in output
+
+
+def test_what_a_killed_sweep_left_is_taken_over_by_the_one_that_waits(two_rows: Path, tmp_path: Path) -> None:
+    first = start(two_rows, "--jobs", "4", seconds=0.2)
+    until(lambda: len(workers(tmp_path)) == 4)
+    second = start(two_rows, "--jobs", "4", seconds=0.0)
+    assert second.stdout is not None
+    assert "waiting for another process" in second.stdout.readline()
+    kill(first.pid)
+    first.communicate()
+    assert "4 of 4 done" in ended(second)
+
+
+def test_a_seed_that_a_command_by_hand_works_on_is_not_a_failure(tmp_path: Path) -> None:
+    path = table(tmp_path, "name: a", epochs=20)
+    argv = run(path, "--launcher", "print", "--seeds", "1").split()[2:]
+    by_hand = subprocess.Popen([*sweeps.FAKE, *argv], env={**os.environ, "FAKE_SECONDS": "0.1"})
+    until(lambda: (tmp_path / "checkpoint/t/a/seed1/last.pt").exists())
+    assert "running: 1 (epoch" in run(path, "--status")
+    assert "2 of 2 done" in run(path)
+    assert by_hand.wait(timeout=30) == 0
+    assert starts(tmp_path) == {"a 1": 1, "a 2": 1}
+
+
+def test_a_failing_job_stops_no_other_and_is_listed_with_reason_and_command(tmp_path: Path) -> None:
+    path = table(tmp_path, "name: fails", "name: b")
+    output = run(path, "--jobs", "1", code=1)
+    assert "2 of 4 done, 2 failed" in output
+    assert "failed: fails seed 1\n  reason   it never works\n  command  python main.py " in output
+    assert "--model_name fails" in output
+    assert (tmp_path / "checkpoint/t/fails/seed1/failed").read_text() == "it never works\n"
+    assert "it never works" in run(path, code=1)  # known from the folder, and not started again
+    assert starts(tmp_path)["fails 1"] == 1
+    assert "2 failed" in run(path, "--status", code=1)
+    run(path, "--retry", "failed", code=1)
+    assert starts(tmp_path) == {"fails 1": 2, "fails 2": 2, "b 1": 1, "b 2": 1}
+
+
+def test_a_job_that_is_killed_again_and_again_has_failed(tmp_path: Path) -> None:
+    path = table(tmp_path, "name: dies", "name: b")
+    output = run(path, "--seeds", "1", code=1)
+    assert "ended by signal SIGKILL (out of memory?)" in output
+    assert starts(tmp_path) == {"dies 1": 2, "b 1": 1}
+
+
+def test_a_command_that_is_not_there_fails_each_job_and_not_the_sweep(tmp_path: Path) -> None:
+    path = table(tmp_path, "name: a")
+    output = run(path, "--seeds", "1", code=1, command=("/nowhere/python", "main.py"))
+    assert "failed: a seed 1\n  reason   [Errno 2]" in output
+
+
+def test_results_that_a_kill_cost_are_made_again(tmp_path: Path) -> None:
+    path = table(tmp_path, "name: a")
+    run(path, "--seeds", "1")
+    (tmp_path / "checkpoint/t/a/results.json").unlink()
+    assert "1 of 1 done" in run(path, "--seeds", "1")
+    assert json.loads((tmp_path / "checkpoint/t/a/results.json").read_text())["seeds"].keys() == {"1"}
+
+
+def test_a_row_goes_on_from_another_only_when_that_is_done(tmp_path: Path) -> None:
+    cont = "set: {continue_train: 1, continue_train_epochs: 1, baseline_cont_train: base}"
+    path = table(tmp_path, f"name: more, alm: ALM_12_beg, {cont}", "name: base")
+    plain = path.read_text().replace("num_epochs: 2, ", "")  # the two exclude each other
+    path.write_text(plain.replace("name: base", "name: base, set: {num_epochs: 2}"))
+    (tmp_path / "checkpoint").mkdir()
+    output = run(path, "--jobs", "2", "--seeds", "1", code=1)
+    assert output.index("start   base seed 1") < output.index("not started: more seed 1, which goes on from base")
+    base = tmp_path / "checkpoint/t/base/seed1"
+    (base / "best.pt").touch()  # the stand-in writes none
+    command = run(path, "--launcher", "print", "--only", "more", "--seeds", "1")
+    assert "--baseline_cont_train base" in command
+    run(path, "--only", "more", "--seeds", "1")
+    assert starts(tmp_path) == {"base 1": 1, "more 1": 1}
+
+
+def test_gpus_are_given_out_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    path = table(tmp_path, "name: a", "name: b", epochs=2)
+    run(path, "--jobs", "4", seconds=0.3)
+    used = [json.loads(file.read_text())["gpu"] for file in tmp_path.glob("checkpoint/t/*/seed*/done")]
+    assert sorted(used) == ["4", "4", "7", "7"]
+
+
+def test_a_terminal_gets_a_live_table(tmp_path: Path) -> None:
+    path = table(tmp_path, "name: a", epochs=10)
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", sweeps.CODE, "|".join(sweeps.FAKE), str(path), "--jobs", "1"],
+        cwd=sweeps.ROOT,
+        env={**os.environ, "FAKE_SECONDS": "0.2", "COLUMNS": "120"},
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            part = os.read(controller, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait(timeout=30) == 0
+    text = shown.decode()
+    assert "1 running" in text
+    assert "left" in text
+    assert "epoch 5/10" in text or "epoch 6/10" in text or "epoch 4/10" in text
+    assert "\x1b[" in text
+    assert text.rstrip().endswith("2 of 2 done")
+
+
+def test_nothing_of_it_imports_torch() -> None:
+    code = (
+        "import sys, sweep, utils.sweeping.grid, utils.sweeping.search;"
+        "print({'torch', 'sklearn', 'matplotlib', 'optuna', 'submitit'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=sweeps.ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "set()\n", done.stderr

@@ -1,0 +1,125 @@
+"""sweep.py on a real SLURM of one node: a cancelled job and one whose time is up end done, with the same numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps import ROOT, ended, run, start, until
+
+from utils.sweeping.jobs import own_command
+
+SCRIPT = str(ROOT / "tests" / "slurm" / "start.sh")
+PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
+PACKAGES = ("slurm-wlm", "munge")
+LONG = 200  # epochs; with slow_main.py they take longer than the time of a job
+TABLE = f"""
+name: t
+seeds: 1
+common: {{dataset_name: digits, resnet_type: linear, threads: 1, num_epochs: 3}}
+rows:
+  - {{name: short, objective: baseline_bce}}
+  - name: long
+    objective: baseline_bce
+    alm: ALM_12_beg
+    delta: 1
+    set: {{num_epochs: {LONG}, patience_early_stopping: {LONG}}}
+"""
+MAIN = own_command()
+SLOW = (sys.executable, str(ROOT / "tests" / "slow_main.py"))
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+def missing() -> list[str]:
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """SLURM_CONF of a scheduler of our own."""
+    pytest.importorskip("submitit")
+    if os.geteuid():
+        pytest.skip("a SLURM of our own needs root")
+    if missing() and shutil.which("apt-get"):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update", "-qq"], ["install", "-y", "-qq", *PACKAGES]):
+            subprocess.run(["apt-get", *command], env=environment, capture_output=True, timeout=240, check=False)
+    if missing():
+        pytest.skip(f"{', '.join(missing())} cannot be installed here (Debian packages {' and '.join(PACKAGES)})")
+    folder = tmp_path / "slurm"
+    started = subprocess.run(["bash", SCRIPT, str(folder)], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    try:
+        assert started.returncode == 0
+        monkeypatch.setenv("SLURM_CONF", started.stdout.strip().partition("=")[2])
+        yield
+    finally:
+        subprocess.run(["bash", SCRIPT, "stop", str(folder)], check=True, timeout=60)
+
+
+def queue() -> str:
+    """The jobs that SLURM knows, with their states."""
+    done = subprocess.run(["squeue", "-h", "-r", "-o", "%i %T"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """Everything that a run computes."""
+    history = [json.loads(line) for line in (folder / "seed1/history.jsonl").read_text().splitlines()]
+    return {
+        "history": [{key: value for key, value in record.items() if key != "seconds"} for record in history],
+        "validation": rows_of(folder / "seed1/validation.csv"),
+        "test": rows_of(folder / "seed1/test.csv"),
+        "results": json.loads((folder / "results.json").read_text())["seeds"],
+    }
+
+
+def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: None, tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(TABLE)
+    there, here = (("--set", f"checkpoint_root={tmp_path}/{name}") for name in ("there", "here"))
+    folder = tmp_path / "there" / "t"
+    submit: list[str | Path] = [
+        path,
+        "--launcher",
+        "slurm",
+        "--time_min",
+        "1",
+        "--signal_s",
+        "40",
+        "--mem_gb",
+        "1",
+        *there,
+    ]
+
+    assert "submitted 2 jobs" in run(*submit, command=SLOW)
+    assert "nothing to submit" in run(*submit, command=SLOW)
+    number = json.loads((folder / ".sweep/short.seed1.slurm").read_text())["slurm"]
+    until(lambda: f"{number} RUNNING" in queue())
+    subprocess.run(["scancel", number], check=True)
+    until(lambda: number not in queue())
+    assert "to do: 1" in run(path, "--status", "--only", "short", *there, command=MAIN)
+    assert "submitted 1 jobs" in run(*submit, command=SLOW)
+
+    until(lambda: all((folder / row / "results.json").exists() for row in ("short", "long")), timeout=200)
+    until(lambda: "2 of 2 done" in run(path, "--status", *there, command=MAIN))
+    logs = "".join(log.read_text() for log in folder.glob(".sweep/slurm/*_log.out"))
+    assert "Requeued job" in logs
+    assert logs.count("this job is timed-out") >= 1
+
+    ended(start(path, "--jobs", "2", *here, command=MAIN), timeout=200)
+    for row in ("short", "long"):
+        assert numbers(folder / row) == numbers(tmp_path / "here" / "t" / row)

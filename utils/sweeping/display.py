@@ -1,0 +1,155 @@
+"""What a sweep shows: a live table on a terminal, plain lines elsewhere, and the summary at the end."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+from .jobs import Job
+from .plan import Board
+from .state import Look, State, epoch_seconds
+
+MOST_LINES = 20
+PLAIN_SECONDS = 60.0  # between two lines of progress where there is no terminal
+
+
+class Display:
+    """Progress of the running jobs, and how much time is left.
+
+    Args:
+        slots: how many jobs run at once.
+        stream: where to; a terminal gets a table that is drawn anew, anything else gets lines.
+    """
+
+    def __init__(self, slots: int, stream: TextIO = sys.stdout) -> None:
+        self.slots = slots
+        self.stream = stream
+        self.live = stream.isatty()
+        self._drawn = 0
+        self._last = time.monotonic()
+        self._seconds: dict[str, float] = {}
+        self._extra: list[float] = []
+        self._said: set[str] = set()
+
+    def event(self, text: str) -> None:
+        """Say something once and for all."""
+        self._clear()
+        print(text, file=self.stream, flush=True)
+
+    def notes(self, board: Board) -> None:
+        """Say what was decided, each thing once."""
+        for note in board.notes:
+            if note not in self._said:
+                self._said.add(note)
+                self.event(note)
+
+    def learn(self, job: Job, *, seconds: float, epochs: int) -> None:
+        """What a job took beside its epochs: to start, and to write its results."""
+        if epochs:
+            self._extra.append(max(0.0, seconds - sum(epoch_seconds(job)[-epochs:])))
+
+    def progress(self, board: Board) -> None:
+        """Draw the table, or say a line from time to time."""
+        if not self.live:
+            if time.monotonic() - self._last >= PLAIN_SECONDS:
+                self._last = time.monotonic()
+                print(self._headline(board), file=self.stream, flush=True)
+            return
+        width = shutil.get_terminal_size().columns
+        running = board.having(State.RUNNING)
+        lines = [self._headline(board), *(_bar(job, found) for job, found in running[:MOST_LINES])]
+        if len(running) > MOST_LINES:
+            lines.append(f"  and {len(running) - MOST_LINES} more")
+        self._clear()
+        self.stream.write("".join(line[: width - 1] + "\n" for line in lines))
+        self.stream.flush()
+        self._drawn = len(lines)
+
+    def close(self) -> None:
+        """Take the table away."""
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._drawn:
+            self.stream.write(f"\x1b[{self._drawn}F\x1b[J")
+            self._drawn = 0
+
+    def _headline(self, board: Board) -> str:
+        left = self._time_left(board)
+        return f"{counted(board)}{f'; at most {left} left' if left else ''}"
+
+    def _time_left(self, board: Board) -> str:
+        """From the mean time of an epoch of each row, as far as it is known; early stops come sooner."""
+        for job, found in board.entries:
+            if found.state == State.RUNNING or (found.epochs and job.row not in self._seconds):
+                seconds = epoch_seconds(job)
+                if seconds:
+                    self._seconds[job.row] = statistics.fmean(seconds)
+        if not self._seconds:
+            return ""
+        usual = statistics.fmean(self._seconds.values())
+        extra = statistics.fmean(self._extra) if self._extra else 0.0
+        total = sum(
+            extra + self._seconds.get(job.row, usual) * max(job.num_epochs - found.epochs, 0)
+            for job, found in board.having(State.TODO, State.RUNNING)
+        )
+        return duration(total / self.slots)
+
+
+def counted(board: Board) -> str:
+    """``12 of 170 done, 2 running, 156 to do``."""
+    counts = board.counts()
+    rest = [f"{counts[state]} {state}" for state in State if state != State.DONE and counts[state]]
+    later = [board.later] if board.later else []
+    return ", ".join([f"{counts[State.DONE]} of {len(board.entries)} done", *rest, *later])
+
+
+def status_lines(board: Board) -> list[str]:
+    """A line a row: its seeds by state."""
+    rows: dict[str, list[tuple[Job, Look]]] = {}
+    for job, found in board.entries:
+        rows.setdefault(job.row, []).append((job, found))
+    width = max(map(len, rows), default=0)
+    lines = []
+    for row, entries in rows.items():
+        parts = []
+        for state in State:
+            seeds = [(job.seed, found) for job, found in entries if found.state == state]
+            if seeds:
+                shown = " ".join(_seed(seed, found) for seed, found in seeds)
+                parts.append(f"{state}: {shown}")
+        lines.append(f"{row:{width}}  {'; '.join(parts)}  -> {entries[0][0].paths.folder}")
+    return [*lines, *board.notes]
+
+
+def failure_lines(failed: Sequence[tuple[Job, Look]]) -> list[str]:
+    """Each failed job with its reason, its command and its log."""
+    lines = []
+    for job, found in failed:
+        log = f"\n  log      {job.log}" if job.log.exists() else ""
+        lines.append(f"failed: {job}\n  reason   {found.message}\n  command  {job.command}{log}")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """``1:05:09`` or ``5:09``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _seed(seed: int, found: Look) -> str:
+    if found.state == State.QUEUED:
+        return f"{seed} ({found.message})"
+    if found.state in (State.TODO, State.RUNNING) and found.epochs:
+        return f"{seed} (epoch {found.epochs})"
+    return str(seed)
+
+
+def _bar(job: Job, found: Look) -> str:
+    filled = 20 * found.epochs // max(job.num_epochs, 1)
+    return f"  {job!s:40} {'#' * filled:.<20} epoch {found.epochs}/{job.num_epochs}"

@@ -1,0 +1,127 @@
+"""A grid: all combinations of some flags' values, the best by a rule, and the rows that follow with it.
+
+grid:
+  flags: {training_type: [BCE, LDAM], lr: [0.001, 0.01, 0.1]}
+  for_each: [training_type]         # a choice for each of its values; left out: one choice
+  set: {num_epochs: 20}             # options of the grid's runs only
+  seeds: 1-2                        # likewise
+  select: validation AUC            # or: validation FPR at TPR 0.95
+rows:
+  - {name: chosen, seeds: 1-10}     # once for each choice, with its flags
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import UserError
+from ..names import unknown
+from .blocks import Scan, Stage
+from .selection import Candidate, Rule, best, candidate, followers, said
+from .tables import Row, Table, option_name, options_of, seeds_of, shown
+
+KEYS = ("flags", "for_each", "set", "seeds", "select")
+MOST = 10_000  # combinations
+Point = dict[str, Any]
+
+
+class Grid:
+    """See above.
+
+    Raises:
+        UserError: the block's content is not what it must be.
+    """
+
+    def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
+        origin = f"grid of {table.path}"
+        for key in content:
+            if key not in KEYS:
+                raise unknown("key", str(key), KEYS, origin=origin)
+        self.table = table
+        self.rule = Rule.parse(content.get("select"), origin)
+        self.common = options_of(content.get("set", {}), origin, extra=("checkpoint_root",))
+        self.seeds = seeds_of(content, origin)
+        self.flags = _flags(content.get("flags"), origin)
+        self.for_each = _for_each(content.get("for_each", []), self.flags, origin)
+        for row in self.examples():
+            self.rule.check(row)
+
+    def points(self) -> list[Point]:
+        """All combinations, the last flag's values changing fastest."""
+        return [dict(zip(self.flags, values, strict=True)) for values in itertools.product(*self.flags.values())]
+
+    def row(self, point: Point) -> Row:
+        """The run of a combination."""
+        return self.table.row(f"grid_{label(point)}", {**self.common, **point}, self.seeds)
+
+    def examples(self) -> tuple[Row, ...]:
+        """The grid's rows, and those that would follow from its first combination."""
+        points = self.points()
+        return (*map(self.row, points), *self._followers(points[0]))
+
+    def stage(self, scan: Scan, *, advance: bool) -> Stage:
+        """The grid's rows, and the rows that follow from the choices that can be made."""
+        rows = [self.row(point) for point in self.points()]
+        groups: dict[tuple[Any, ...], list[tuple[Point, Candidate]]] = {}
+        for point, row in zip(self.points(), rows, strict=True):
+            group = tuple(point[flag] for flag in self.for_each)
+            groups.setdefault(group, []).append((point, candidate(row, scan(row), self.rule)))
+        notes, open_groups = [], 0
+        for group, members in groups.items():
+            candidates = [item for _, item in members]
+            if any(item.pending for item in candidates):
+                open_groups += 1
+                continue
+            chosen = best(candidates, self.rule)
+            name = label(dict(zip(self.for_each, group, strict=True))) or "grid"
+            notes.append(said(chosen, candidates, self.rule, of=name))
+            if chosen:
+                rows += self._followers(next(point for point, item in members if item is chosen))
+        later = f"{open_groups} of {len(groups)} choices wait for the grid" if open_groups and self.table.lines else ""
+        return Stage(tuple(rows), later, tuple(notes))
+
+    def _followers(self, point: Point) -> tuple[Row, ...]:
+        group = label({flag: point[flag] for flag in self.for_each})
+        return followers(self.table, point, suffix=f"_{group}" if group else "")
+
+
+def label(point: Mapping[str, Any]) -> str:
+    """``m=0.5_lr=0.01``, fit for a folder's name; a config file goes by its name alone."""
+    parts = [
+        (shown(value) or f"no_{name}") if name.startswith("name_file_") else f"{name}={shown(value)}"
+        for name, value in point.items()
+    ]
+    return re.sub(r"[^A-Za-z0-9_.+=-]", "-", "_".join(parts))
+
+
+def _flags(content: Any, origin: str) -> dict[str, list[Any]]:
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"flags of the {origin} must hold lists such as lr: [0.001, 0.01], got {content!r}")
+    flags: dict[str, list[Any]] = {}
+    for given, values in content.items():
+        name = option_name(given, origin)
+        if not isinstance(values, list) or not values:
+            raise UserError(f"{given} of the {origin} must be a list of values, got {values!r}")
+        checked = [options_of({name: value}, origin)[name] for value in values if value is not None]
+        if len(checked) < len(values) or len(set(map(repr, checked))) < len(checked):
+            raise UserError(f"{given} of the {origin} has a value twice, or an empty one: {values}")
+        flags[name] = checked
+    combinations = 1
+    for values in flags.values():
+        combinations *= len(values)
+    if combinations > MOST:
+        raise UserError(f"the {origin} has {combinations} combinations; at most {MOST} are sensible, see search:")
+    return flags
+
+
+def _for_each(content: Any, flags: Mapping[str, Any], origin: str) -> tuple[str, ...]:
+    if not isinstance(content, list):
+        raise UserError(f"for_each of the {origin} must be a list of its flags, got {content!r}")
+    names = tuple(option_name(item, origin) for item in content)
+    for name in names:
+        if name not in flags:
+            raise unknown("flag in for_each", name, flags, origin=origin)
+    return names

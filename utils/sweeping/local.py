@@ -1,0 +1,162 @@
+"""Run the jobs of a sweep as processes on this machine. Several sweeps may do so at once: each job is claimed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import UserError
+from .display import Display, duration
+from .jobs import Job
+from .plan import Board, Sweep
+from .resources import Shares
+from .state import Look, State, claimed, finished_epochs, look_inside
+from .worker import Worker, judged, stop_all, was_killed
+
+LOOK_SECONDS = 1.0  # between two looks at all folders
+LISTEN_SECONDS = 0.1
+MOST_KILLS = 2  # without an epoch between them, after which a job has failed
+
+
+@dataclass(frozen=True)
+class Key:
+    """What tells jobs apart."""
+
+    model_name: str
+    seed: int
+
+    @classmethod
+    def of(cls, job: Job) -> Key:
+        """The key of a job."""
+        return cls(job.paths.model_name, job.seed)
+
+
+class LocalRun:
+    """The loop that starts jobs, listens to them and judges them.
+
+    Args:
+        sweep: what is wanted.
+        shares: how many at once, and their GPUs.
+        command: what starts main.py.
+        retry_failed: start also those that have failed before, once each.
+    """
+
+    def __init__(self, sweep: Sweep, shares: Shares, *, command: Sequence[str], retry_failed: bool = False) -> None:
+        self.sweep = sweep
+        self.shares = shares
+        self.command = tuple(command)
+        self.display = Display(shares.jobs)
+        self.workers: dict[int, Worker] = {}
+        self.first_epochs: dict[Key, int] = {}
+        self.kills: Counter[Key] = Counter()
+        failed = sweep.board(advance=False).having(State.FAILED) if retry_failed else []
+        self.retry = {Key.of(job) for job, _ in failed}
+        self.never = set[Key]()  # refused a second folder in this sweep
+
+    def run(self) -> Board:
+        """Until there is nothing left to start or to wait for; returns where everything stands."""
+        try:
+            while True:
+                board = self.sweep.board(advance=True)
+                self.display.notes(board)
+                self._start(board)
+                if not self.workers and not self._must_wait(board):
+                    return self.sweep.board(advance=False)
+                self.display.progress(board)
+                self._listen()
+        finally:
+            self.display.close()
+            stop_all(list(self.workers.values()))
+
+    def _must_wait(self, board: Board) -> bool:
+        """Whether another process runs jobs of ours: what it leaves is for us."""
+        elsewhere = board.having(State.RUNNING)
+        if elsewhere and not self.display.live:
+            self.display.notes(Board((), notes=(f"waiting for another process: {', '.join(_names(elsewhere))}",)))
+        return bool(elsewhere)
+
+    def _start(self, board: Board) -> None:
+        """Fill the free slots."""
+        for job, found in board.entries:
+            free = [slot for slot in range(self.shares.jobs) if slot not in self.workers]
+            if not free:
+                return
+            if self._may_start(job, found):
+                try:
+                    self._start_one(job, free[0])
+                except (UserError, OSError) as error:  # a full disk, no more processes
+                    self._failed(job, Look(State.FAILED, found.epochs, str(error)))
+
+    def _may_start(self, job: Job, found: Look) -> bool:
+        retried = found.state == State.FAILED and Key.of(job) in self.retry
+        return (found.state == State.TODO or retried) and self.sweep.is_ready(job)
+
+    def _start_one(self, job: Job, slot: int) -> None:
+        claim = claimed(job)
+        if claim is None:
+            return
+        key = Key.of(job)
+        with contextlib.ExitStack() as until_started:
+            until_started.callback(claim.close)
+            if not self._may_start(job, look_inside(job)):  # done by another since we looked
+                return
+            self.retry.discard(key)
+            self.sweep.verdicts.pop((key.model_name, key.seed), None)
+            with contextlib.suppress(OSError):
+                job.files.failed.unlink(missing_ok=True)
+            self.workers[slot] = Worker(job, claim, command=self.command, environment=self.shares.environment(slot))
+            until_started.pop_all()
+        self.first_epochs[key] = finished_epochs(job)
+        resumed = f" from epoch {self.first_epochs[key]}" if self.first_epochs[key] else ""
+        self.display.event(f"start   {job}{resumed}")
+
+    def _listen(self) -> None:
+        """Wait until a process ends or it is time to look at the folders again."""
+        end = time.monotonic() + LOOK_SECONDS
+        while time.monotonic() < end:
+            ended = {slot: code for slot, worker in self.workers.items() if (code := worker.poll()) is not None}
+            for slot, code in ended.items():
+                worker = self.workers.pop(slot)
+                try:
+                    self._judge(worker, code)
+                finally:
+                    worker.close()
+            if ended:
+                return
+            time.sleep(LISTEN_SECONDS)
+
+    def _judge(self, worker: Worker, code: int) -> None:
+        job, key = worker.job, Key.of(worker.job)
+        took = duration(time.monotonic() - worker.started)
+        if was_killed(code) and look_inside(job).state == State.TODO and self._is_worth_a_restart(job, key):
+            self.display.event(f"killed  {job} after {took}; it goes on from epoch {finished_epochs(job)}")
+            return
+        if any("holds another run" in line for line in worker.tail) and key not in self.never:
+            self.never.add(key)
+            if self.sweep.forget(job):
+                self.display.event(f"moved   {job}: its folder holds another run since; a new folder")
+                return
+        found = judged(job, code, worker.tail)
+        if found.state == State.FAILED:
+            self._failed(job, found)
+        else:
+            seconds = time.monotonic() - worker.started
+            self.display.learn(job, seconds=seconds, epochs=found.epochs - self.first_epochs[key])
+            self.display.event(f"{found.state:7} {job} after {took}, {found.epochs} epochs")
+
+    def _is_worth_a_restart(self, job: Job, key: Key) -> bool:
+        if finished_epochs(job) > self.first_epochs[key]:
+            self.kills[key] = 0
+        self.kills[key] += 1
+        return self.kills[key] < MOST_KILLS
+
+    def _failed(self, job: Job, found: Look) -> None:
+        self.sweep.verdicts[job.paths.model_name, job.seed] = found
+        self.display.event(f"failed  {job}: {found.message}")
+
+
+def _names(entries: Sequence[tuple[Job, Look]]) -> list[str]:
+    return [str(job) for job, _ in entries]

@@ -1,0 +1,140 @@
+"""What a sweep wants, and where all of it stands."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import UserError
+from ..files import make_folder, write_json
+from ..run_paths import RunPaths, SweepPaths
+from .blocks import Block, Stage
+from .jobs import Job, JobMaker
+from .state import Look, State, look
+from .tables import Row, Table, shown
+
+
+@dataclass(frozen=True)
+class Board:
+    """Each job with its state, what is still to come ('' = nothing), and what was decided."""
+
+    entries: tuple[tuple[Job, Look], ...]
+    later: str = ""
+    notes: tuple[str, ...] = ()
+
+    def having(self, *states: State) -> list[tuple[Job, Look]]:
+        """The jobs in one of these states."""
+        return [(job, found) for job, found in self.entries if found.state in states]
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state."""
+        return {state: len(self.having(state)) for state in State}
+
+
+@dataclass
+class Sweep:
+    """A table, its block, and the jobs that follow from them.
+
+    Args:
+        table: the table file's content, with what the command line changed.
+        block: what decides which rows are wanted by now.
+        maker: makes the jobs of a row.
+        only: a pattern of row names, such as ``*ALM``; '' takes all.
+        is_queued: says under which number a scheduler has a job waiting, or ''.
+    """
+
+    table: Table
+    block: Block
+    maker: JobMaker
+    only: str = ""
+    is_queued: Callable[[Job], str] = lambda job: ""
+    verdicts: dict[tuple[str, int], Look] = field(default_factory=dict)
+    _jobs: dict[str, tuple[Row, list[Job]]] = field(default_factory=dict)
+    _done: dict[tuple[str, int], Look] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Whether the settings of every row make sense.
+
+        Raises:
+            UserError: one does not, or the pattern fits no row.
+        """
+        rows = self.block.examples()
+        for row in rows:
+            self.maker.settings(row)
+        if self.only and not any(map(self._wanted, rows)):
+            names = ", ".join(dict.fromkeys(row.name for row in rows))
+            raise UserError(f"--only {self.only!r} fits no row of {self.table.path}; rows: {names[:600]}")
+
+    def jobs(self, row: Row) -> list[Job]:
+        """The jobs of a row; they keep their folder unless ``forget`` is called."""
+        known = self._jobs.get(row.name)
+        if known is None or known[0] != row:
+            known = self._jobs[row.name] = (row, self.maker.jobs(row))
+        return known[1]
+
+    def forget(self, job: Job) -> bool:
+        """Look anew which folder a job's row belongs to; returns whether that is another one."""
+        self._jobs.pop(job.row, None)
+        row = next(row for row in self.stage(advance=False).rows if row.name == job.row)
+        return self.jobs(row)[0].paths != job.paths
+
+    def look(self, job: Job) -> Look:
+        """The state of a job. What is done stays done."""
+        key = job.paths.model_name, job.seed
+        if key in self._done:
+            return self._done[key]
+        found = look(job, is_queued=self.is_queued)
+        if found.state == State.DONE:
+            self._done[key] = found
+        if found.state == State.TODO and key in self.verdicts:
+            return self.verdicts[key]  # it failed just now, and its folder could not be told
+        return found
+
+    def stage(self, *, advance: bool) -> Stage:
+        """The rows that are wanted by now."""
+        return self.block.stage(lambda row: [(job, self.look(job)) for job in self.jobs(row)], advance=advance)
+
+    def board(self, *, advance: bool) -> Board:
+        """All jobs, the first seed of every row first: half a sweep is then a whole table with fewer seeds."""
+        stage = self.stage(advance=advance)
+        jobs = [job for row in stage.rows if self._wanted(row) for job in self.jobs(row)]
+        order: dict[int, int] = {}
+        for job in jobs:
+            order.setdefault(job.seed, len(order))
+        jobs.sort(key=lambda job: order[job.seed])
+        return Board(tuple((job, self.look(job)) for job in jobs), stage.later, stage.notes)
+
+    def is_ready(self, job: Job) -> bool:
+        """Whether the run that it goes on from, if any, is done."""
+        if not job.after:
+            return True
+        before = RunPaths(job.paths.root, job.paths.subfolder_name, job.after).seed(job.seed)
+        return before.done.exists() and before.best.exists()
+
+    def write_table(self) -> None:
+        """Leave beside the runs which rows were asked for and where each is; for reports. A full disk is no reason."""
+        rows = self.stage(advance=False).rows
+        content = {
+            "title": self.table.title,
+            "file": str(self.table.path),
+            "rows": [self._described(row) for row in rows],
+        }
+        paths = SweepPaths(self.maker.root, self.table.name)
+        with contextlib.suppress(UserError):
+            make_folder(paths.folder)
+            write_json(paths.table, content)
+
+    def _described(self, row: Row) -> dict[str, Any]:
+        options = {name: shown(value) for name, value in row.options.items()}
+        return {
+            "name": row.name,
+            "folder": self.jobs(row)[0].paths.model_name,
+            "seeds": list(row.seeds),
+            "options": options,
+        }
+
+    def _wanted(self, row: Row) -> bool:
+        return not self.only or fnmatch.fnmatchcase(row.name, self.only)

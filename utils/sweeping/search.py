@@ -1,0 +1,248 @@
+"""A search: settings proposed one after the other by Optuna, and the rows that follow with the best.
+
+    search:
+      flags:
+        lr: {low: 1e-4, high: 1, log: true}
+        m: {low: 0, high: 5, step: 0.5}
+        optimizer: [sgd, adam]
+      trials: 30
+      sampler: tpe                      # or: random
+      seed: 1                           # of the sampler
+      parallel: 1                       # trials under way at once; more find less with the same number of trials
+      set: {num_epochs: 20}             # options of the trials only
+      seeds: 1-2                        # likewise
+      select: validation AUC            # or: validation FPR at TPR 0.95
+    rows:
+      - {name: chosen, seeds: 1-10}
+
+The proposals are kept in a journal file, so a search goes on where it ended; each proposal depends on the sampler's
+seed, its number and the results so far, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+from ..files import locked, make_folder
+from ..names import unknown
+from ..options import OPTIONS
+from ..run_paths import SweepPaths
+from .blocks import Scan, Stage
+from .selection import Candidate, Rule, best, candidate, followers, said
+from .tables import Row, Table, option_name, options_of, seeds_of
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+KEYS = ("flags", "trials", "sampler", "seed", "parallel", "set", "seeds", "select")
+SAMPLERS = ("tpe", "random")
+RANGE_KEYS = ("low", "high", "step", "log")
+
+
+class Search:
+    """See above.
+
+    Raises:
+        UserError: the block's content is not what it must be, or Optuna is not installed.
+    """
+
+    def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
+        origin = f"search of {table.path}"
+        for key in content:
+            if key not in KEYS:
+                raise unknown("key", str(key), KEYS, origin=origin)
+        if importlib.util.find_spec("optuna") is None:
+            raise UserError(f"the {origin} needs Optuna: pip install 'optuna>=5,<6'")
+        self.table = table
+        self.rule = Rule.parse(content.get("select"), origin)
+        self.common = options_of(content.get("set", {}), origin, extra=("checkpoint_root",))
+        self.seeds = seeds_of(content, origin)
+        self.trials = _whole(content, "trials", origin)
+        self.parallel = _whole(content, "parallel", origin, default=1)
+        self.seed = _whole(content, "seed", origin, low=0)
+        self.sampler = content.get("sampler")
+        if self.sampler not in SAMPLERS:
+            raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, got {self.sampler!r} (from {origin})")
+        self.flags = _ranges(content.get("flags"), origin)
+        self.paths = SweepPaths(table.checkpoint_root, table.name)
+        self.rule.check(self.row(0, {}))
+
+    def examples(self) -> tuple[Row, ...]:
+        """A trial at one end of all ranges and one at the other, and the rows that would follow."""
+        ends = [{name: _end(spec, last) for name, spec in self.flags.items()} for last in (False, True)]
+        points = [options_of(end, "search") for end in ends]
+        return tuple(row for point in points for row in (self.row(0, point), *followers(self.table, point)))
+
+    def row(self, number: int, point: Mapping[str, Any]) -> Row:
+        """The run of a trial."""
+        return self.table.row(f"trial_{number:04d}", {**self.common, **point}, self.seeds)
+
+    def stage(self, scan: Scan, *, advance: bool) -> Stage:
+        """The trials so far, with new ones as old ones end, and at last the rows that follow."""
+        if not advance and not self.paths.search.exists():
+            return Stage((), f"{self.trials} trials are to come")
+        make_folder(self.paths.folder)
+        with locked(self.paths.search_lock, what=f"the search in {self.paths.folder}", wait=True):
+            study = self._study()
+            candidates = [self._settled(study, item, scan, advance) for item in enumerate(self._proposed(study))]
+            open_trials = sum(item.pending for item in candidates)
+            while advance and open_trials < self.parallel and len(candidates) < self.trials:
+                new = self.row(len(candidates), self._ask(study, len(candidates)))
+                candidates.append(Candidate(new, pending=True, score=None))
+                open_trials += 1
+        rows = tuple(item.row for item in candidates)
+        if open_trials or len(candidates) < self.trials:
+            return Stage(rows, f"{self.trials - len(candidates) + open_trials} of {self.trials} trials are to come")
+        chosen = best(candidates, self.rule)
+        notes = (said(chosen, candidates, self.rule, of="search"),)
+        if chosen is None:
+            return Stage(rows, notes=notes)
+        point = {name: chosen.row.options[name] for name in self.flags}
+        return Stage((*rows, *followers(self.table, point)), notes=notes)
+
+    def _settled(self, study: Study, item: tuple[int, FrozenTrial], scan: Scan, advance: bool) -> Candidate:
+        """How a trial did; Optuna is told once."""
+        from optuna.trial import TrialState
+
+        number, trial = item
+        row = self.row(number, options_of(trial.params, "search"))
+        found = candidate(row, scan(row), self.rule)
+        if advance and trial.state == TrialState.RUNNING and not found.pending:
+            if found.score is None:
+                study.tell(trial.number, state=TrialState.FAIL)
+            else:
+                study.tell(trial.number, found.score)
+        return found
+
+    def _ask(self, study: Study, number: int) -> dict[str, Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # parts of the sampler are marked as experimental
+            study.sampler = self._sampler(number)
+            params = study.ask({name: _distribution(name, spec) for name, spec in self.flags.items()}).params
+        return options_of(params, "search")
+
+    def _proposed(self, study: Study) -> list[FrozenTrial]:
+        """The trials, less those that a kill left without all of their values."""
+        return [trial for trial in study.get_trials(deepcopy=False) if set(trial.params) == set(self.flags)]
+
+    def _sampler(self, number: int) -> BaseSampler:
+        from optuna.samplers import RandomSampler, TPESampler
+
+        seed = int.from_bytes(hashlib.sha256(f"{self.seed} {number}".encode()).digest()[:4], "big")
+        if self.sampler == "random":
+            return RandomSampler(seed=seed)
+        return TPESampler(seed=seed, constant_liar=self.parallel > 1)
+
+    def _study(self) -> Study:
+        """The study of exactly this search: with other ranges or settings it is another."""
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        _mend(self.paths.search)
+        base = self.row(0, {})
+        definition = [self.flags, self.sampler, self.seed, str(self.rule), dict(base.options), base.seeds]
+        name = hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            backend = JournalFileBackend(str(self.paths.search), lock_obj=_no_lock())
+            return optuna.create_study(
+                storage=optuna.storages.JournalStorage(backend),
+                study_name=name,
+                load_if_exists=True,
+                direction="maximize" if self.rule.sign > 0 else "minimize",
+            )
+
+
+def _no_lock() -> Any:
+    """The journal is used under our own lock, which ends with its process; Optuna's would outlive a kill."""
+    from optuna.storages.journal._file import BaseJournalFileLock
+
+    class NoLock(BaseJournalFileLock):
+        def acquire(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+    return NoLock()
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that a kill left unfinished."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    if content and not content.endswith(b"\n"):
+        with open(path, "r+b") as stream:
+            stream.truncate(content.rfind(b"\n") + 1)
+
+
+def _ranges(content: Any, origin: str) -> dict[str, Any]:
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"flags of the {origin} must hold ranges such as lr: {{low: 1e-4, high: 1, log: true}}")
+    return {option_name(given, origin): _range(option_name(given, origin), spec, origin)
+            for given, spec in content.items()}  # fmt: skip
+
+
+def _range(name: str, spec: Any, origin: str) -> Any:
+    """A list of values, or {low, high, step, log} with numbers.
+
+    Raises:
+        UserError: it is neither, or makes no sense.
+    """
+    if isinstance(spec, list) and spec and all(isinstance(value, (str, int, float)) for value in spec):
+        for value in spec:
+            options_of({name: value}, origin)
+        return spec
+    kind = OPTIONS[name].metadata["kind"].name
+    if not isinstance(spec, dict) or not {"low", "high"} <= set(spec) or set(spec) - set(RANGE_KEYS):
+        raise UserError(f"{name} of the {origin} must be a list, or low, high and if need be step or log; got {spec!r}")
+    if kind not in ("int", "float"):
+        raise UserError(f"{name} of the {origin} has no range of numbers; give a list of values")
+    low, high = (options_of({name: spec[end]}, origin)[name] for end in ("low", "high"))
+    log = spec.get("log", False)
+    try:
+        step = None if spec.get("step") is None else float(spec["step"])
+    except (TypeError, ValueError):
+        step = math.nan
+    if not low < high or not isinstance(log, bool) or (log and (low <= 0 or step is not None)):
+        raise UserError(f"{name} of the {origin} needs low < high, and log without step above 0; got {spec!r}")
+    if step is not None and (not step > 0 or (kind == "int" and step != int(step))):
+        raise UserError(f"step of {name} must be a number > 0, whole for an integer, got {spec['step']!r}")
+    return {"low": low, "high": high, "step": step, "log": log}
+
+
+def _distribution(name: str, spec: Any) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(spec, list):
+        return CategoricalDistribution(spec)
+    if OPTIONS[name].metadata["kind"].name == "int":
+        return IntDistribution(spec["low"], spec["high"], log=spec["log"], step=int(spec["step"] or 1))
+    return FloatDistribution(spec["low"], spec["high"], log=spec["log"], step=spec["step"])
+
+
+def _end(spec: Any, last: bool) -> Any:
+    if isinstance(spec, list):
+        return spec[-1 if last else 0]
+    return spec["high" if last else "low"]
+
+
+def _whole(content: Mapping[str, Any], key: str, origin: str, *, low: int = 1, default: int | None = None) -> int:
+    value = content.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise UserError(f"{key} must be an integer >= {low}, got {value!r} (from {origin})")
+    return value

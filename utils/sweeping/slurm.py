@@ -1,0 +1,199 @@
+"""Run the jobs of a sweep on SLURM: one array of all that is missing, submitted by submitit.
+
+A job whose time is up, or that is preempted, is requeued under the same number and goes on from its last finished
+epoch. The sweep ends after submitting; ``--status`` asks again later, and the same command submits what is missing.
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import UserError
+from ..files import make_folder, write_text
+from .jobs import MAIN, Job
+from .plan import Sweep
+from .state import State, claimed, finished_epochs, look_inside, mark_failed
+from .worker import PATIENCE_SECONDS, Worker, judged, was_killed
+
+ASK_SECONDS = 5.0  # between two questions to squeue
+CLAIM_SECONDS = 60.0  # how long a job waits for its own predecessor to let go
+MOST_STALLS = 3  # ends of time in a row without a finished epoch
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """What a job asks of SLURM: minutes, GiB, cores, GPUs; how many at once; any other option of sbatch."""
+
+    partition: str | None = None
+    time_min: int = 240
+    mem_gb: float = 8.0
+    cpus: int = 2
+    gpus: int = 0
+    concurrency: int = 256
+    signal_s: int = 90
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Queue:
+    """Which jobs SLURM still knows. It is asked at most every few seconds."""
+
+    _known: frozenset[str] | None = None
+    _asked: float = -ASK_SECONDS
+
+    def number(self, job: Job) -> str:
+        """Under which number SLURM has the job waiting or running; '' if it has not."""
+        try:
+            number = str(json.loads(job.queued.read_text(encoding="utf-8"))["slurm"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        if time.monotonic() - self._asked >= ASK_SECONDS:
+            self._known, self._asked = _squeue(), time.monotonic()
+        if self._known is None:
+            return f"SLURM job {number}, says {job.queued}; squeue does not answer here"
+        return f"SLURM job {number}" if number in self._known else ""
+
+
+def _squeue() -> frozenset[str] | None:
+    """The numbers of this user's jobs that are not over; None if it cannot be asked."""
+    if shutil.which("squeue") is None:
+        return None
+    command = ["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return None
+    return frozenset(done.stdout.split()) if done.returncode == 0 else None
+
+
+class Task:
+    """What runs inside a SLURM job: main.py in a process of its own, with the job's claim.
+
+    Args:
+        job: the job.
+        command: what starts main.py.
+        stalls: how many times in a row its time was up before an epoch was finished.
+    """
+
+    def __init__(self, job: Job, command: Sequence[str], *, stalls: int = 0) -> None:
+        self.job = job
+        self.command = tuple(command)
+        self.stalls = stalls
+        self.before = 0
+        self.worker: Worker | None = None
+
+    def __call__(self) -> str:
+        """Run it; returns the state in which it ended."""
+        end = time.monotonic() + CLAIM_SECONDS
+        while (claim := claimed(self.job)) is None:
+            if time.monotonic() > end:
+                return "another process works on it"
+            time.sleep(0.5)
+        if look_inside(self.job).state == State.DONE:
+            claim.close()
+            return State.DONE
+        self.before = finished_epochs(self.job)
+        with suppress(OSError):
+            self.job.files.failed.unlink(missing_ok=True)
+        # SIGTERM before a preemption: it works on until it is stopped for good
+        self.worker = Worker(self.job, claim, command=self.command, deaf=True)
+        try:
+            while (code := self.worker.poll()) is None:
+                time.sleep(0.1)
+        finally:
+            self._stop()
+        print("\n".join(self.worker.tail), flush=True)
+        if was_killed(code) and code != -9:
+            raise SystemExit(f"ended from outside with exit code {code}")
+        return str(judged(self.job, code, self.worker.tail).state)
+
+    def checkpoint(self) -> Any:
+        """Called by submitit when the time is up or the job is preempted: what to requeue.
+
+        Raises:
+            UserError: several times in a row no epoch was finished; the job has failed.
+        """
+        import submitit
+
+        self._stop()
+        stalls = self.stalls + 1 if finished_epochs(self.job) <= self.before else 0
+        if stalls >= MOST_STALLS:
+            message = f"SLURM ended it {stalls} times before an epoch was finished; give it more --time_min"
+            mark_failed(self.job, message)
+            raise UserError(message)
+        return submitit.helpers.DelayedSubmission(Task(self.job, self.command, stalls=stalls))
+
+    def _stop(self) -> None:
+        if self.worker is not None and self.worker.process.returncode is None:
+            self.worker.stop()
+            self.worker.ended(deadline=time.monotonic() + PATIENCE_SECONDS)
+
+
+def submit(sweep: Sweep, options: SlurmOptions, *, command: Sequence[str], retry_failed: bool) -> list[str]:
+    """Submit what is missing; returns what to tell the user.
+
+    Raises:
+        UserError: submitit or SLURM is not there, or SLURM refuses.
+    """
+    executor = _executor(sweep, options)
+    board = sweep.board(advance=True)
+    wanted = (State.TODO, State.FAILED) if retry_failed else (State.TODO,)
+    missing = [job for job, _ in board.having(*wanted)]
+    ready = [job for job in missing if sweep.is_ready(job)]
+    with ExitStack() as claims:
+        mine = [job for job in ready if (claim := claimed(job)) and claims.enter_context(claim)]
+        if not mine:
+            return [*board.notes, "nothing to submit"]
+        try:
+            with executor.batch():
+                submitted = [executor.submit(Task(job, command)) for job in mine]
+        except (RuntimeError, subprocess.CalledProcessError, OSError) as error:  # submitit's are RuntimeErrors
+            raise UserError(f"SLURM refuses: {' '.join(str(error).split())[:400]}") from None
+        for job, handle in zip(mine, submitted, strict=True):
+            write_text(job.queued, json.dumps({"slurm": handle.job_id, "time": time.strftime("%F %T")}) + "\n")
+    number = str(submitted[0].job_id).split("_")[0]
+    lines = [*board.notes, f"submitted {len(mine)} jobs to SLURM as {number}; scancel {number} takes them back"]
+    blocked = len(missing) - len(ready)
+    later = [f"{blocked} jobs wait for the rows that they go on from"] if blocked else []
+    later += [board.later] if board.later else []
+    return [*lines, *(f"{line}: the same command submits them when it is time" for line in later)]
+
+
+def _executor(sweep: Sweep, options: SlurmOptions) -> Any:
+    if importlib.util.find_spec("submitit") is None:
+        raise UserError("--launcher slurm needs submitit: pip install 'submitit>=1.5'")
+    for program in ("sbatch", "srun", "squeue"):
+        if shutil.which(program) is None:
+            raise UserError(f"--launcher slurm needs {program}, which is not on this machine; see --launcher print")
+    import submitit
+
+    folder = next(iter(sweep.maker.jobs(sweep.block.examples()[0]))).sweep.slurm
+    make_folder(folder)
+    executor = submitit.SlurmExecutor(folder=folder.absolute(), max_num_timeout=10**6)  # see MOST_STALLS
+    path = os.pathsep.join(filter(None, [str(MAIN.parent), os.environ.get("PYTHONPATH", "")]))
+    setup = [f"export PYTHONPATH={shlex.quote(path)}", f"cd {shlex.quote(os.getcwd())}"]
+    executor.update_parameters(
+        job_name=sweep.table.name,
+        time=options.time_min,
+        mem=f"{round(options.mem_gb * 1024)}M",
+        cpus_per_task=options.cpus,
+        array_parallelism=options.concurrency,
+        signal_delay_s=options.signal_s,
+        stderr_to_stdout=True,
+        setup=setup,
+        additional_parameters={"requeue": True, **options.others},
+        **({"partition": options.partition} if options.partition else {}),
+        **({"gpus_per_node": options.gpus} if options.gpus else {}),
+    )
+    return executor
