@@ -51,8 +51,6 @@ def set_up_machine(*, device: str, precision: str, threads: int, deterministic: 
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = not deterministic
         torch.use_deterministic_algorithms(deterministic)
-    else:
-        keep_freed_memory()
     return Machine(chosen, precision, torch.get_num_threads())
 
 
@@ -73,6 +71,8 @@ def _choose(name: str) -> torch.device:
 
 def keep_freed_memory() -> None:
     """Tell glibc to reuse freed memory instead of giving it back: each step allocates the same blocks again.
+
+    Called when the data are in place, so that what reading them took has been given back.
 
     Elsewhere than on Linux with glibc this does nothing.
     """

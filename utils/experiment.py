@@ -20,7 +20,7 @@ from .data.batches import Batches
 from .data.imbalance import Split
 from .data.resampling import Resampling
 from .data.task import Task, build_task
-from .device import Machine, set_up_machine
+from .device import Machine, keep_freed_memory, set_up_machine
 from .errors import UserError
 from .losses import LOSSES, loss_class
 from .losses.base import Loss
@@ -80,6 +80,8 @@ def prepare(settings: Settings) -> Experiment:
         deterministic=bool(config.deterministic),
     )
     settings, task = _load_task(settings, machine)
+    if machine.device.type == "cpu":
+        keep_freed_memory()
     experiment = Experiment(settings, task, machine)
     build_state(experiment, settings.config.seeds[0])
     return experiment

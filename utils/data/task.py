@@ -230,7 +230,9 @@ def _mean_and_std(images: UInt8Array) -> tuple[tuple[float, ...], tuple[float, .
     values = np.arange(256, dtype=np.int64)
     means, stds = [], []
     for channel in range(images.shape[1]):
-        counts = np.bincount(images[:, channel].ravel(), minlength=256)
+        counts = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(images), 4096):  # bincount widens its input eightfold
+            counts += np.bincount(images[start : start + 4096, channel].ravel(), minlength=256)
         total = counts.sum()
         mean = (counts @ values) / total
         means.append(float(mean / 255))
