@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 import main
+import report
+import sweep
 from utils.config import resolve
+from utils.options import OPTIONS
+from utils.sweeping import command as sweeping
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "configs" / "README.md"]
@@ -51,6 +55,19 @@ def test_every_command_runs_on_the_embedded_data(
     assert len(list(tmp_path.glob("checkpoint/*/*/results.json"))) == 1
 
 
+SWEEPS = re.findall(r"^    python sweep\.py (.*)$", README, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", SWEEPS)
+def test_every_sweep_is_understood(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table, *flags = shlex.split(line, comments=True)
+    assert sweep.main([str(ROOT / table), *flags, *([] if flags else ["--dry_run"])]) == 0
+    assert "of 48 done" in capsys.readouterr().out
+
+
 def test_the_loop_in_the_readme_runs() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     space: dict[str, object] = {}
@@ -60,16 +77,15 @@ def test_the_loop_in_the_readme_runs() -> None:
 
 
 def test_every_flag_in_the_readme_exists() -> None:
-    from utils.options import OPTIONS
-
-    others = {"help", "logdir"}
-    flags = set(re.findall(r"--([A-Za-z0-9_]+)", README))
-    assert flags - others <= set(OPTIONS), flags - others - set(OPTIONS)
+    known = set(OPTIONS) | {"help", "logdir"}
+    for parser in (sweeping.parser(), report._parser()):
+        known |= {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
+    assert set(re.findall(r"--([A-Za-z0-9_]+)", README)) <= known
 
 
 def test_every_make_target_in_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`?make ([a-z]+)", README)):
+    for target in set(re.findall(r"(?:`|^    )make ([a-z]+)", README, flags=re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
