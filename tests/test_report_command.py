@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -42,6 +43,18 @@ def test_by_default_the_report_lies_beside_the_runs(tmp_path: Path, capsys: pyte
         assert report.main([str(tmp_path)]) == 0
     assert everything(tmp_path / "report") == FILES
     assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "report" / "report.html")
+
+
+def test_the_report_is_no_row_of_a_sweep(tmp_path: Path) -> None:
+    make_run(tmp_path, "run")
+    row = {"name": "run", "folder": "run", "seeds": [1], "options": {}}
+    (tmp_path / "table.json").write_text(json.dumps({"title": "sweep", "rows": [row]}))
+    texts = []
+    for _ in range(2):
+        assert report.main([str(tmp_path)]) == 0
+        texts.append((tmp_path / "report" / "report.md").read_text())
+    assert "left out" not in texts[1]
+    assert texts[0] == texts[1]
 
 
 def test_the_same_files_give_the_same_report(tmp_path: Path) -> None:

@@ -216,8 +216,14 @@ def test_nothing_sticks_out_sideways(tmp_path: Path, width: int) -> None:
     assert report.main([str(tmp_path / "runs"), "--out", str(tmp_path)]) == 0
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     script = "document.title = document.documentElement.scrollWidth + ' ' + window.innerWidth"
-    content, window = map(int, said(text, script, tmp_path, f"--window-size={width},900").split())
-    assert content <= window == width
+    for page in (text, stored_page(tmp_path)):
+        content, window = map(int, said(page, script, tmp_path, f"--window-size={width},900").split())
+        assert content <= window == width
+
+
+def stored_page(tmp_path: Path) -> str:
+    assert report.main([str(STORED), "--out", str(tmp_path / "stored")]) == 0
+    return (tmp_path / "stored" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)

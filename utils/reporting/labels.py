@@ -89,7 +89,17 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
 def varying_options(options: Sequence[Mapping[str, Any]]) -> list[str]:
     """The options beyond objective and constraint that are not the same in all runs."""
     names = [name for name in OPTIONS if name not in ASIDE | CONSTRAINT | CONTINUED | OBJECTIVE]
-    return [name for name in names if len({str(each.get(name)) for each in options}) > 1]
+    varying = [name for name in names if len({str(each.get(name)) for each in options}) > 1]
+    if "dataset_name" not in varying:
+        return varying
+    # the data set's name stands for what has one value in each data set, such as its ratio or number of epochs
+    datasets = {str(each.get("dataset_name")) for each in options}
+    return [
+        name
+        for name in varying
+        if name == "dataset_name"
+        or len({(str(each.get("dataset_name")), str(each.get(name))) for each in options}) > len(datasets)
+    ]
 
 
 def _extra(name: str, value: Any) -> str:

@@ -102,7 +102,7 @@ def _models(rows: Sequence[Row]) -> str:
 def warnings(report: Report) -> list[str]:
     """Sentences that must not be overlooked."""
     found = [
-        f"Data {group_letter(group)} ({'; '.join(_names(report, group))}): not comparable with the other rows: "
+        f"Data {group_letter(group)} ({_named(report, group)}): not comparable with the other rows: "
         f"{difference}."
         for group, difference in enumerate(report.differences)
         if difference
@@ -117,8 +117,10 @@ def warnings(report: Report) -> list[str]:
     return [*found, *_unresolved(report)]
 
 
-def _names(report: Report, group: int) -> list[str]:
-    return [row.name for row in report.rows if row.group == group]
+def _named(report: Report, group: int) -> str:
+    """The rows of a group, all of them where they are few."""
+    names = [row.name for row in report.rows if row.group == group]
+    return "; ".join(names) if len(names) <= 3 else f"{len(names)} rows, {names[0]} to {names[-1]}"
 
 
 def _unresolved(report: Report) -> list[str]:

@@ -95,7 +95,7 @@ def read_folder(path: Path) -> Folder:
     runs = []
     candidates = [item for item in sorted(path.iterdir()) if item.is_dir() and not item.name.startswith(".")]
     for folder in candidates:
-        if not (folder / "config.yaml").exists() and not list(folder.glob("seed*")):
+        if not (folder / "config.yaml").exists() and not any(item.is_dir() for item in folder.glob("seed*")):
             continue
         if plan.rows and not plan.row(folder.name):
             why = "no row of table.json: the table was changed, or this run was made by hand"
