@@ -154,7 +154,9 @@ def test_every_table_file_is_legal_and_says_command_time_and_date(
 def test_only_seeds_set_and_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = f"checkpoint_root={tmp_path}"
     table = "configs/table/cifar10_1_100.yaml"
-    rows = listed(capsys, table, "--only", "*+ALM", "--seeds", "2,4-5", "--set", root, "num_epochs=3", "threads=4")
+    rows = listed(
+        capsys, table, "--only", "*+ALM", "--seeds", "2,4-5", "--set", root, "num_epochs=3", "--set", "threads=4"
+    )
     assert len(rows) == 8
     for seeds in rows.values():
         assert list(seeds) == [2, 4, 5]

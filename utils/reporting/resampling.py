@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scipy.stats import ttest_rel
@@ -173,11 +173,13 @@ def resampling_figure(found: Sequence[Cross]) -> Figure:
 
 def _panel(title: str, members: Sequence[Cross], labels: Sequence[str], low: float) -> str:
     count = len(members)
+    across = axis(low, 1.0, "test AUC, a dot a fold")
     panel = Panel(
-        axis(low, 1.0, "test AUC, a dot a fold"),
+        replace(across, high=1.0 + 0.02 * (1.0 - low)),  # room for a dot at 1
         Axis(-0.6, count - 0.4, "", ()),
         title,
         height=80 + 30 * count,
+        right=24.0,
         left=24 + 6.6 * max(len(each.train_on) for each in members),
     )
     words = []

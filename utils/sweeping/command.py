@@ -49,7 +49,14 @@ def parser() -> argparse.ArgumentParser:
     add("--only", default="", metavar="PATTERN", help="only rows whose name fits, such as '*+ALM'")
     add("--retry", choices=("failed",), help="start failed jobs again")
     add("--seeds", nargs="+", metavar="S", help="these seeds instead of the table's, such as 1-3")
-    add("--set", nargs="+", default=[], metavar="FLAG=VALUE", help="options of main.py that win over the table's")
+    add(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="FLAG=VALUE",
+        help="options of main.py that win over the table's",
+    )
     _add_slurm(result.add_argument_group("slurm"))
     return result
 
@@ -72,7 +79,9 @@ def _add_slurm(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="seconds before the end at which a job is requeued (default: 90)",
     )
-    group.add_argument("--slurm", nargs="+", default=[], metavar="NAME=VALUE", help="other options of sbatch")
+    group.add_argument(
+        "--slurm", action="extend", nargs="+", default=[], metavar="NAME=VALUE", help="other options of sbatch"
+    )
 
 
 def pairs(items: Sequence[str]) -> dict[str, str]:
