@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BASE = {"errors", "names", "files", "options", "seeding", "device", "run_paths"}
 CONFIG = {"config"}
 COMPONENTS = {"data", "losses", "constraints", "samplers", "metrics"}
-MACHINERY = {"training", "scores", "evaluation", "checkpointing", "tracking", "figures", "results"}
+MACHINERY = {"load_task", "training", "scores", "evaluation", "checkpointing", "tracking", "figures", "results"}
 EXPERIMENT = {"experiment"}
 RUN = {"run_record", "best_checkpoint", "train_run", "evaluate_run", "run"}
 REPORT = {"reporting"}
@@ -124,9 +124,7 @@ def test_imports_of_utils_have_no_cycle() -> None:
 
 def test_models_import_torch_and_themselves_only() -> None:
     allowed = {"torch", *sys.stdlib_module_names}
-    assert not [
-        at(path, node) for path in MODELS for name, node in absolute_imports(path) if name not in allowed
-    ]
+    assert not [at(path, node) for path in MODELS for name, node in absolute_imports(path) if name not in allowed]
     for path in MODELS:
         list(relative_imports(path, package=ROOT / "models"))  # ValueError where one points outside
 

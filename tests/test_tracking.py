@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -287,9 +288,10 @@ def on_a_terminal(act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> s
     with os.fdopen(theirs, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", terminal)
         act()
-        terminal.flush()
-        written = os.read(ours, 100_000)
-    os.close(ours)
+    written = b""
+    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # an error is the end: hung up
+        while part := screen.read(100_000):  # what was written may come in several parts
+            written += part
     return written.decode()
 
 

@@ -15,13 +15,12 @@ from models import MODELS, build_model
 from .checkpointing import BEST, load, restore
 from .config import Settings
 from .constraints import AugmentedLagrangian
-from .data import defaults_for, load_raw, resolve_augment
 from .data.batches import Batches
 from .data.imbalance import Split
-from .data.resampling import Resampling
-from .data.task import Task, build_task
+from .data.task import Task
 from .device import Machine, keep_freed_memory, set_up_machine
 from .errors import UserError
+from .load_task import load_task
 from .losses import LOSSES, loss_class
 from .losses.base import Loss
 from .names import unknown
@@ -79,7 +78,7 @@ def prepare(settings: Settings) -> Experiment:
         threads=config.threads,
         deterministic=bool(config.deterministic),
     )
-    settings, task = _load_task(settings, machine)
+    settings, task = load_task(settings, machine.device)
     if machine.device.type == "cpu":
         keep_freed_memory()
     experiment = Experiment(settings, task, machine)
@@ -97,61 +96,6 @@ def check_names(settings: Settings) -> None:
         name = getattr(settings.config, option)
         if name not in table:
             raise unknown(option, name, table, origin=settings.origins[option])
-
-
-def _load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
-    """Read the data and choose the images; the options that follow from them are filled in."""
-    config = settings.config
-    defaults = defaults_for(config.dataset_name)
-    origin = f"default of {config.dataset_name}"
-    raw = load_raw(config.dataset_name, data_root=Path(config.data_root), download=bool(config.download))
-    has_own_validation = raw.validation_images is not None and not config.folds
-    for name in ("validation_fraction", "validation_per_class"):
-        if has_own_validation and settings.is_given(name):
-            raise UserError(
-                f"{name} (from {settings.origins[name]}) cannot act: {raw.source} has its own validation set"
-            )
-    by_share = config.validation_fraction is not None or config.folds or has_own_validation
-    settings = settings.completed(
-        {
-            "lr": defaults.lr,
-            "validation_per_class": None if by_share else defaults.validation_per_class,
-            "negative_classes": defaults.negative_classes,
-            "positive_classes": defaults.positive_classes,
-        },
-        origin,
-    )
-    if settings.config.validation_per_class is None and not has_own_validation:
-        settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
-    config = settings.config
-    task = build_task(
-        raw,
-        negative_classes=config.negative_classes,
-        positive_classes=config.positive_classes,
-        ratio_pos_train=config.ratio_pos_train,
-        validation_fraction=config.validation_fraction or defaults.validation_fraction,
-        validation_per_class=config.validation_per_class,
-        train_fraction=config.train_fraction,
-        resampling=_resampling(config),
-        device=machine.device,
-    )
-    found = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
-    settings = settings.completed({"ratio_pos_train": task.ratio_pos_train}, "the subsets")
-    found_augment = resolve_augment(defaults.augment, channels=task.channels)
-    return settings.completed({**found, "augment": found_augment}, origin), task
-
-
-def _resampling(config: Config) -> Resampling | None:
-    if not config.folds:
-        return None
-    return Resampling(
-        folds=config.folds,
-        fold=config.fold,
-        subset_ratios=config.subset_ratios,
-        test_subset=config.test_subset,
-        train_on=config.train_on,
-        downsample=bool(config.downsample),
-    )
 
 
 def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:

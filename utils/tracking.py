@@ -82,6 +82,9 @@ class Events:
     def __init__(self, folder: Path, *, purge_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        # readers take the files in the order of their names, which tell apart no less than a second
+        while list(folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+            time.sleep(0.05)
         self.writer: SummaryWriter = SummaryWriter(str(folder), purge_step=purge_step)
         self.first = purge_step
 

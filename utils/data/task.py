@@ -137,8 +137,8 @@ def build_task(
             validation_fraction=validation_fraction,
         )
         validation_rows, seen = resampled.validation, resampled.train
-        trained = np.isin(original_class[seen], positive).sum()
-        ratio_pos_train = max(1, int((len(seen) - trained) // trained))
+        trained = int(np.isin(original_class[seen], positive).sum())
+        ratio_pos_train = max(1, (len(seen) - trained) // trained)
     else:
         in_train_file = original_split == "train"
         validation_rows = np.flatnonzero(original_split == "validation")
@@ -150,9 +150,7 @@ def build_task(
             )
         seen = np.setdiff1d(np.flatnonzero(in_train_file), validation_rows)
     assert ratio_pos_train is not None
-    mean, std = raw.mean, raw.std
-    if mean is None or std is None:
-        mean, std = _mean_and_std(images[seen])
+    mean, std = (raw.mean, raw.std) if raw.mean and raw.std else _mean_and_std(images[seen])
     labels = np.isin(original_class, positive).astype(np.int64)
     task = Task(
         name=raw.name,

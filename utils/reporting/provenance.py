@@ -102,8 +102,7 @@ def _models(rows: Sequence[Row]) -> str:
 def warnings(report: Report) -> list[str]:
     """Sentences that must not be overlooked."""
     found = [
-        f"Data {group_letter(group)} ({_named(report, group)}): not comparable with the other rows: "
-        f"{difference}."
+        f"Data {group_letter(group)} ({_named(report, group)}): not comparable with the other rows: {difference}."
         for group, difference in enumerate(report.differences)
         if difference
     ]
