@@ -14,10 +14,9 @@ from .errors import UserError
 from .evaluation import Scores, model_outputs
 from .experiment import Experiment, build_loss, build_network, plain, plain_batches, run_facts
 from .losses import loss_class
-from .options import OPTIONS, Config, convert
+from .options import FREE, OPTIONS, Config, convert
 from .results import Reading
 from .run_paths import RunPaths, SeedPaths
-from .run_record import FREE
 from .seeding import torch_stream
 from .training import TrainState
 

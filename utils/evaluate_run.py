@@ -10,9 +10,10 @@ from .config import Settings
 from .errors import UserError
 from .experiment import prepare
 from .files import locked
+from .options import FREE
 from .results import read_done, report
 from .run_paths import RunPaths
-from .run_record import FREE, record
+from .run_record import record
 
 
 def evaluate_run(settings: Settings) -> int:

@@ -14,7 +14,7 @@ from .config import Settings
 from .errors import UserError
 from .experiment import Experiment
 from .files import write_text
-from .options import FREE as FREE
+from .options import FREE
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tensorboard")
 

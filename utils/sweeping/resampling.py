@@ -44,6 +44,8 @@ class Resampling:
             raise UserError(f"{origin} needs rows: what is to be cross-validated")
         self.ratios: tuple[int, ...] = checked.get("subset_ratios", (1,))
         self.ways = self._values(content, "train_on", WAYS if len(self.ratios) > 1 else ("same",), origin)
+        if len(self.ratios) == 1 and "other" in self.ways:
+            raise UserError(f"train_on other of {origin} needs two subset_ratios or more, got one")
         self.cuts = self._values(content, "downsample", (0,), origin)
         self.table = table
 
