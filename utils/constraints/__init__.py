@@ -1,6 +1,7 @@
 """Constraints on the scores. To add one: a file here and a line in ``CONSTRAINTS``.
 
-``CONSTRAINTS`` maps a name to ``"module:Class"``; nothing is imported before it is asked for.
+``CONSTRAINTS`` maps a name to ``"module:Class"``; nothing is imported before it is asked for. What sums over pairs of
+samples lies in ``pairwise``, for constraints, losses and metrics alike.
 """
 
 from __future__ import annotations

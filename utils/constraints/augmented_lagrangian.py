@@ -1,10 +1,12 @@
 """Every positive outranks every negative by a margin, as an augmented Lagrangian.
 
-Shapes: B samples in the batch, P positives, N negatives; ``_BB`` all pairs of the batch, row j, column k.
+Shapes: B samples in the batch, P positives, N negatives.
 
     q_j = sum over negatives k of max(0, delta - (s_j - s_k)),   the constraint is q_j = 0 for every positive j
     penalty = 1/(P*N) * sum_j [ mu/2 * q_j^(2 p2_norm) + multiplier_j * q_j ]
     multiplier_j <- multiplier_j + mu * q_j
+
+The q_j come from ``pairwise``: all B x B pairs of a small batch, one sort of a large one.
 
 Reference: Sangalli, Erdil, Hoetker, Donati, Konukoglu, "Constrained optimization to train neural networks on critical
 and under-represented classes", NeurIPS 2021, arXiv 2102.12894.
@@ -17,6 +19,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from .. import pairwise
+from ..pairwise import masked_violations, violations
 
 AUC_DROP = 0.05  # mu grows after its first step only when the validation AUC falls by more than this in one epoch
 
@@ -119,11 +124,10 @@ class AugmentedLagrangian(nn.Module):
         scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
         positive = targets.to(scores.dtype)
         negative = 1 - positive
-        hinges_BB = torch.relu(self.delta - (scores[:, None] - scores[None, :]))
-        violations = (hinges_BB * negative).sum(dim=1) * positive  # (B,) q_j, and 0 at the negatives
-        self._last_batch = indices, violations.detach()
-        multipliers = self.multipliers[indices].to(scores.dtype)
-        terms = self.mu / 2 * violations.pow(2 * self.p2_norm) + multipliers * violations
+        q = masked_violations(scores, targets, delta=self.delta)  # (B,) 0 at the negatives
+        self._last_batch = indices, q.detach()
+        multipliers = self.multipliers.index_select(0, indices).to(scores.dtype)
+        terms = self.mu / 2 * q.pow(2 * self.p2_norm) + multipliers * q
         return terms.sum() / (positive.sum() * negative.sum()).clamp(min=1)
 
     @torch.no_grad()
@@ -195,10 +199,7 @@ def default_mu_limit(mu: float, rho: float) -> float:
 
 @torch.no_grad()
 def hinge_violations(scores: Tensor, targets: Tensor, *, delta: float) -> Tensor:
-    """q_j of every positive against every negative of a whole set, in (P + N) log N time and P + N memory.
-
-    With t_j = s_j - delta, the negatives sorted, C their prefix sums and i_j = number of negatives <= t_j:
-    q_j = (C_N - C_{i_j}) - (N - i_j) t_j.
+    """q_j of every positive against every negative of a whole set, as ``pairwise.violations`` but in float64.
 
     Args:
         scores: (M,) logits.
@@ -212,24 +213,18 @@ def hinge_violations(scores: Tensor, targets: Tensor, *, delta: float) -> Tensor
     [1.5]
     """
     values = scores.detach().to(torch.float64)
-    is_positive = targets == 1
-    thresholds = values[is_positive] - delta
-    negatives = values[~is_positive].sort().values
-    prefix = torch.cat([negatives.new_zeros(1), negatives.cumsum(0)])
-    below = torch.searchsorted(negatives, thresholds, right=True)
-    above = len(negatives) - below
-    return ((prefix[-1] - prefix[below]) - above * thresholds).clamp(min=0)
+    return violations(values[targets == 1], values[targets != 1], delta=delta)
 
 
 def mean_violation(scores: Tensor, targets: Tensor, *, delta: float) -> float:
     """Mean over the positives of q_j / N, in logits; NaN where a class is missing. Zero means: constraint met.
 
+    ``pairwise.mean_violation`` is the same on the device, without a wait for it.
+
     >>> mean_violation(torch.tensor([0.0, 0.5, -2.0]), torch.tensor([1, 0, 0]), delta=1.0)
     0.75
     """
-    negatives = int((targets != 1).sum())
-    violations = hinge_violations(scores, targets, delta=delta)
-    return float(violations.mean() / negatives) if len(violations) and negatives else math.nan
+    return float(pairwise.mean_violation(scores, targets, delta=delta))
 
 
 def _check(condition: bool, expected: str, value: object) -> None:

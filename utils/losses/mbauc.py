@@ -14,7 +14,7 @@ class MBAUC(Loss):
     mean over in-batch pairs (positive j, negative k) of  (1 - (sigma(s_j) - sigma(s_k)))^2
 
     With a_j = 1 - sigma(s_j) and b_k = sigma(s_k) this is mean(a^2) + 2 mean(a) mean(b) + mean(b^2): no pair is
-    formed, the cost is linear. A batch of one class gives 0 with a graph.
+    formed, time and memory are linear in B. A batch of one class gives 0 with a graph.
 
     Reference: Gao et al., "One-pass AUC optimization", ICML 2013 (squared surrogate); in mini-batches as in alm-dnn.
 
