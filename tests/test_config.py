@@ -61,7 +61,7 @@ FLAGS = [
     ),
     *("continue_train", "continue_train_epochs", "baseline_cont_train"),
     *("tpr", "alpha"),
-    *("device", "precision", "threads", "deterministic", "keep_last", "hot_enc"),
+    *("device", "precision", "threads", "parallel_seeds", "compile", "deterministic", "keep_last", "hot_enc"),
 ]
 
 # flag of alm-dnn -> kind, default; None: it follows from other options, the data set or the base file

@@ -21,7 +21,9 @@ from utils.evaluation import model_outputs
 from utils.experiment import build_state
 from utils.losses import BCE, LOSSES
 from utils.losses.base import Loss
-from utils.training import Best, NonFiniteLossError, TrainingData, TrainState, train_epoch
+from utils.step import TrainingSteps
+from utils.train_state import Best, TrainingData, TrainState
+from utils.training import NonFiniteLossError, train_epoch
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 
@@ -32,7 +34,8 @@ FIELDS = [
 
 
 def epochs_of(state: TrainState, data: TrainingData, machine: Any, *, number: int, steps: int) -> list[dict[str, Any]]:
-    return [train_epoch(state, data, steps=steps, delta=1.0, machine=machine) for _ in range(number)]
+    runner = TrainingSteps(state, data, machine=machine)
+    return [train_epoch(runner, steps=steps, delta=1.0) for _ in range(number)]
 
 
 # ---------------------------------------------------------------- one step
@@ -109,7 +112,7 @@ def test_the_step_does_what_a_plain_loop_does(tmp_path: Path, training_type: str
         experiment.task,
     )  # fmt: skip
     for number in range(2):
-        record = train_epoch(state, data, steps=24, delta=1.0, machine=experiment.machine)
+        record = train_epoch(TrainingSteps(state, data, machine=experiment.machine), steps=24, delta=1.0)
         expected = plain.epoch(24, mu=0.01 if alm else None, delta=1.0)
         assert {name: record[name] for name in expected} == pytest.approx(expected, rel=2e-4, abs=1e-7), number
         for ours, theirs in zip(state.model.parameters(), plain.model.parameters(), strict=True):
@@ -151,8 +154,8 @@ def test_a_bad_loss_stops_before_the_update(tmp_path: Path, optimizer: str, valu
     _, before, data_before = start_of(tmp_path, command)
     state.loss = BadAt(5, value)
     with pytest.raises(NonFiniteLossError, match=r"not finite in epoch 0, batch 5 of 9.*--lr \(now 0.01\), --mu or"):
-        train_epoch(state, data, steps=9, delta=1.0, machine=experiment.machine)
-    train_epoch(before, data_before, steps=4, delta=1.0, machine=experiment.machine)
+        train_epoch(TrainingSteps(state, data, machine=experiment.machine), steps=9, delta=1.0)
+    train_epoch(TrainingSteps(before, data_before, machine=experiment.machine), steps=4, delta=1.0)
     assert_same(state.model.state_dict(), before.model.state_dict())
     assert_same(state.optimizer.state_dict()["state"], before.optimizer.state_dict()["state"])
 

@@ -29,7 +29,7 @@ from utils.config import CONFIGS
 from utils.constraints.augmented_lagrangian import mean_violation
 from utils.evaluation import model_outputs
 from utils.experiment import build_state
-from utils.training import TrainingData, TrainState
+from utils.train_state import TrainingData, TrainState
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 

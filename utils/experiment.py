@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,11 +25,13 @@ from .errors import UserError
 from .load_task import load_task
 from .losses import LOSSES, loss_class
 from .losses.base import Loss
+from .memory import check_widths
 from .names import unknown
+from .optimizers import build_optimizer, restore_optimizer, set_learning_rate
 from .options import OPTIONS, Config
 from .samplers import sampler_class
 from .seeding import torch_stream
-from .training import TrainingData, TrainState
+from .train_state import TrainingData, TrainState
 
 LOSS_OPTIONS = [
     name for name, item in OPTIONS.items() if item.metadata["group"] == "objective" and name != "training_type"
@@ -43,11 +47,6 @@ SAME_DATA = [  # options that decide which samples a seed trains, validates and 
     "train_fraction",
     *(name for name, item in OPTIONS.items() if item.metadata["group"] == "resampling"),
 ]
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,8 @@ def prepare(settings: Settings) -> Experiment:
         precision=config.precision,
         threads=config.threads,
         deterministic=bool(config.deterministic),
+        seeds=len(config.seeds) if config.train else 1,
+        seeds_at_once=config.parallel_seeds,
     )
     settings, task = load_task(settings, machine.device)
     if machine.device.type == "cpu":
@@ -135,6 +136,8 @@ def build_loss(settings: Settings, facts: dict[str, Any]) -> Loss:
 
 def build_network(task: Task, config: Config, loss: Loss, generator: torch.Generator) -> torch.nn.Module:
     """The model that the objective asks for, with its initial weights, on the CPU."""
+    if config.resnet_type == "dense":
+        check_widths((task.channels * task.height * task.width, *config.hidden_widths))
     return _built(
         lambda: build_model(
             config.resnet_type,
@@ -169,12 +172,6 @@ def build_constraint(config: Config, num_samples: int, *, first_epoch: int) -> A
     )
 
 
-def build_optimizer(config: Config, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """SGD, Adam or AdamW in the fused form, which can skip an update without waiting for the device."""
-    options: dict[str, float] = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
-    return OPTIMIZERS[config.optimizer](parameters, lr=config.lr, weight_decay=config.weight_dec, fused=True, **options)
-
-
 def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = None) -> tuple[TrainState, TrainingData]:
     """Everything that one seed trains with, at its start.
 
@@ -190,7 +187,17 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     loss = build_loss(experiment.settings, run_facts(experiment, split)).to(device)
     model = build_network(task, config, loss, torch_stream(seed, "initialisation"))
     model.to(device).to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(config, [*model.parameters(), *loss.parameters()])
+    if config.compile:
+        compile_model(model, device)
+    assert config.lr is not None
+    optimizer = build_optimizer(
+        config.optimizer,
+        [*model.parameters(), *loss.parameters()],
+        lr=torch.tensor(config.lr, device=device) if machine.captures else config.lr,
+        weight_decay=config.weight_dec,
+        momentum=config.momentum,
+        capturable=machine.captures,
+    )
     scheduler = (
         torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=config.patience_lr)
         if config.lr_decrease
@@ -223,6 +230,18 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     return state, data
 
 
+def compile_model(model: torch.nn.Module, device: torch.device) -> None:
+    """Compile ``model`` in place, for the shapes that it will see.
+
+    Raises:
+        UserError: the compiler that torch would call is not there.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and not shutil.which(compiler):
+        raise UserError(f"compile 1 needs a C++ compiler, and there is no {compiler}; install it or leave compile out")
+    model.compile(dynamic=False)
+
+
 def plain_batches(experiment: Experiment) -> Batches:
     """Batches for evaluation: nothing in them is random."""
     device = experiment.machine.device
@@ -247,9 +266,14 @@ def _start_from(
                 f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"
             )
     restore(model, saved["weights"], path=path, what="model")
-    asked = {key: value for key, value in optimizer.param_groups[0].items() if _is_asked(experiment.settings, key)}
-    optimizer.load_state_dict(saved["optimizer"])
-    optimizer.param_groups[0].update(asked)
+    group = optimizer.param_groups[0]
+    asked = {key: value for key, value in group.items() if _is_asked(experiment.settings, key)}
+    asked_rate = float(asked.pop("lr", 0))
+    restore_optimizer(optimizer, saved["optimizer"])
+    group = optimizer.param_groups[0]
+    group.update(asked)
+    if asked_rate:
+        set_learning_rate(group, asked_rate)
     if scheduler and saved["scheduler"]:
         scheduler.load_state_dict(saved["scheduler"])
         scheduler.patience = experiment.config.patience_lr

@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from .evaluation import Scores
 from .files import write_atomically
 from .metrics import Roc, roc
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SEED, ENSEMBLE, POINT, DEFAULT = "#9db4cc", "#14508c", "#c2410c", "#111111"
 CORNER = 0.80  # the right panel shows TPRs from here up
@@ -27,6 +28,8 @@ def roc_figure(seeds: Mapping[int, Scores], ensemble: Scores, result: dict[str, 
         result: its block of results.json; the default threshold and the operating points are marked.
         title: the run's name.
     """
+    from matplotlib.figure import Figure  # loaded when a seed ends, not when it starts
+
     figure = Figure(figsize=(11, 5.2), layout="constrained", dpi=120)
     whole, corner = figure.subplots(1, 2)
     curves = [roc(scores.label, scores.score) for scores in seeds.values()]

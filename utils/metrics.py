@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 Array = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -60,6 +59,20 @@ class Roc:
     tpr: Array
     thresholds: Array
 
+    def first_at(self, tpr: float) -> int:
+        """The first point whose TPR is at least ``tpr``."""
+        if not (0 < tpr <= 1 and math.isfinite(tpr)):
+            raise ValueError(f"a target TPR must be in (0, 1], got {tpr}")
+        return int(np.argmax(self.tpr >= tpr))
+
+    def fpr_at(self, tpr: float) -> float:
+        """Its FPR."""
+        return float(self.fpr[self.first_at(tpr)])
+
+    def threshold_at(self, tpr: float) -> float:
+        """The highest threshold at which the TPR is at least ``tpr``."""
+        return float(self.thresholds[self.first_at(tpr)])
+
 
 def roc(labels: NDArray[np.int64], scores: Array) -> Roc:
     """The ROC with every point kept.
@@ -67,6 +80,8 @@ def roc(labels: NDArray[np.int64], scores: Array) -> Roc:
     Raises:
         ValueError: labels other than 0 and 1, a class that is missing, scores that are not finite, lengths that differ.
     """
+    from sklearn.metrics import roc_curve  # here and below: loading it takes as long as the first steps of a run
+
     labels, scores = checked(labels, scores)
     fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     return Roc(fpr, tpr, thresholds)
@@ -90,11 +105,15 @@ def auc(labels: NDArray[np.int64], scores: Array) -> float:
     >>> auc(np.array([1, 1, 0, 0]), np.array([2.0, 0.0, 1.0, 0.0]))    # pairs: right, right, wrong, tie
     0.625
     """
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(*checked(labels, scores)))
 
 
 def auprc(labels: NDArray[np.int64], scores: Array) -> float:
     """Average precision, the area under the precision-recall curve; of a useless score it is the prior P / n."""
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(*checked(labels, scores)))
 
 
@@ -104,14 +123,12 @@ def fpr_at_tpr(labels: NDArray[np.int64], scores: Array, tpr: float) -> float:
     >>> fpr_at_tpr(np.array([1, 1, 0, 0]), np.array([2.0, 0.0, 1.0, -1.0]), 0.98)    # both positives: one negative too
     0.5
     """
-    curve = roc(labels, scores)
-    return float(curve.fpr[_first_at_least(curve.tpr, tpr)])
+    return roc(labels, scores).fpr_at(tpr)
 
 
 def threshold_at_tpr(labels: NDArray[np.int64], scores: Array, tpr: float) -> float:
     """The highest threshold at which the TPR is at least ``tpr``."""
-    curve = roc(labels, scores)
-    return float(curve.thresholds[_first_at_least(curve.tpr, tpr)])
+    return roc(labels, scores).threshold_at(tpr)
 
 
 def rates_at(labels: NDArray[np.int64], scores: Array, threshold: float) -> Rates:
@@ -141,21 +158,38 @@ def bootstrap(
     generator: np.random.Generator,
     resamples: int = 1000,
 ) -> Bootstrap:
-    """Resample positives and negatives, each class with replacement, its size kept.
+    """Resample positives and negatives, each class with replacement, its size kept."""
+    (result,) = bootstraps(
+        labels, [scores], tprs=tprs, thresholds=thresholds, generator=generator, resamples=resamples
+    )
+    return result
 
-    Samples are counted, not copied: scores are sorted once, and each resample is a row of counts per distinct score.
+
+def bootstraps(
+    labels: NDArray[np.int64],
+    several: Sequence[Array],
+    *,
+    tprs: Sequence[float],
+    thresholds: Sequence[float],
+    generator: np.random.Generator,
+    resamples: int = 1000,
+) -> list[Bootstrap]:
+    """``bootstrap`` of several scores of the same samples: row by row of the results, the same samples were drawn.
+
+    Samples are counted, not copied: scores are sorted once, and each resample is a row of counts.
     """
-    labels, scores = checked(labels, scores)
-    distinct, group = np.unique(-scores, return_inverse=True)  # descending scores
-    positive_groups, negative_groups = group[labels == 1], group[labels == 0]
-    columns = [int(np.searchsorted(distinct, -threshold, side="right")) for threshold in thresholds]
-    parts = []
+    curves = [_Curves.of(labels, scores) for scores in several]
+    counts = [int((np.asarray(labels) == side).sum()) for side in (1, 0)]
+    parts: list[list[tuple[Array, ...]]] = [[] for _ in curves]
     for start in range(0, resamples, 100):
         rows = min(100, resamples - start)
-        tpr = _resampled_curve(positive_groups, len(distinct), rows, generator)
-        fpr = _resampled_curve(negative_groups, len(distinct), rows, generator)
-        parts.append((_area(fpr, tpr), _fpr_at(fpr, tpr, tprs), tpr[:, columns], fpr[:, columns]))
-    return Bootstrap(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        positives, negatives = (_drawn(count, rows, generator) for count in counts)
+        for curve, part in zip(curves, parts, strict=True):
+            columns = curve.columns(thresholds)
+            for few in (slice(row, row + 25) for row in range(0, rows, 25)):  # what the cache holds
+                tpr, fpr = curve.positives.resampled(positives[few]), curve.negatives.resampled(negatives[few])
+                part.append((_area(fpr, tpr), _fpr_at(fpr, tpr, tprs), tpr[:, columns], fpr[:, columns]))
+    return [Bootstrap(*(np.concatenate(column) for column in zip(*part, strict=True))) for part in parts]
 
 
 def interval(values: Array) -> list[float]:
@@ -165,29 +199,60 @@ def interval(values: Array) -> list[float]:
     return [float(low), float(high)]
 
 
-def _resampled_curve(groups: NDArray[np.int64], size: int, rows: int, generator: np.random.Generator) -> Array:
-    """(rows, size + 1) share of a class at or above each distinct score, from 0 to 1, for ``rows`` resamples."""
-    count = len(groups)
-    drawn = groups[generator.integers(0, count, size=(rows, count))]
-    cells = (drawn + np.arange(rows)[:, None] * size).ravel()
-    counts = np.bincount(cells, minlength=rows * size).reshape(rows, size)
-    curve = np.zeros((rows, size + 1))
-    np.cumsum(counts, axis=1, out=curve[:, 1:])
-    curve /= count
-    return curve
+@dataclass(frozen=True)
+class _Side:
+    """One class on the curve."""
+
+    order: NDArray[np.int64]  # its samples in descending order of score
+    reached: NDArray[np.int64]  # (G + 1,) how many of them lie at or above each distinct score, from 0 to all
+
+    def resampled(self, counts: NDArray[np.int32]) -> Array:
+        """(R, G + 1) share of the class at or above each distinct score, given how often each sample was drawn."""
+        sums = np.zeros((len(counts), counts.shape[1] + 1), dtype=np.int32)
+        np.cumsum(counts.take(self.order, axis=1), axis=1, out=sums[:, 1:])
+        curve: Array = sums.take(self.reached, axis=1) / counts.shape[1]
+        return curve
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """What the resamples of one set of scores share."""
+
+    distinct: Array  # (G,) negated scores, ascending
+    positives: _Side
+    negatives: _Side
+
+    @classmethod
+    def of(cls, labels: NDArray[np.int64], scores: Array) -> _Curves:
+        labels, scores = checked(labels, scores)
+        distinct, group = np.unique(-scores, return_inverse=True)  # descending scores
+        sides = []
+        for side in (1, 0):
+            own = group[labels == side]
+            reached = np.concatenate([[0], np.bincount(own, minlength=len(distinct)).cumsum()])
+            sides.append(_Side(own.argsort(kind="stable"), reached))
+        return cls(distinct, *sides)
+
+    def columns(self, thresholds: Sequence[float]) -> list[int]:
+        """Where on the curve each threshold lies."""
+        return [int(np.searchsorted(self.distinct, -threshold, side="right")) for threshold in thresholds]
+
+
+def _drawn(count: int, rows: int, generator: np.random.Generator) -> NDArray[np.int32]:
+    """(rows, count) how often each of ``count`` samples is drawn in each of ``rows`` resamples."""
+    cells = generator.integers(0, count, size=(rows, count)) + np.arange(rows)[:, None] * count
+    return np.bincount(cells.ravel(), minlength=rows * count).reshape(rows, count).astype(np.int32)
 
 
 def _area(fpr: Array, tpr: Array) -> Array:
-    area: Array = (np.diff(fpr, axis=1) * (tpr[:, 1:] + tpr[:, :-1]) / 2).sum(axis=1)
+    parts = np.diff(fpr, axis=1)
+    heights = tpr[:, 1:] + tpr[:, :-1]
+    parts *= heights
+    parts /= 2
+    area: Array = parts.sum(axis=1)
     return area
 
 
 def _fpr_at(fpr: Array, tpr: Array, targets: Sequence[float]) -> Array:
     at = [np.take_along_axis(fpr, (tpr >= target).argmax(axis=1)[:, None], axis=1) for target in targets]
     return np.concatenate(at, axis=1) if at else np.zeros((len(fpr), 0))
-
-
-def _first_at_least(tpr: Array, target: float) -> int:
-    if not (0 < target <= 1 and math.isfinite(target)):
-        raise ValueError(f"a target TPR must be in (0, 1], got {target}")
-    return int(np.argmax(tpr >= target))

@@ -169,7 +169,10 @@ class Config:
         "auto takes the GPU if there is one")
     precision: str = _option("machine", _choice("fp32", "tf32", "bf16"), "fp32", "arithmetic of the model")
     threads: int = _option("machine", Kind("int", "an integer in 0..1024", low=0, high=1024), 0,
-        "CPU threads; 0 leaves it to torch (their number changes rounding)")
+        "CPU threads of each seed (their number changes rounding); 0: the cores, shared by the seeds at once")
+    parallel_seeds: int = _option("machine", Kind("int", "an integer in 0..1024", low=0, high=1024), 0,
+        "seeds trained at once, each in a process; 0: as many as the CPU has cores for, on a GPU one")
+    compile: int = _option("machine", SWITCH, 0, "1 compiles the model with torch.compile (changes rounding)")
     deterministic: int = _option("machine", SWITCH, 0, "1 asks for the same bits on a GPU too (slower)")
     keep_last: int = _option("machine", SWITCH, 1, "0 removes seed<k>/last.pt when the seed is done")
     hot_enc: int = _option("machine", Kind("int", "an integer"), 0, "has no use; accepted as the reference accepts it")
@@ -181,7 +184,7 @@ OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
 FREE = {
     *("train", "seeds", "resume", "num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
     *("checkpoint_root", "data_root", "download", "tpr", "alpha", "device", "threads", "deterministic", "keep_last"),
-    "hot_enc",
+    *("parallel_seeds", "compile", "hot_enc"),
 }
 
 
