@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from utils.config import parser, resolve
-from utils.errors import UserError
+from utils.errors import UserError, one_line
+from utils.interruption import Interruption
 
 FIRST_WORDS = """\
 Nothing asked for. Try first (embedded data, about a minute on two cores):
@@ -19,31 +20,42 @@ All options             python main.py --help"""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns the exit code: 0 done, 1 a seed failed, 2 bad input, 130 interrupted."""
+    """Returns the exit code: 0 done, 1 a seed failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
     if not argv:
         print(FIRST_WORDS)
         return 0
     if {"-h", "--help"}.intersection(argv):
         parser().print_help()
         return 0
+    with Interruption() as interruption:
+        try:
+            return train_or_evaluate(argv)
+        except BaseException as error:
+            # whatever it became on its way: torch and numpy turn a KeyboardInterrupt while they load into other errors
+            if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
+                raise
+            print(
+                f"\n{interruption}; the last finished epoch of each seed is kept: "
+                "the same command with --resume 1 goes on",
+                file=sys.stderr,
+            )
+            return interruption.exit_code
+
+
+def train_or_evaluate(argv: Sequence[str]) -> int:
+    """Returns the exit code: 0 done, 1 a seed failed, 2 bad input."""
     try:
         settings = resolve(argv)
         from utils.run import run  # imports torch, which --help and a mistyped flag do not wait for
 
         return run(settings)
     except UserError as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print("error:", one_line(error), file=sys.stderr)
         return 2
     except OSError as error:  # a path that the system refuses: no permission, too long, a broken disk
         where = f"{str(error.filename)!r:.200}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(
-            "interrupted; the last finished epoch is kept: the same command with --resume 1 goes on",
-            file=sys.stderr,
-        )
-        return 130
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from utils import training
 from utils.checkpointing import BEST, LAST, load
 from utils.config import resolve
 from utils.experiment import Experiment, build_state, prepare
-from utils.training import TrainingData, TrainState
+from utils.train_state import TrainingData, TrainState
 
 SMALL = (
     "--dataset_name digits --ratio_pos_train 20 --resnet_type linear --device cpu --threads 1 --model_name run "
-    "--seeds 1 --num_epochs 1"
+    "--seeds 1 --num_epochs 1 --parallel_seeds 1"
 )
 NAMES = ("validation.csv", "test.csv")
 # what an objective must be told
@@ -117,7 +117,13 @@ def timeless(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def without_command(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in content.items() if key != "command"}
+    """results.json without the command, and without the checksum of best.pt, which holds the command too."""
+    result = {key: value for key, value in content.items() if key != "command"}
+    result["seeds"] = {
+        seed: {**values, "checksums": {**values["checksums"], "best.pt": ""}} if "checksums" in values else values
+        for seed, values in content["seeds"].items()
+    }
+    return result
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, aucs: Sequence[float]) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .config import Settings, default_model_name
 from .data import defaults_for
 from .evaluate_run import evaluate_run
+from .links import check_inside
+from .run_paths import RunPaths
+from .run_record import recorded_threads
 from .train_run import train_run
 
 
@@ -14,13 +19,28 @@ def run(settings: Settings) -> int:
     Raises:
         UserError: something in the input is wrong; nothing was written.
     """
-    settings = _named(settings)
+    settings = named(settings)
+    paths = RunPaths.of(settings.config)
+    check_inside(paths.folder, root=paths.root)
+    settings = _with_threads(settings)
     for note in settings.notes:
         print(f"note: {note}")
     return train_run(settings) if settings.config.train else evaluate_run(settings)
 
 
-def _named(settings: Settings) -> Settings:
+def _with_threads(settings: Settings) -> Settings:
+    """With the threads that the run began with, unless the user says otherwise: their number changes rounding."""
+    threads = recorded_threads(RunPaths.of(settings.config).config)
+    if settings.config.threads or not threads:
+        return settings
+    return replace(
+        settings,
+        config=replace(settings.config, threads=threads),
+        origins={**settings.origins, "threads": "config.yaml"},
+    )
+
+
+def named(settings: Settings) -> Settings:
     """With the names that follow from the other options."""
     config = settings.config
     if not config.folds:  # with folds the ratio follows from the data

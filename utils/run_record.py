@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,7 @@ from .errors import UserError
 from .experiment import Experiment
 from .files import write_text
 from .options import FREE
+from .yaml_files import read_yaml
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tensorboard")
 
@@ -58,15 +60,23 @@ def read(path: Path) -> dict[str, Any]:
         UserError: it is damaged.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         options = {name: item["value"] for name, item in content["options"].items()}
         needed = ((options["num_epochs"], int), (content["data"]["checksum"], str), (content["commands"], list))
         if not all(isinstance(value, kind) for value, kind in needed):
             raise TypeError
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"cannot read {path}: {type(error).__name__}; move the folder away to train anew") from None
     result: dict[str, Any] = content
     return result
+
+
+def recorded_threads(path: Path) -> int | None:
+    """The CPU threads of each seed that config.yaml records, if this machine has as many cores."""
+    if not path.exists():
+        return None
+    threads = read(path).get("threads")
+    return threads if isinstance(threads, int) and 1 <= threads <= (os.cpu_count() or 1) else None
 
 
 def compare(old: dict[str, Any], experiment: Experiment, path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import math
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +19,7 @@ from tqdm import tqdm
 from .errors import UserError
 from .files import write_text
 from .options import OPTIONS
+from .reading import UnreadableError, parse_json, read_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +34,7 @@ HYPER_PARAMETERS = [
     if item.metadata["group"] in ("data", "model", "objective", "constraint", "optimisation")
     and name not in ("data_root", "download")
 ]
+HISTORY_BYTES = 2**26  # 150,000 epochs
 PLAIN_LINES = 10  # at most about so many lines a seed where there is no terminal
 
 
@@ -46,7 +52,7 @@ class History:
         write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add one line and flush it."""
+        """Add one line, and let it reach the disk: last.pt, which is written next, counts on it."""
         clean = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in record.items()
@@ -54,20 +60,32 @@ class History:
         try:
             with open(self.path, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(clean) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The records; a last line that a kill cut short is left out."""
+    """The records; a last line that a kill cut short is left out.
+
+    Raises:
+        UserError: the file is too large, or a line of JSON is no record.
+    """
     if not path.is_file():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    try:
+        for line in read_lines(path, limit_bytes=HISTORY_BYTES):
+            try:
+                record = parse_json(line)
+            except UnreadableError:
+                break
+            if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+                raise UnreadableError("a line is no record of an epoch")
+            records.append(record)
+    except (OSError, UnreadableError) as error:
+        raise UserError(f"cannot read {path}: {error}; remove it to go on without it") from None
     return records
 
 
@@ -80,13 +98,21 @@ class Events:
     """
 
     def __init__(self, folder: Path, *, purge_step: int) -> None:
+        self.folder, self.first = folder, purge_step
+        self._configuration = ""
+
+    @functools.cached_property
+    def writer(self) -> SummaryWriter:
+        """The event file, begun when there is something to write: loading TensorBoard is no part of the first step."""
         from torch.utils.tensorboard import SummaryWriter
 
         # readers take the files in the order of their names, which tell apart no less than a second
-        while list(folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+        while list(self.folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
             time.sleep(0.05)
-        self.writer: SummaryWriter = SummaryWriter(str(folder), purge_step=purge_step)
-        self.first = purge_step
+        _silence_writing_threads()
+        writer: SummaryWriter = SummaryWriter(str(self.folder), purge_step=self.first)
+        writer.add_text("configuration", "    " + self._configuration.replace("\n", "\n    "), self.first)
+        return writer
 
     def epoch(self, record: dict[str, Any], multipliers: Tensor | None) -> None:
         """Losses, AUCs, learning rate, violation, mu and the multipliers of one epoch."""
@@ -107,8 +133,8 @@ class Events:
         self.writer.flush()
 
     def configuration(self, text: str) -> None:
-        """config.yaml as it stands in the run's folder."""
-        self.writer.add_text("configuration", "    " + text.replace("\n", "\n    "), self.first)
+        """config.yaml as it stands in the run's folder; it goes to the head of the file."""
+        self._configuration = text
 
     def final(
         self, *, test: Scores, figure: Figure, config: dict[str, Any], result: dict[str, Any], epochs: int
@@ -131,7 +157,8 @@ class Events:
 
     def close(self) -> None:
         """Write what is left."""
-        self.writer.close()
+        if "writer" in vars(self):
+            self.writer.close()
 
     def __enter__(self) -> Events:
         return self
@@ -139,7 +166,8 @@ class Events:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with contextlib.suppress(OSError) if value else contextlib.nullcontext():  # what failed first is told
+            self.close()
 
 
 def _in_unit_interval(scores: Any) -> Any:
@@ -148,14 +176,25 @@ def _in_unit_interval(scores: Any) -> Any:
     return order / max(len(scores) - 1, 1)
 
 
-class Progress:
-    """A bar with epoch, AUC, violation and time left; plain lines where there is no terminal."""
+def _silence_writing_threads() -> None:
+    """Print no traceback when TensorBoard's thread cannot write: the next call of the writer raises the same error."""
+    report = threading.excepthook
 
-    def __init__(self, *, seed: int, first: int, total: int) -> None:
+    def excepthook(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, OSError):
+            report(arguments)
+
+    threading.excepthook = excepthook
+
+
+class Progress:
+    """A bar with epoch, AUC, violation and time left; plain lines without a terminal or where seeds share it."""
+
+    def __init__(self, *, seed: int, first: int, total: int, shares_terminal: bool = False) -> None:
         self.seed, self.total, self.first = seed, total, first
         self.start = time.perf_counter()
         self.every = max(1, (total - first) // PLAIN_LINES)
-        is_terminal = sys.stderr.isatty()
+        is_terminal = sys.stderr.isatty() and not shares_terminal
         form = "{desc} {bar:20} epoch {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
         self.bar = (
             tqdm(
@@ -181,6 +220,12 @@ class Progress:
             each = (time.perf_counter() - self.start) / (done - self.first)
             left = _duration(each * (self.total - done))
             print(f"seed {self.seed}  epoch {done}/{self.total}  {shown}  {left} left", flush=True)
+
+    def note(self, line: str) -> None:
+        """Say something, above the bar."""
+        if self.bar is not None:
+            self.bar.clear()
+        print(f"note: {line}", flush=True)
 
     def close(self) -> None:
         """Leave the bar on the screen as it is."""

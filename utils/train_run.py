@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from .best_checkpoint import checkpoint_content, reading_of, result_facts, score_checkpoint
 from .checkpointing import BEST, LAST, load, save
 from .config import Settings
+from .device import Machine
+from .epoch_writer import EpochWriter
 from .errors import UserError
 from .experiment import Experiment, build_state, prepare
 from .figures import roc_figure
 from .files import locked, make_folder, remove_leftovers, write_text
+from .last_checkpoint import best_is_missing, load_last, restore_last
+from .notices import Watch, of_data
 from .options import Config
-from .results import read_done, report, seed_result, write_done
+from .results import check_done, read_done, report, seed_result, write_done
 from .run_paths import RunPaths, SeedPaths
 from .run_record import compare, read, record
-from .tracking import Events, History, Progress
-from .training import NonFiniteLossError, TrainState, train_epoch, training_multipliers
+from .seed_workers import train_in_processes
+from .step import TrainingSteps
+from .tracking import Events, History, Progress, read_history
+from .train_state import TrainState
+from .training import NonFiniteLossError, train_epoch, training_multipliers
 
 
 def train_run(settings: Settings) -> int:
@@ -40,24 +52,64 @@ def train_run(settings: Settings) -> int:
     with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
         text = record(paths.config, experiment)
     _announce(experiment, paths)
-    failures: dict[int, str] = {}
-    for seed in config.seeds:
-        files = paths.seed(seed)
-        make_folder(files.folder)
-        with locked(files.lock, what=f"seed {seed} of {paths.folder}"):
-            plan = _plan(files, config, seed)
-            if plan == "skip":
-                print(f"seed {seed}: done before and kept; another --model_name trains anew")
-                continue
-            try:
-                _train_seed(experiment, seed, files, resume=plan == "resume", baseline=baselines.get(seed), text=text)
-            except NonFiniteLossError as error:
-                failures[seed] = str(error)
-                write_text(files.failed, f"{error}\n")
-                print(f"seed {seed} stopped: {error}")
+    failures = _train_seeds(experiment, paths, baselines, text)
     if paths.seeds_with("done"):
-        report(paths, reading=reading_of(experiment), facts=lambda seed: result_facts(experiment, paths, seed))
+        facts = functools.partial(result_facts, experiment, paths)
+        report(paths, reading=reading_of(experiment), facts=facts, warned=True)
     return 1 if failures else 0
+
+
+def _train_seeds(experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str) -> dict[int, str]:
+    """Train all seeds, one after the other or several at once; returns why each seed failed that did."""
+    machine, seeds = experiment.machine, experiment.config.seeds
+    if machine.seeds_at_once == 1:
+        failures = {seed: _train_locked(experiment, paths, baselines, text, seed) for seed in seeds}
+        return {seed: failure for seed, failure in failures.items() if failure}
+    on_cpu = machine.device.type == "cpu"
+    train = (
+        functools.partial(_train_locked, experiment, paths, baselines, text)
+        if on_cpu
+        else functools.partial(_train_afresh, experiment.settings, paths, baselines, text)
+    )
+    return train_in_processes(
+        train,
+        seeds,
+        at_once=machine.seeds_at_once,
+        threads=machine.threads,
+        forked=on_cpu,
+        meanwhile=_import_for_the_end,
+    )
+
+
+def _train_locked(
+    experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int
+) -> str | None:
+    """Train one seed while its folder is locked; returns why it failed, if it did."""
+    files = paths.seed(seed)
+    make_folder(files.folder)
+    with locked(files.lock, what=f"seed {seed} of {paths.folder}"):
+        plan = _plan(files, experiment.config, seed)
+        if plan == "skip":
+            print(f"seed {seed}: done before and kept; another --model_name trains anew")
+            return None
+        try:
+            _train_seed(experiment, seed, files, resume=plan == "resume", baseline=baselines.get(seed), text=text)
+        except NonFiniteLossError as error:
+            write_text(files.failed, f"{error}\n")
+            print(f"seed {seed} stopped: {error}")
+            return str(error)
+    return None
+
+
+def _train_afresh(settings: Settings, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int) -> str | None:
+    """The same in a process that shares nothing with its parent: data and device are its own."""
+    return _train_locked(prepare(settings), paths, baselines, text, seed)
+
+
+def _import_for_the_end() -> None:
+    """What every seed imports when it ends: once here, for the processes that are forked later."""
+    for name in ("sklearn.metrics", "torch.utils.tensorboard", "matplotlib.figure"):
+        importlib.import_module(name)
 
 
 def _plan(files: SeedPaths, config: Config, seed: int) -> str:
@@ -69,12 +121,12 @@ def _plan(files: SeedPaths, config: Config, seed: int) -> str:
     if files.done.exists():
         done = read_done(files)
         more = not config.continue_train and config.num_epochs > done["epochs"] and not done["stopped_early"]
-        if config.resume and more and not files.last.exists():
+        if config.resume and more and not _has_state(files):
             raise UserError(
                 f"seed {seed} cannot be trained further: {files.last} is not there (keep_last 0 removed it)"
             )
         return "resume" if config.resume and more else "skip"
-    if files.last.exists():
+    if _has_state(files):
         if not config.resume:
             raise UserError(
                 f"{files.folder} holds an unfinished training; add --resume 1 to go on with it, "
@@ -88,16 +140,21 @@ def _plan(files: SeedPaths, config: Config, seed: int) -> str:
     return "start"
 
 
+def _has_state(files: SeedPaths) -> bool:
+    return files.last.exists() or files.last_before.exists()
+
+
 def _check_files(files: SeedPaths, plan: str) -> None:
-    """Whether the files that ``plan`` needs can be read.
+    """Whether the files that ``plan`` needs can be read, and a finished seed is as it was.
 
     Raises:
-        UserError: one is damaged or of another program.
+        UserError: one is damaged, changed or of another program.
     """
     if plan == "resume":
-        load(files.last, LAST)
-    if plan == "skip" or (plan == "resume" and files.best.exists()):
+        load_last(files)
+    if plan == "skip":
         load(files.best, BEST)
+        check_done(files)
 
 
 def _baselines(config: Config) -> dict[int, Path]:
@@ -121,15 +178,23 @@ def _baselines(config: Config) -> dict[int, Path]:
 
 
 def _announce(experiment: Experiment, paths: RunPaths) -> None:
-    task, config, machine = experiment.task, experiment.config, experiment.machine
+    task, config = experiment.task, experiment.config
     counts = task.class_counts(task.split(config.seeds[0]))
     shown = ", ".join(f"{part} {count['negative']} : {count['positive']}" for part, count in counts.items())
     constraint = f" + ALM (delta {config.delta:g}, mu {config.mu:g})" if config.use_ALM else ""
     print(f"{task.name} 1:{config.ratio_pos_train}  negatives : positives  {shown}")
     print(
         f"{config.resnet_type}, {config.training_type}{constraint}, seeds {' '.join(map(str, config.seeds))}, "
-        f"on {machine.name} ({machine.threads} threads, {machine.precision}) -> {paths.folder}"
+        f"on {_shown(experiment.machine)} -> {paths.folder}"
     )
+    for line in of_data(counts, tprs=config.tpr, repeats=task.repeats):
+        print(f"note: {line}")
+
+
+def _shown(machine: Machine) -> str:
+    threads = f"{machine.threads} thread{'s' if machine.threads > 1 else ''}"
+    at_once = f"{machine.seeds_at_once} seeds at once, {threads} each" if machine.seeds_at_once > 1 else threads
+    return f"{machine.name} ({at_once}, {machine.precision})"
 
 
 def _train_seed(
@@ -146,40 +211,63 @@ def _train_seed(
     files.failed.unlink(missing_ok=True)
     files.done.unlink(missing_ok=True)
     history = History(files.history, keep=state.epoch)
+    watch = Watch(seed, seen=read_history(files.history))
     steps = config.evaluate_every_steps or state.sampler.steps_per_epoch
-    progress = Progress(seed=seed, first=state.epoch, total=end)
+    progress = Progress(seed=seed, first=state.epoch, total=end, shares_terminal=experiment.machine.seeds_at_once > 1)
+    runner = TrainingSteps(state, data, machine=experiment.machine)
     with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
         events.configuration(text)
-        while state.epoch < end and not state.should_stop(config.patience_early_stopping):
-            epoch_record = train_epoch(state, data, steps=steps, delta=config.delta, machine=experiment.machine)
-            is_best = epoch_record.pop("is_best")
-            # last.pt after the records, which a resumed run cuts back to it, and before best.pt, which is made from it:
-            # so a kill between any two of them loses nothing
-            history.append(epoch_record)
-            events.epoch(epoch_record, training_multipliers(state, data) if state.constraint else None)
-            save(files.last, LAST, state.state_dict())
-            if is_best:
-                save(files.best, BEST, checkpoint_content(experiment, seed, state))
-            assert state.best is not None
-            progress.epoch(epoch_record, state.best.val_auc)
+        with EpochWriter(experiment.machine) as writer:
+            while state.epoch < end and not state.should_stop(config.patience_early_stopping):
+                epoch_record = train_epoch(runner, steps=steps, delta=config.delta)
+                is_best = epoch_record.pop("is_best")
+                write = functools.partial(
+                    _write_epoch,
+                    files,
+                    history,
+                    events,
+                    epoch_record,
+                    multipliers=training_multipliers(state, data) if state.constraint else None,
+                    last=writer.own(state.state_dict()),
+                    best=writer.own(checkpoint_content(experiment, seed, state)) if is_best else None,
+                )
+                writer.put(write)
+                assert state.best is not None
+                progress.epoch(epoch_record, state.best.val_auc)
+                for line in watch.epoch(epoch_record):
+                    progress.note(line)
         progress.close()  # before the next line is printed
         _finish_seed(experiment, seed, files, epochs=state.epoch, stopped_early=state.epoch < end, events=events)
 
 
+def _write_epoch(
+    files: SeedPaths,
+    history: History,
+    events: Events,
+    epoch_record: dict[str, Any],
+    *,
+    multipliers: Tensor | None,
+    last: dict[str, Any],
+    best: dict[str, Any] | None,
+) -> None:
+    """The files of a finished epoch.
+
+    last.pt comes after the records, which a resumed run cuts back to it, and before best.pt, which is made from it: so
+    a kill between any two of them loses nothing.
+    """
+    history.append(epoch_record)
+    events.epoch(epoch_record, multipliers)
+    save(files.last, LAST, last)
+    if best:
+        save(files.best, BEST, best)
+
+
 def _restore(state: TrainState, experiment: Experiment, seed: int, files: SeedPaths) -> None:
     """Load last.pt, and make sure that best.pt belongs to it."""
-    content = load(files.last, LAST)
-    try:
-        state.load_state_dict(content)
-    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{files.last} does not belong to this run ({type(error).__name__}); remove {files.folder}"
-        ) from None
-    assert state.best is not None
-    if state.best.epoch == state.epoch - 1:
+    if note := restore_last(state, files):
+        print(f"note: {note}")
+    if best_is_missing(state, files):
         save(files.best, BEST, checkpoint_content(experiment, seed, state))
-    elif load(files.best, BEST)["epoch"] != state.best.epoch:
-        raise UserError(f"{files.best} is not of epoch {state.best.epoch} as {files.last} says; remove {files.folder}")
 
 
 def _finish_seed(
@@ -194,6 +282,8 @@ def _finish_seed(
     result = seed_result(**scores, reading=reading_of(experiment), stream="bootstrap", seed=seed)
     figure = roc_figure({seed: scores["test"]}, scores["test"], result, title=f"{config.model_name}, seed {seed}")
     events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epochs=epochs)
+    events.close()  # what is not written yet would be lost if the process were killed now, as a done seed is left alone
     write_done(files, best_epoch=checkpoint["epoch"], epochs=epochs, stopped_early=stopped_early)
     if not config.keep_last:
+        files.last_before.unlink(missing_ok=True)  # first: where last.pt is not there, no state is
         files.last.unlink(missing_ok=True)

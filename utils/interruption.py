@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM: stop at the next step, and remember which of them it was."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Turns SIGINT and SIGTERM into a KeyboardInterrupt while it is entered; ``signal`` is the one that came.
+
+    A step is one call into torch or a few, and Python looks at signals between such calls. What is being written to a
+    file at that moment is either whole or removed. A signal that the process was started to ignore stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __str__(self) -> str:
+        return f"interrupted by {(self.signal or signal.SIGINT).name}"
+
+    @property
+    def exit_code(self) -> int:
+        """130 after SIGINT, 143 after SIGTERM, as a shell would say it."""
+        return 128 + (self.signal or signal.SIGINT)
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        raise KeyboardInterrupt
