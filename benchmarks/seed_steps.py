@@ -1,0 +1,78 @@
+"""Trains a few steps of the seeds of a run in a process of its own, several seeds at once where the machine says so.
+
+``python -m benchmarks.seed_steps STEPS ARGUMENTS...`` with the arguments of main.py prints a line of JSON: seconds,
+seed_steps, at_once. With one seed the clock runs while its steps do. With several it also runs while their processes
+start and each builds its seed. It has to be a process of its own: seeds are forked from it, and before that it must not
+have computed anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+
+from benchmarks.subject import prepared, seed_of, start
+from utils.experiment import Experiment
+from utils.seed_workers import train_in_processes
+
+WARM_UP = 10
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns the exit code."""
+    steps, command = int(argv[0]), argv[1:]
+    experiment = prepared(command)
+    seeds = experiment.config.seeds
+    seconds = one_process(experiment, steps) if len(seeds) == 1 else at_once(experiment, command, steps)
+    at_the_same_time = experiment.machine.seeds_at_once
+    print(json.dumps({"seconds": seconds, "seed_steps": steps * len(seeds), "at_once": at_the_same_time}))
+    return 0
+
+
+def one_process(experiment: Experiment, steps: int) -> float:
+    """Seconds of ``steps`` steps of one seed."""
+    subject = seed_of(experiment, experiment.config.seeds[0])
+    subject.run(WARM_UP)
+    _wait()
+    begin = time.perf_counter()
+    subject.run(steps)
+    _wait()
+    return time.perf_counter() - begin
+
+
+def at_once(experiment: Experiment, command: Sequence[str], steps: int) -> float:
+    """Seconds of ``steps`` steps of every seed, with the start of their processes."""
+    machine, seeds = experiment.machine, experiment.config.seeds
+    on_cpu = machine.device.type == "cpu"
+    train = functools.partial(_forked, experiment, steps) if on_cpu else functools.partial(_afresh, command, steps)
+    begin = time.perf_counter()
+    failures = train_in_processes(
+        train, seeds, at_once=machine.seeds_at_once, threads=machine.threads, forked=on_cpu, meanwhile=lambda: None
+    )
+    seconds = time.perf_counter() - begin
+    if failures:
+        raise RuntimeError(f"seeds failed: {failures}")
+    return seconds
+
+
+def _forked(experiment: Experiment, steps: int, seed: int) -> None:
+    seed_of(experiment, seed).run(steps)
+
+
+def _afresh(command: Sequence[str], steps: int, seed: int) -> None:
+    start([*command, "--seeds", str(seed)]).run(steps)
+    _wait()
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
