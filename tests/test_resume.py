@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,6 @@ from runs import OPTIONS_OF, arguments, assert_same, assert_same_run, best, hist
 import main
 from utils import train_run, training
 from utils.losses import LOSSES
-
-ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 
@@ -158,48 +153,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     }
 
 
-# ---------------------------------------------------------------- killed
-
-KILLS = ROOT / "tests" / "kills.py"
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Many runs of one command, each killed once or more by SIGKILL and then resumed; see kills.py."""
-    root = tmp_path_factory.mktemp("killed")
-    command = "--seeds 1-2 --num_epochs 3 --bsize 128 --use_ALM 1 --delta 1 --resume 1"
-    process = subprocess.run(
-        [sys.executable, str(KILLS), str(root), *arguments(Path("ROOT"), command)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr[-3000:]
-    report: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    return root, report
-
-
-def test_killed_at_random_moments_and_resumed(killed: tuple[Path, dict[str, Any]]) -> None:
-    root, report = killed
-    assert sum(report["random"]["kills"]) >= 1, "the kills came too late to hit anything"
-    assert_same_run(root / "random" / "runs" / "run", root / "straight" / "runs" / "run", seeds=(1, 2))
-
-
-def test_killed_before_and_after_each_kind_of_write_and_resumed(killed: tuple[Path, dict[str, Any]]) -> None:
-    root, report = killed
-    written = report["straight"]["written"]
-    assert {"config.yaml", "history.jsonl", "last.pt", "best.pt", "test.csv", "done", "results.json", "roc.png"} <= {
-        Path(name).name for name in written
-    }
-    assert len(report["points"]) >= 5
-    for name, point in report["points"].items():
-        assert point["killed"], name
-        assert_same_run(root / name / "runs" / "run", root / "straight" / "runs" / "run", seeds=(1, 2))
-
-
-def test_no_temporary_file_is_left_behind(killed: tuple[Path, dict[str, Any]]) -> None:
-    root, report = killed
-    assert report["leftovers"] > 0  # there were some: a kill before the rename leaves one
-    left = list(root.rglob(".*.tmp"))
-    assert not left
+# ---------------------------------------------------------------- killed (see faults/ for kills at any moment)
 
 
 def best_is_older(folder: Path, older: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checkpointing import BEST, load, restore
+from .checkpointing import BEST, check_like, load, restore
 from .config import Settings
 from .errors import UserError
 from .evaluation import Scores, model_outputs
@@ -18,7 +18,7 @@ from .options import FREE, OPTIONS, Config, convert
 from .results import Reading
 from .run_paths import RunPaths, SeedPaths
 from .seeding import torch_stream
-from .training import TrainState
+from .train_state import TrainState
 
 RECORDED = {"num_epochs", "name_file_bs", "name_file_alm"}  # of no matter to an evaluation, and taken from best.pt
 
@@ -35,6 +35,8 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "seed": seed,
         "epoch": state.best.epoch,
         "validation_auc": state.best.val_auc,
+        "validation_loss": state.best.val_loss,
+        "train_auc": state.best.train_auc,
         "config": {name: plain(value) for name, value in asdict(experiment.config).items()},
         "facts": {name: plain(value) for name, value in run_facts(experiment, task.split(seed)).items()},
         "command": experiment.settings.command,
@@ -79,7 +81,12 @@ def score_checkpoint(
 ) -> dict[str, Scores]:
     """Scores of the validation and test set by the model that best.pt holds."""
     task, device = experiment.task, experiment.machine.device
-    facts = {name: tuple(value) if isinstance(value, list) else value for name, value in checkpoint["facts"].items()}
+    saved = checkpoint["facts"]
+    try:
+        check_like(saved, {name: plain(value) for name, value in run_facts(experiment, task.split(seed)).items()})
+    except ValueError as error:
+        raise UserError(f"{files.best} holds facts of the data that are none: {error}") from None
+    facts = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
     loss = build_loss(experiment.settings, facts)
     model = build_network(task, experiment.config, loss, torch_stream(seed, "initialisation"))
     restore(model, checkpoint["weights"], path=files.best, what="model")
@@ -116,4 +123,5 @@ def result_facts(experiment: Experiment, paths: RunPaths, seed: int) -> dict[str
         "command": load(paths.seed(seed).best, BEST)["command"],
         "data_checksum": experiment.task.checksum,
         "class_counts": experiment.task.class_counts(experiment.task.split(seed)),
+        "repeats": experiment.task.repeats,
     }

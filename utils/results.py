@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from . import notices
+from .checksums import PARTS, REMEDY, changed_files, checksums
 from .errors import UserError
 from .evaluation import summary, summary_with_intervals
 from .figures import roc_figure, save_figure
 from .files import locked, make_folder, remove_leftovers, write_json
+from .reading import read_json
 from .run_paths import RunPaths, SeedPaths
 from .scores import Scores, averaged
 from .seeding import numpy_stream
-
-PARTS = ("validation", "test")
+from .tracking import read_history
 
 
 @dataclass(frozen=True)
@@ -55,31 +57,37 @@ def rebuild(
 
     Args:
         evaluated: best epochs of seeds that count without being finished.
-        facts: what else results.json says, such as the command and the data checksum, given the first seed's number.
+        facts: what else results.json says, such as the command and the data checksum, given the first seed's number;
+            and "repeats", of which it warns (see ``notices.repeated_images``).
 
     Returns:
         The content of results.json.
     """
     with locked(paths.lock, what=f"the results of {paths.folder}", wait=True):
         # read under the lock: another process may have finished a seed while this one waited
-        finished = {seed: read_done(paths.seed(seed))["best_epoch"] for seed in paths.seeds_with("done")}
+        done = {seed: read_done(paths.seed(seed)) for seed in paths.seeds_with("done")}
+        finished = {seed: content["best_epoch"] for seed, content in done.items()}
         best_epochs = dict(sorted({**finished, **evaluated}.items()))
         scores = {seed: {part: Scores.read(paths.seed(seed).scores(part)) for part in PARTS} for seed in best_epochs}
+        # after the reading, so that what was read is what is vouched for
+        sums = {seed: _vouched(paths.seed(seed), done.get(seed), evaluated=evaluated.get(seed)) for seed in scores}
         seeds = {
             str(seed): seed_result(**parts, reading=reading, stream="bootstrap", seed=seed)
-            | {"best_epoch": best_epochs[seed]}
+            | {"best_epoch": best_epochs[seed], "checksums": sums[seed]}
             for seed, parts in scores.items()
         }
         mean_scores = {part: averaged([parts[part] for parts in scores.values()]) for part in PARTS}
         ensemble = seed_result(**mean_scores, reading=reading, stream="bootstrap of the ensemble", seed=0)
+        known = facts(min(best_epochs))
+        repeats = known.pop("repeats", {})
         result = {
             "seeds": seeds,
             "mean": combined(list(seeds.values()), statistics.fmean),
             "std": combined(list(seeds.values()), _sample_deviation),
             "ensemble": ensemble,
             "n_seeds": len(seeds),
-            "warnings": warnings(reading, ensemble),
-            **facts(min(best_epochs)),
+            "warnings": [*warnings(reading, ensemble, repeats), *_of_training(paths, best_epochs)],
+            **known,
         }
         make_folder(paths.ensemble)
         for folder in (paths.folder, paths.ensemble):
@@ -117,15 +125,22 @@ def _sample_deviation(values: list[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def warnings(reading: Reading, ensemble: dict[str, Any]) -> list[str]:
-    """TPRs that the number of positives cannot resolve."""
-    return [
-        f"TPR {tpr:g} is finer than the {positives} positives of the {part} set resolve: it asks for all of them"
-        for part in PARTS
-        for positives in [ensemble[part]["n_positive"]]
-        for tpr in reading.tprs
-        if 1 - 1 / positives < tpr < 1
-    ]
+def warnings(reading: Reading, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
+    """What the data cannot tell, and what they tell twice (see ``notices.of_data``)."""
+    counts = {
+        part: {"negative": ensemble[part]["n_negative"], "positive": ensemble[part]["n_positive"]} for part in PARTS
+    }
+    return notices.of_data(counts, tprs=reading.tprs, repeats=repeats)
+
+
+def _of_training(paths: RunPaths, seeds: Iterable[int]) -> list[str]:
+    """What is to be said of each seed's epochs; of a history that cannot be read, nothing."""
+    lines: list[str] = []
+    for seed in seeds:
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError, UserError):
+            records = [record for record in read_history(paths.seed(seed).history) if isinstance(record, dict)]
+            lines += notices.of_training(seed, records)
+    return lines
 
 
 def table(result: dict[str, Any]) -> str:
@@ -172,20 +187,59 @@ def report(
     evaluated: Mapping[int, int] = MappingProxyType({}),
     reading: Reading,
     facts: Callable[[int], dict[str, Any]],
+    warned: bool = False,
 ) -> None:
-    """Rebuild the results (see ``rebuild``), print the table and where to look."""
+    """Rebuild the results (see ``rebuild``), print the table and where to look; and the warnings, unless they were."""
     result = rebuild(paths, evaluated=evaluated, reading=reading, facts=facts)
     print(f"\n{table(result)}")
-    for line in result["warnings"]:
+    for line in [] if warned else result["warnings"]:
         print(f"note: {line}")
     print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}\nTensorBoard  tensorboard --logdir {paths.root}")
 
 
 def write_done(files: SeedPaths, *, best_epoch: int, epochs: int, stopped_early: bool) -> None:
-    """Mark a seed as trained and evaluated."""
+    """Mark a seed as trained and evaluated, and record which weights and scores that means."""
     finished = time.strftime("%Y-%m-%d %H:%M:%S")
     content = {"finished": finished, "epochs": epochs, "stopped_early": stopped_early, "best_epoch": best_epoch}
-    write_json(files.done, content)
+    write_json(files.done, {**content, "checksums": checksums(files)})
+
+
+def check_done(files: SeedPaths) -> dict[str, str]:
+    """The checksums of a finished seed's files.
+
+    Raises:
+        UserError: the files are not those with which the seed was finished.
+    """
+    return _unchanged(files, read_done(files))
+
+
+def _unchanged(files: SeedPaths, done: dict[str, Any]) -> dict[str, str]:
+    recorded, found = done.get("checksums"), checksums(files)
+    changed = changed_files(recorded, found)
+    if isinstance(recorded, dict) and changed and not files.done.exists():  # trained further: the numbers are of before
+        return {**found, **recorded}
+    if changed:
+        raise UserError(
+            f"{' and '.join(changed)} in {files.folder} changed after the seed was finished; {REMEDY}"
+        )
+    return found
+
+
+def _vouched(files: SeedPaths, done: dict[str, Any] | None, *, evaluated: int | None) -> dict[str, str]:
+    """The checksums of a seed that counts; what was just evaluated (its best epoch) is what ``done`` records from now.
+
+    Raises:
+        UserError: a finished seed was changed; or it is in use.
+    """
+    if done is None:
+        return checksums(files)
+    if evaluated is not None:
+        found = checksums(files)
+        if done["best_epoch"] != evaluated or changed_files(done.get("checksums"), found):
+            with locked(files.lock, what=str(files.folder)):
+                done = {**read_done(files), "best_epoch": evaluated, "checksums": found}
+                write_json(files.done, done)
+    return _unchanged(files, done)
 
 
 def read_done(files: SeedPaths) -> dict[str, Any]:
@@ -195,8 +249,10 @@ def read_done(files: SeedPaths) -> dict[str, Any]:
         UserError: it is damaged.
     """
     try:
-        content: dict[str, Any] = json.loads(files.done.read_text(encoding="utf-8"))
-        int(content["epochs"]), int(content["best_epoch"]), bool(content["stopped_early"])
+        content: dict[str, Any] = read_json(files.done)
+        needed = {"epochs": int, "best_epoch": int, "stopped_early": bool}
+        if not all(isinstance(content[name], kind) for name, kind in needed.items()):
+            raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"cannot read {files.done}; remove it and add --resume 1") from None
     return content

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from .options import Config
+
+
+def before(path: Path) -> Path:
+    """Where the last version but one of a file is kept."""
+    return path.with_name(f"{path.stem}_before{path.suffix}")
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,11 @@ class SeedPaths:
     def last(self) -> Path:
         """The state at the end of the last finished epoch."""
         return self.folder / "last.pt"
+
+    @property
+    def last_before(self) -> Path:
+        """The state an epoch earlier, in case that ``last`` is damaged."""
+        return before(self.last)
 
     @property
     def history(self) -> Path:
@@ -100,7 +111,7 @@ class RunPaths:
     def seeds_with(self, name: str) -> list[int]:
         """The seeds whose folder holds a file ``name``, ascending."""
         found = [path.parent.name.removeprefix("seed") for path in self.folder.glob(f"seed*/{name}")]
-        return sorted(int(number) for number in found if number.isdecimal())
+        return sorted(int(number) for number in found if re.fullmatch("0|[1-9][0-9]{0,17}", number))
 
 
 @dataclass(frozen=True)

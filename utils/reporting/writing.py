@@ -9,6 +9,7 @@ from ..errors import UserError
 from ..files import make_folder, write_text
 from . import contents, provenance
 from .analysis import Report, analyse, default_tprs
+from .checksums import with_changes
 from .comparison import Comparison, compare
 from .csv_files import changes_csv, points_csv, rows_csv, seeds_csv
 from .page import HOW_TO_READ, page
@@ -23,8 +24,11 @@ def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None
     Raises:
         UserError: nothing to report, or ``out`` cannot be written to; nothing was written.
     """
-    found = read_folder(folder)
+    found = with_changes(read_folder(folder))
+    given = out is not None
     out = folder / "report" if out is None else out
+    if not given and out.is_symlink():
+        raise UserError(f"{out} is a link: the report would come to lie elsewhere; remove it or choose an --out")
     if (out / "config.yaml").exists() or (out.exists() and not out.is_dir()):
         raise UserError(f"{out} holds a run or is no folder; choose another --out")
     report = analyse(found, tprs=tprs or default_tprs(found))
