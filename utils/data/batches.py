@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,8 @@ class Batches:
     with it).
 
     Args:
-        task: its images are read; padded copies are made once where ``augment`` needs them.
+        task: its images are read, and not copied where they are as they should be; padded copies are made once where
+            ``augment`` needs them.
         augment: "none"; "crop" (4 black pixels around, a random window of the old size for each image);
             "crop_flip" (also mirrored left to right with probability 1/2).
         device: where the batches are made; ``generator`` must be on the same.
@@ -46,9 +49,6 @@ class Batches:
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         # stored in the format of the result, which every step then keeps: cheaper than converting batches
         self._images = task.images.to(device).contiguous(memory_format=self._memory_format)
-        self._padded = self._images
-        if augment != "none":
-            self._padded = padded(self._images).contiguous(memory_format=self._memory_format)
         mean, std = (torch.tensor(v, dtype=torch.float64).view(-1, 1, 1) for v in (task.mean, task.std))
         self._scale = (1 / (255 * std)).float().to(device)
         self._shift = (-mean / std).float().to(device)
@@ -57,6 +57,11 @@ class Batches:
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images, in pixels."""
         return self._images.shape[2], self._images.shape[3]
+
+    @functools.cached_property
+    def _padded(self) -> Tensor:
+        """A copy of all images, made when the first batch is cropped: who only looks at them has none."""
+        return padded(self._images).contiguous(memory_format=self._memory_format)
 
     def training(self, indices: Tensor) -> Tensor:
         """The images ``indices`` (B,) int64, on the device, augmented and normalised."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
-from .raw import Int64Array, RawData, UInt8Array, one_line, with_small_images_enlarged
+from ..errors import one_line as printable
+from ..memory import memory_to_spare
+from .raw import ENLARGED_SIDE, SHORTEST_SIDE, Int64Array, RawData, UInt8Array, one_line, with_small_images_enlarged
 
 # for each layout the keys of (images, labels); the validation set is optional
 _KERAS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
@@ -25,6 +29,9 @@ _MEDMNIST = {
 }
 KEYS_HINT = "keys x_train, y_train, x_test, y_test"
 MAX_ARRAY_BYTES = 32 * 2**30  # more than the largest MedMNIST file (15 GiB) takes
+MAX_SHARE = 0.5  # of the memory to spare that the arrays of a file may take
+MAX_RATIO = 200  # of an array's size to its size in the file, from UNSUSPECTED on: real images are far from it
+UNSUSPECTED = 2**28  # bytes
 
 
 def npz_candidates(name: str, *, data_root: Path) -> tuple[Path, Path]:
@@ -66,14 +73,16 @@ def read_npz(path: Path, *, name: str) -> RawData:
         UserError: the file cannot be read or holds something else.
     """
     with _readable(path):
+        if not path.is_file():  # a pipe would wait for its other end
+            raise UserError(f"{path}: expected an .npz file, but it is no regular file and cannot be opened")
         with path.open("rb") as opened:
             start = opened.read(2)
         if start != b"PK":
             raise UserError(f"{path}: expected an .npz file (a zip archive of .npy arrays), but it is not a zip")
         with zipfile.ZipFile(path) as archive:
             keys = _keys_in_use(path, [file[:-4] for file in archive.namelist() if file.endswith(".npy")])
-            for key in (key for pair in keys.values() for key in pair):
-                _check_header(path, archive, key)
+            headers = {key: _header(path, archive, key) for pair in keys.values() for key in pair}
+            _check_memory(path, headers)
         with np.load(path, allow_pickle=False) as file:
             # the full name, since a second member could be called just "x_train"
             arrays = {key: file[f"{key}.npy"] for pair in keys.values() for key in pair}
@@ -93,7 +102,9 @@ def read_npz(path: Path, *, name: str) -> RawData:
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's about headers of old or odd files
+            yield
     except UserError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds over a damaged file
@@ -116,20 +127,40 @@ def _keys_in_use(path: Path, found: list[str]) -> dict[str, tuple[str, str]]:
         keras, medmnist = (", ".join(k for p in lay.values() for k in p) for lay in (_KERAS, _MEDMNIST))
         raise UserError(
             f"{path}: {', '.join(missing)} missing; expected the keys {keras} or {medmnist} (val optional),"
-            f" it has {', '.join(found) or 'none'}"
+            f" it has {printable(', '.join(found[:50]))[:500] or 'none'}"
         )
     return used
 
 
-def _check_header(path: Path, archive: zipfile.ZipFile, key: str) -> None:
+@dataclass(frozen=True)
+class _Header:
+    """What an array says of itself."""
+
+    shape: tuple[int, ...]
+    itemsize: int
+
+    @property
+    def needed(self) -> int:
+        """Bytes, of images after they were made larger."""
+        size = math.prod(self.shape) * self.itemsize
+        if len(self.shape) < 3 or not size:
+            return size
+        sides = (max(side, ENLARGED_SIDE) if side < SHORTEST_SIDE else side for side in self.shape[1:3])
+        return size + self.shape[0] * math.prod(sides) * math.prod(self.shape[3:])
+
+
+def _header(path: Path, archive: zipfile.ZipFile, key: str) -> _Header:
     """Refuses an array by its announced type and size, before any memory is set aside for it."""
     info = archive.getinfo(f"{key}.npy")
+    if info.file_size > max(UNSUSPECTED, MAX_RATIO * info.compress_size):
+        raise UserError(
+            f"{path}: {key} grows from {info.compress_size:,} to {info.file_size:,} bytes when it is unpacked; over"
+            f" {MAX_RATIO}-fold is refused, so save it with numpy.savez, uncompressed"
+        )
     with archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-        else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+        if np.lib.format.read_magic(member) != (1, 0):  # the others announce how much of the file is header
+            raise UserError(f"{path}: {key} is no .npy array of version 1.0, as numpy writes arrays of numbers")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
         held = info.file_size - member.tell()
     if dtype.hasobject:
         raise UserError(
@@ -148,6 +179,17 @@ def _check_header(path: Path, archive: zipfile.ZipFile, key: str) -> None:
         raise UserError(
             f"{path}: {key} announces shape {shape} of {dtype}, {announced:,} bytes, but {held:,} follow;"
             " save the file again"
+        )
+    return _Header(shape, dtype.itemsize)
+
+
+def _check_memory(path: Path, headers: Mapping[str, _Header]) -> None:
+    """Refuses a file whose arrays together would leave too little memory."""
+    needed, spare = sum(header.needed for header in headers.values()), memory_to_spare()
+    if needed > MAX_SHARE * spare:
+        raise UserError(
+            f"{path}: its arrays take {needed:,} bytes in memory, more than {MAX_SHARE * 100:.0f} % of the {spare:,}"
+            " that are free; use a machine with more, or fewer or smaller images"
         )
 
 

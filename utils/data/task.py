@@ -15,6 +15,7 @@ from ..errors import UserError
 from . import EVEN, ODD
 from .imbalance import Split, check_classes, fixed_validation, training_indices
 from .raw import Int64Array, RawData, UInt8Array
+from .repeats import count_repeats
 from .resampling import Resampling, resampled_split
 
 
@@ -25,13 +26,13 @@ class Task:
     The rows are those of the original training file, then of its validation file if there is one, then of the
     test file, in the files' order, less the classes that are not in use (M rows).
 
-    ``images`` (M, C, H, W) uint8 and ``labels`` (M,) int64, 1 for a positive class and 0 for a negative one,
-    are on the device. ``original_index`` is the row in the original file, ``original_class`` its label there,
-    ``original_split`` 'train', 'validation' or 'test' (a validation set drawn from the training file is
+    ``images`` (M, C, H, W) uint8, channels last in memory, and ``labels`` (M,) int64, 1 for a positive class and 0 for
+    a negative one, are on the device. ``original_index`` is the row in the original file, ``original_class`` its label
+    there, ``original_split`` 'train', 'validation' or 'test' (a validation set drawn from the training file is
     'train'). ``mean`` and ``std`` are per channel in units of 0..1. ``ratio_pos_train`` is what was asked for
     (negatives per positive); what was got is said by ``class_counts``. ``checksum`` is the SHA-256 of
     ``images``, the original classes and the sizes of the splits: equal data give an equal one, wherever they
-    were read from.
+    were read from. ``repeats`` counts the images that stand in two sets (``repeats.count_repeats``).
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     resampled: Split | None  # with cross-validation: the rows of the one fold, the same for every seed
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    repeats: dict[str, int]
 
     @property
     def channels(self) -> int:
@@ -150,13 +152,14 @@ def build_task(
             )
         seen = np.setdiff1d(np.flatnonzero(in_train_file), validation_rows)
     assert ratio_pos_train is not None
-    mean, std = (raw.mean, raw.std) if raw.mean and raw.std else _mean_and_std(images[seen])
+    mean, std = (raw.mean, raw.std) if raw.mean and raw.std else _mean_and_std(images, seen)
+    tested = resampled.test if resampled else np.flatnonzero(original_split == "test")
     labels = np.isin(original_class, positive).astype(np.int64)
     task = Task(
         name=raw.name,
         source=raw.source,
         checksum=_checksum(images, original_class, original_split),
-        images=torch.from_numpy(images).to(device),
+        images=torch.from_numpy(images).permute(0, 3, 1, 2).to(device),
         labels=torch.from_numpy(labels).to(device),
         original_index=original_index,
         original_class=original_class,
@@ -169,6 +172,7 @@ def build_task(
         resampled=resampled,
         mean=mean,
         std=std,
+        repeats=count_repeats(images, train=seen, validation=validation_rows, test=tested),
     )
     task.split(seed=0)  # a ratio that the data cannot give is told now, not when the first seed starts
     return task
@@ -211,26 +215,32 @@ def resolve_classes(
 def _rows_in_use(
     raw: RawData, classes: tuple[int, ...]
 ) -> tuple[UInt8Array, Int64Array, Int64Array, npt.NDArray[np.str_]]:
-    """Images (M, C, H, W), original index, class and split of the rows with these classes."""
-    images, indices, labels, splits = [], [], [], []
-    for split, part_images, part_labels in raw.parts():
+    """Images (M, H, W, C), original index, class and split of the rows with these classes.
+
+    The images are copied once, into their place: more copies than that do not fit where the data are large.
+    """
+    indices, labels, splits = [], [], []
+    for split, _, part_labels in raw.parts():
         rows = np.flatnonzero(np.isin(part_labels, classes))
-        images.append(part_images[rows])
         indices.append(rows)
         labels.append(part_labels[rows])
         splits.append(np.full(len(rows), split))
-    channels_first = np.ascontiguousarray(np.concatenate(images).transpose(0, 3, 1, 2))
-    return channels_first, np.concatenate(indices), np.concatenate(labels), np.concatenate(splits)
+    images = np.empty((sum(map(len, indices)), *raw.train_images.shape[1:]), dtype=np.uint8)
+    start = 0
+    for rows, (_, part_images, _) in zip(indices, raw.parts(), strict=True):
+        np.take(part_images, rows, axis=0, out=images[start : start + len(rows)], mode="clip")  # "raise" would buffer
+        start += len(rows)
+    return images, np.concatenate(indices), np.concatenate(labels), np.concatenate(splits)
 
 
-def _mean_and_std(images: UInt8Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per channel over all pixels, in units of 0..1, from the counts of the 256 values."""
+def _mean_and_std(images: UInt8Array, rows: Int64Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per channel over all pixels of ``rows``, in units of 0..1, from the counts of the 256 values."""
     values = np.arange(256, dtype=np.int64)
     means, stds = [], []
-    for channel in range(images.shape[1]):
+    for channel in range(images.shape[3]):
         counts = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(images), 4096):  # bincount widens its input eightfold
-            counts += np.bincount(images[start : start + 4096, channel].ravel(), minlength=256)
+        for start in range(0, len(rows), 1024):  # bincount widens its input eightfold
+            counts += np.bincount(images[rows[start : start + 1024], :, :, channel].ravel(), minlength=256)
         total = counts.sum()
         mean = (counts @ values) / total
         means.append(float(mean / 255))
@@ -241,7 +251,9 @@ def _mean_and_std(images: UInt8Array) -> tuple[tuple[float, ...], tuple[float, .
 
 def _checksum(images: UInt8Array, original_class: Int64Array, original_split: npt.NDArray[np.str_]) -> str:
     names, sizes = np.unique(original_split, return_counts=True)
-    digest = hashlib.sha256(f"{images.shape} {dict(zip(names.tolist(), sizes.tolist(), strict=True))}".encode())
-    digest.update(images.data)
+    shape = (len(images), images.shape[3], *images.shape[1:3])
+    digest = hashlib.sha256(f"{shape} {dict(zip(names.tolist(), sizes.tolist(), strict=True))}".encode())
+    for start in range(0, len(images), 1024):
+        digest.update(np.ascontiguousarray(images[start : start + 1024].transpose(0, 3, 1, 2)).data)
     digest.update(original_class.astype("<i8").data)
     return digest.hexdigest()

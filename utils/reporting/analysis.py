@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics import Array, Bootstrap, Rates, auc, bootstrap, fpr_at_tpr, interval, rates_at, threshold_at_tpr
+from ..metrics import Array, Bootstrap, Rates, Roc, auc, bootstraps, interval, rates_at, roc
 from ..scores import Scores, averaged
 from ..seeding import numpy_stream
 from .labels import constraint, extras, objective, sort_key
@@ -31,12 +31,6 @@ class Metric:
     def sign(self) -> int:
         """+1 where more is better, -1 where less is."""
         return 1 if self.tpr is None else -1
-
-    def of(self, scores: Scores) -> float:
-        """Its value for one set of scores, in [0, 1]."""
-        if self.tpr is None:
-            return auc(scores.label, scores.score)
-        return fpr_at_tpr(scores.label, scores.score, self.tpr)
 
     def resampled(self, values: Bootstrap, tprs: Sequence[float]) -> Array:
         """(R,) its bootstrap values."""
@@ -77,6 +71,8 @@ class Row:
     test: Scores
     measures: dict[str, Measure]
     points: tuple[OperatingPoint, ...]
+    curve: Roc  # of the test set
+    resampled: Bootstrap  # of the test set: for all rows of a group the same samples were drawn
 
     @property
     def label(self) -> str:
@@ -129,12 +125,18 @@ def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
     single, folds = ([run for run in runs if is_fold(run) == wanted] for wanted in (False, True))
     more = extras(single)
     metrics = metrics_for(tprs)
+    tests = {run.name: averaged([seed.test for seed in run.seeds.values()]) for run in runs}
+    drawn = resamples({run.name: tests[run.name] for run in single}, tprs, RESAMPLES)
+    drawn |= resamples({run.name: tests[run.name] for run in folds}, (), OWN_RESAMPLES)
     return Report(
         folder,
         metrics,
         tuple(tprs),
-        tuple(_row(run, more[run.name], groups[run.name], metrics, tprs) for run in single),
-        tuple(_row(run, "", 0, metrics[:1], ()) for run in folds),
+        tuple(
+            _row(run, more[run.name], groups[run.name], metrics, tprs, tests[run.name], drawn[run.name])
+            for run in single
+        ),
+        tuple(_row(run, "", 0, metrics[:1], (), tests[run.name], drawn[run.name]) for run in folds),
         differences,
     )
 
@@ -144,10 +146,22 @@ def is_fold(run: Run) -> bool:
     return bool(run.record.options.get("folds"))
 
 
-def _row(run: Run, extra: str, group: int, metrics: Sequence[Metric], tprs: Sequence[float]) -> Row:
+def _row(
+    run: Run,
+    extra: str,
+    group: int,
+    metrics: Sequence[Metric],
+    tprs: Sequence[float],
+    test: Scores,
+    resampled: Bootstrap,
+) -> Row:
     validation = averaged([seed.validation for seed in run.seeds.values()])
-    test = averaged([seed.test for seed in run.seeds.values()])
-    resampled = resamples(test, tprs, OWN_RESAMPLES)
+    curve = roc(test.label, test.score)
+    ensemble = values_of(test, curve, metrics)
+    per_seed = {
+        number: values_of(seed.test, roc(seed.test.label, seed.test.score), metrics)
+        for number, seed in run.seeds.items()
+    }
     return Row(
         run,
         objective(run.record.options),
@@ -156,34 +170,62 @@ def _row(run: Run, extra: str, group: int, metrics: Sequence[Metric], tprs: Sequ
         group,
         validation,
         test,
-        {metric.key: _measure(run, test, metric, metric.resampled(resampled, tprs)) for metric in metrics},
-        tuple(operating_point(validation, test, tpr) for tpr in tprs),
+        {
+            metric.key: _measure(
+                {number: values[metric.key] for number, values in per_seed.items()},
+                ensemble[metric.key],
+                metric.resampled(resampled, tprs)[:OWN_RESAMPLES],
+            )
+            for metric in metrics
+        },
+        operating_points(validation, test, tprs),
+        curve,
+        resampled,
     )
 
 
-def resamples(test: Scores, tprs: Sequence[float], count: int) -> Bootstrap:
-    """Bootstrap of ``test``. The same stream for every row: row by row of the result, the same samples were drawn."""
-    generator = numpy_stream(0, "bootstrap of the ensemble")
-    return bootstrap(test.label, test.score, tprs=tprs, thresholds=(), generator=generator, resamples=count)
+def values_of(scores: Scores, curve: Roc, metrics: Sequence[Metric]) -> dict[str, float]:
+    """Each metric of one set of scores, in [0, 1], by its key; ``curve`` is their ROC."""
+    return {
+        metric.key: auc(scores.label, scores.score) if metric.tpr is None else curve.fpr_at(metric.tpr)
+        for metric in metrics
+    }
 
 
-def _measure(run: Run, test: Scores, metric: Metric, resampled: Array) -> Measure:
-    values = {number: metric.of(seed.test) for number, seed in run.seeds.items()}
+def resamples(tests: Mapping[str, Scores], tprs: Sequence[float], count: int) -> dict[str, Bootstrap]:
+    """Bootstrap of each of ``tests``, all from one stream: row by row of the results, the same samples were drawn."""
+    alike: dict[bytes, list[str]] = {}
+    for name, test in tests.items():
+        alike.setdefault(test.label.tobytes(), []).append(name)
+    found: dict[str, Bootstrap] = {}
+    for names in alike.values():
+        drawn = bootstraps(
+            tests[names[0]].label,
+            [tests[name].score for name in names],
+            tprs=tprs,
+            thresholds=(),
+            generator=numpy_stream(0, "bootstrap of the ensemble"),
+            resamples=count,
+        )
+        found.update(zip(names, drawn, strict=True))
+    return found
+
+
+def _measure(per_seed: dict[int, float], ensemble: float, resampled: Array) -> Measure:
     low, high = interval(resampled)
-    return Measure(
-        values,
-        statistics.fmean(values.values()),
-        statistics.stdev(values.values()) if len(values) > 1 else None,
-        metric.of(test),
-        low,
-        high,
+    values = list(per_seed.values())
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Measure(per_seed, statistics.fmean(values), deviation, ensemble, low, high)
+
+
+def operating_points(validation: Scores, test: Scores, tprs: Sequence[float]) -> tuple[OperatingPoint, ...]:
+    """The highest threshold that reaches each TPR on validation, and what it gives on the test set."""
+    curve = roc(validation.label, validation.score)
+    thresholds = [curve.threshold_at(tpr) for tpr in tprs]
+    return tuple(
+        OperatingPoint(tpr, threshold, rates_at(test.label, test.score, threshold))
+        for tpr, threshold in zip(tprs, thresholds, strict=True)
     )
-
-
-def operating_point(validation: Scores, test: Scores, tpr: float) -> OperatingPoint:
-    """The highest threshold that reaches ``tpr`` on validation."""
-    threshold = threshold_at_tpr(validation.label, validation.score, tpr)
-    return OperatingPoint(tpr, threshold, rates_at(test.label, test.score, threshold))
 
 
 def _groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..metrics import interval
+from ..metrics import Bootstrap, interval, roc
 from ..scores import Scores, averaged
-from .analysis import RESAMPLES, Metric, OperatingPoint, Report, Row, operating_point, resamples
+from .analysis import RESAMPLES, Metric, OperatingPoint, Report, Row, operating_points, resamples, values_of
 from .labels import base_key
 from .statistics import bootstrap_p, delong, holm, mcnemar, wilcoxon_p
 
@@ -99,20 +99,39 @@ def _compared(base: Row, alm: Row, report: Report) -> Comparison | None:
     seeds = tuple(number for number in base.run.seeds if number in alm.run.seeds)
     if not seeds:
         return None
-    first, second = _ensemble(base, seeds, "test"), _ensemble(alm, seeds, "test")
-    one, other = resamples(first, report.tprs, RESAMPLES), resamples(second, report.tprs, RESAMPLES)
+    one, other = _ensemble(base, seeds, report), _ensemble(alm, seeds, report)
     changes = {}
     for metric in report.metrics:
-        drawn = metric.resampled(other, report.tprs) - metric.resampled(one, report.tprs)
-        p = delong_p(first, second) if metric.tpr is None else bootstrap_p(drawn)
-        changes[metric.key] = _change(metric, base, alm, seeds, (first, second), interval(drawn), p)
-    validations = _ensemble(base, seeds, "validation"), _ensemble(alm, seeds, "validation")
-    points = tuple(_point_change(validations, (first, second), tpr) for tpr in report.tprs)
+        drawn = metric.resampled(other.resampled, report.tprs) - metric.resampled(one.resampled, report.tprs)
+        p = delong_p(one.test, other.test) if metric.tpr is None else bootstrap_p(drawn)
+        values = one.values[metric.key], other.values[metric.key]
+        changes[metric.key] = _change(metric, base, alm, seeds, values, interval(drawn), p)
+    points = tuple(
+        _point_change(*pair, (one.test, other.test)) for pair in zip(one.points, other.points, strict=True)
+    )
     return Comparison(base, alm, seeds, changes, points)
 
 
-def _ensemble(row: Row, seeds: Sequence[int], part: str) -> Scores:
-    return averaged([getattr(row.run.seeds[number], part) for number in seeds])
+@dataclass(frozen=True)
+class _Ensemble:
+    """The average of some seeds of a row."""
+
+    test: Scores
+    values: dict[str, float]
+    resampled: Bootstrap
+    points: tuple[OperatingPoint, ...]
+
+
+def _ensemble(row: Row, seeds: Sequence[int], report: Report) -> _Ensemble:
+    if tuple(seeds) == tuple(row.run.seeds):  # all that it has: measured before
+        values = {key: measure.ensemble for key, measure in row.measures.items()}
+        return _Ensemble(row.test, values, row.resampled, row.points)
+    validation, test = (
+        averaged([getattr(row.run.seeds[number], part) for number in seeds]) for part in ("validation", "test")
+    )
+    resampled = resamples({row.run.name: test}, report.tprs, RESAMPLES)[row.run.name]
+    values = values_of(test, roc(test.label, test.score), report.metrics)
+    return _Ensemble(test, values, resampled, operating_points(validation, test, report.tprs))
 
 
 def delong_p(first: Scores, second: Scores) -> float | None:
@@ -128,11 +147,11 @@ def _change(
     base: Row,
     alm: Row,
     seeds: Sequence[int],
-    ensembles: tuple[Scores, Scores],
+    ensembles: tuple[float, float],
     bounds: Sequence[float],
     p: float | None,
 ) -> Change:
-    without, with_alm = (metric.of(scores) for scores in ensembles)
+    without, with_alm = ensembles
     ours, theirs = alm.measures[metric.key].per_seed, base.measures[metric.key].per_seed
     by_seed = [ours[number] - theirs[number] for number in seeds]
     return Change(
@@ -147,8 +166,8 @@ def _change(
     )
 
 
-def _point_change(validations: tuple[Scores, Scores], tests: tuple[Scores, Scores], tpr: float) -> PointChange:
-    points = [operating_point(validation, test, tpr) for validation, test in zip(validations, tests, strict=True)]
+def _point_change(without: OperatingPoint, with_alm: OperatingPoint, tests: tuple[Scores, Scores]) -> PointChange:
+    points = without, with_alm
     labels = tests[0].label
     wrong = [(test.score >= point.threshold) != (labels == 1) for test, point in zip(tests, points, strict=True)]
     counts = []

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..metrics import fpr_at_tpr, roc
 from .analysis import Metric, Report, Row, group_letter
 from .comparison import CLEAR, Change, Comparison
 from .svg import Axis, Panel, Point, axis, minus
@@ -102,8 +101,7 @@ def _roc_panels(report: Report, styled: Sequence[tuple[Row, str]], *, marked: bo
     for tpr in report.tprs:
         corner.line([(0, tpr), (1, tpr)], "guide")
     for row, css in styled:
-        curve = roc(row.test.label, row.test.score)
-        points: list[Point] = list(zip(curve.fpr.tolist(), curve.tpr.tolist(), strict=True))
+        points: list[Point] = list(zip(row.curve.fpr.tolist(), row.curve.tpr.tolist(), strict=True))
         for panel in (whole, corner):
             panel.line(points, css, label=f"{row.full_name}: AUC {row.measures['auc'].ensemble:.4f}", row=row.run.name)
             if marked:
@@ -114,8 +112,7 @@ def _roc_panels(report: Report, styled: Sequence[tuple[Row, str]], *, marked: bo
 
 def _mark(panel: Panel, report: Report, row: Row, css: str, *, radius: float) -> None:
     for tpr in report.tprs:
-        fpr = fpr_at_tpr(row.test.label, row.test.score, tpr)
-        reached = next(point.item() for point in roc(row.test.label, row.test.score).tpr if point >= tpr)
+        fpr, reached = row.curve.fpr_at(tpr), row.curve.tpr[row.curve.first_at(tpr)].item()
         panel.dot((fpr, reached), css, label=f"{row.full_name}: FPR {fpr:.1%} at TPR {tpr * 100:g} %", radius=radius)
 
 
@@ -134,7 +131,7 @@ def corner_bottom(report: Report) -> float:
 def corner_width(report: Report) -> float:
     """The FPR up to which the corner is shown: where most rows reach the highest target, the same for all."""
     tops = [tpr for tpr in report.tprs if tpr < 1] or [0.98]
-    needed = sorted(fpr_at_tpr(row.test.label, row.test.score, max(tops)) for row in report.rows)
+    needed = sorted(row.curve.fpr_at(max(tops)) for row in report.rows)
     return min(1.0, max(0.05, 1.2 * needed[int(0.9 * (len(needed) - 1))])) if needed else 1.0
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..reading import read_json
 from ..run_paths import SweepPaths
 
 
@@ -46,10 +46,10 @@ def read_plan(folder: Path) -> Plan:
     if not path.exists():
         return Plan(folder.name)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         rows = tuple(_row(item) for item in content["rows"])
         return Plan(str(content.get("title") or folder.name)[:200], rows)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UserError(f"cannot read {path} ({type(error).__name__}); mend or remove it") from None
 
 

@@ -113,7 +113,21 @@ def warnings(report: Report) -> list[str]:
     fewer = [f"{row.name} ({len(row.run.seeds)})" for row in report.rows if len(row.run.seeds) < most]
     if fewer:
         found.append(f"Fewer seeds than the {most} of other rows: {'; '.join(fewer)}.")
-    return [*found, *_unresolved(report)]
+    return [*found, *_seen_before(report), *_unresolved(report)]
+
+
+def _seen_before(report: Report) -> list[str]:
+    """How many runs were scored on the same test set: the best of them was chosen by it."""
+    found = []
+    for group in range(len(report.differences)):
+        count = sum(row.group == group for row in report.rows)
+        if count > 1:
+            which = f"Data {group_letter(group)}: " if len(report.differences) > 1 else ""
+            found.append(
+                f"{which}{count} runs were scored on the same test set. The best of {count} by these numbers is better "
+                "here than on new data: choose among them by validation."
+            )
+    return found
 
 
 def _named(report: Report, group: int) -> str:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..files import is_held
 from ..metrics import checked
+from ..reading import parse_json, read_json, read_lines, read_text
 from ..run_paths import RunPaths, SeedPaths
 from ..scores import Scores
+from ..yaml_files import read_yaml
 from .plan import Plan, read_plan
 
 PARTS = ("validation", "test")
 CURVES = ("train_auc", "val_auc")
 MOST_TEXT = 2000  # characters of a message or a value that are shown
+FAILED_BYTES = 2**20
+HISTORY_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def read_record(path: Path) -> Record:
         UserError: it is not there or not what a run writes.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         return Record(
             options={str(name): _plain(item["value"]) for name, item in content["options"].items()},
             commands=tuple(_shown(command) for command in content["commands"]),
@@ -199,7 +200,7 @@ def read_record(path: Path) -> Record:
             versions={str(name): _shown(value) for name, value in content["versions"].items()},
             machine=f"{_shown(content['device'])}, {_shown(content['threads'])} threads, {_shown(content['platform'])}",
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not what a run writes ({type(error).__name__})"
         raise UserError(f"cannot read {path.name}: {reason}") from None
 
@@ -230,26 +231,23 @@ def _curves(path: Path) -> dict[str, list[float | None]]:
     """AUC against epoch; a record that a kill cut short ends it."""
     curves: dict[str, list[float | None]] = {name: [] for name in CURVES}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return curves
-    for line in lines:
-        try:
-            values = [json.loads(line)[name] for name in CURVES]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            break
-        for name, value in zip(CURVES, values, strict=True):
-            usable = isinstance(value, (int, float)) and math.isfinite(value)
-            curves[name].append(float(value) if usable else None)
+        for line in read_lines(path, limit_bytes=HISTORY_BYTES):
+            record = parse_json(line)
+            values = [record[name] for name in CURVES]
+            for name, value in zip(CURVES, values, strict=True):
+                usable = isinstance(value, (int, float)) and math.isfinite(value)
+                curves[name].append(float(value) if usable else None)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
     return curves
 
 
 def _json(path: Path, problems: list[Problem], run: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if isinstance(content, dict):
             return content
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         pass
     problems.append(Problem(run, None, "damaged", f"cannot read {path.parent.name}/{path.name}"))
     return {}
@@ -257,9 +255,9 @@ def _json(path: Path, problems: list[Problem], run: str) -> dict[str, Any]:
 
 def _message(path: Path) -> str:
     try:
-        return " ".join(path.read_text(encoding="utf-8", errors="replace")[:MOST_TEXT].split()) or "no message"
-    except OSError as error:
-        return f"cannot read {path.name}: {error.strerror}"
+        return one_line(read_text(path, limit_bytes=FAILED_BYTES)[:MOST_TEXT]) or "no message"
+    except (OSError, ValueError) as error:
+        return f"cannot read {path.name}: {error}"
 
 
 def _failures(folder: Path) -> list[Problem]:
