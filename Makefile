@@ -3,8 +3,10 @@
 VENV ?= .venv
 PYTHON ?= python3
 RUN_ARGS ?= --dataset_name digits --name_file_bs baseline_bce --name_file_alm ALM_12_beg --delta 1 \
-	--resnet_type lenet5 --seeds 1-3 --num_epochs 20 --model_name digits_demo
+	--resnet_type lenet5 --seeds 1-3 --num_epochs 20 --threads 1 --model_name digits_demo
 PYTEST_ARGS ?=
+FUZZ_ARGS ?= --inputs 100000 --seed 1 --processes 2
+FAULTS_ARGS ?= --kills 2000 --seed 1 --processes 2
 
 # An environment is built when its stamp is there. The stamp's name holds a checksum of the requirement files,
 # so that it is their content that counts, not the time of a clone.
@@ -24,7 +26,7 @@ python := $(VENV)/bin/python
 pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types environment clean
+.PHONY: help run test check lint types faults fuzz mutants soak environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -43,6 +45,18 @@ lint: $(dev_stamp)  ## ruff
 
 types: $(dev_stamp)  ## mypy
 	@$(python) -m mypy
+
+faults: $(dev_stamp)  ## 2,000 kills and other faults, each run resumed and compared with an undisturbed one
+	@$(python) tests/faults/faults.py $(FAULTS_ARGS)
+
+fuzz: $(dev_stamp)  ## 100,000 mutations of valid files and commands; each must be accepted or refused with one line
+	@$(python) tests/fuzz/fuzz.py $(FUZZ_ARGS)
+
+mutants: $(dev_stamp)  ## take each guard away in turn and see its test fail
+	@$(python) tests/mutants/mutants.py
+
+soak: $(dev_stamp)  ## 1,000 epochs of three seeds: does memory, a number of files or the time of an epoch grow?
+	@$(python) tests/faults/soak.py
 
 environment: $(dev_stamp)  ## the environment of the tests, and nothing else
 

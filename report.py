@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from utils.errors import UserError
+from utils.errors import UserError, one_line
 from utils.options import convert
 from utils.reporting.writing import write_report
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         command = shlex.join(["python", "report.py", *argv])
         files = write_report(asked.folder, out=asked.out, tprs=tprs, command=command)
     except (UserError, ValueError) as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print("error:", one_line(error), file=sys.stderr)
         return 2
     except OSError as error:
         print(f"error: cannot use {str(error.filename)!r:.200}: {error.strerror or error}", file=sys.stderr)

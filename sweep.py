@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from utils.errors import UserError
+from utils.errors import UserError, one_line
 from utils.options import convert
 from utils.sweeping.blocks import BLOCKS, block_of
 from utils.sweeping.command import pairs, parser
@@ -54,7 +54,7 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     try:
         return _main(parser().parse_args(argv), command or own_command())
     except UserError as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print("error:", one_line(error), file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of what is printed has seen enough, such as head
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the flush at exit)

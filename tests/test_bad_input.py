@@ -399,12 +399,18 @@ def test_more_epochs_without_last_pt(refuse: Refuse, runs: Path) -> None:
     refuse([*BASE, "--num_epochs", "2", "--resume", "1"], r"seed 1 cannot be trained further: .*last.pt is not there")
 
 
-@pytest.mark.parametrize("name", ["last.pt", "best.pt"])
-def test_damaged_files_of_a_run_that_is_resumed(refuse: Refuse, runs: Path, name: str) -> None:
-    path = RUNS / "base/seed1" / name
+def test_a_damaged_state_with_none_before_it(refuse: Refuse, runs: Path) -> None:
+    path = RUNS / "base/seed1/last.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    refuse([*BASE, "--num_epochs", "2", "--resume", "1"], f"seed1/{name} must be a checkpoint .* foreign or damaged")
-    refuse([*BASE, "--num_epochs", "2", "--resume", "1", "--seeds", "3,1"], f"seed1/{name} must be a checkpoint")
+    refuse([*BASE, "--num_epochs", "2", "--resume", "1"], "seed1/last.pt must be a checkpoint .* foreign or damaged")
+    refuse([*BASE, "--num_epochs", "2", "--resume", "1", "--seeds", "3,1"], "seed1/last.pt must be a checkpoint")
+
+
+def test_damaged_weights_are_made_again_from_the_state(runs: Path) -> None:
+    path = RUNS / "base/seed1/best.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert main([*BASE, "--num_epochs", "2", "--resume", "1"]) == 0
+    assert torch.load(path, weights_only=True)["epoch"] in (0, 1)
 
 
 @pytest.mark.parametrize("text", ["", "x", "[1]", "a: 1", "{", "options: {}\ndata: {checksum: 1}\ncommands: []", "\0"])

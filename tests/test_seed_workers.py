@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from runs import assert_same_run
 
+from utils.config import resolve
 from utils.device import shared_cores
+from utils.run import _with_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (
@@ -85,6 +88,20 @@ def test_seeds_at_once_write_what_seeds_in_turn_write(tmp_path: Path) -> None:
     out, err = again.communicate(timeout=240)
     assert again.returncode == 0, err
     assert out.count("done before and kept") == 3
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
+    """Unless the command says otherwise: their number changes rounding."""
+    argv = f"--dataset_name digits --model_name run --checkpoint_root {tmp_path}"
+    options = {"num_epochs": {"value": 1, "origin": ""}}
+    record = {"options": options, "data": {"checksum": ""}, "commands": [], "threads": 1}
+    (tmp_path / "runs" / "run").mkdir(parents=True)
+    (tmp_path / "runs" / "run" / "config.yaml").write_text(yaml.safe_dump(record))
+    kept = _with_threads(resolve(argv.split()))
+    assert (kept.config.threads, kept.origins["threads"]) == (1, "config.yaml")
+    assert _with_threads(resolve(f"{argv} --threads 7".split())).config.threads == 7
+    (tmp_path / "runs" / "run" / "config.yaml").write_text(yaml.safe_dump({**record, "threads": 100_000}))
+    assert _with_threads(resolve(argv.split())).config.threads == 0  # not on this machine
 
 
 def test_a_worker_that_is_killed_costs_its_seed_only() -> None:

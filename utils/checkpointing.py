@@ -89,7 +89,7 @@ def load(path: Path, kind: str) -> dict[str, Any]:
 def check_like(found: Any, expected: Any, *, at: str = "state") -> None:
     """Refuse what has another form than ``expected``: names, kinds of values, shapes of tensors.
 
-    A number may stand for None or a tensor of one element, and the other way round.
+    Where None is expected a number or a text will do; a tensor of one element is a number.
 
     Raises:
         ValueError: it has; the text says where.
@@ -103,13 +103,13 @@ def check_like(found: Any, expected: Any, *, at: str = "state") -> None:
     elif isinstance(expected, torch.Tensor) and isinstance(found, torch.Tensor):
         if (found.shape, found.dtype) != (expected.shape, expected.dtype):
             raise ValueError(f"{at} has another shape or type")
-    elif not (_is_number(found) and _is_number(expected)) and not isinstance(found, str) & isinstance(expected, str):
+    elif _kind(found) not in ("number", "str", "NoneType") or _kind(expected) not in (_kind(found), "NoneType"):
         raise ValueError(f"{at} has another form")
 
 
-def _is_number(value: Any) -> bool:
+def _kind(value: Any) -> str:
     one_element = isinstance(value, torch.Tensor) and value.numel() == 1
-    return value is None or one_element or isinstance(value, (int, float))
+    return "number" if one_element or isinstance(value, (int, float)) else type(value).__name__
 
 
 def _check_archive(path: Path) -> None:
@@ -121,10 +121,8 @@ def _check_archive(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
-        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-            raise ValueError("compressed")
         if sum(part.file_size for part in parts) > path.stat().st_size:
-            raise ValueError("parts that overlap")
+            raise ValueError("parts that are compressed or overlap")
         for part in parts:
             if part.filename.endswith(".pkl"):
                 _check_names(archive.read(part))

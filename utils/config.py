@@ -6,18 +6,17 @@ A later source wins: defaults < base file < ALM file < command line.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from .errors import UserError
 from .names import near, unknown
 from .options import GROUPS, OPTIONS, Config, convert
+from .reading import UnreadableError, read_json
+from .yaml_files import read_yaml
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 COMMAND_LINE = "the command line"
@@ -109,23 +108,15 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
         UserError: it is no mapping, holds an unknown key or a value of the wrong type.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"cannot read {origin}: {_reason(error)}") from None
+        content = read_json(path) if path.suffix == ".json" else read_yaml(path)
+    except (OSError, UnreadableError) as error:
+        raise UserError(f"cannot read {origin}: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{origin} must hold lines such as 'gamma: 2.0', got {type(content).__name__}")
     for key in content:
         if key not in OPTIONS or key in ("name_file_bs", "name_file_alm"):
             raise unknown("key", str(key), OPTIONS, origin=origin)
     return {key: _converted(key, value, origin) for key, value in content.items() if value is not None}
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong with a file, in one line; of YAML without the excerpt that PyYAML draws over several."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f"{error.problem} (line {error.problem_mark.line + 1})"
-    return " ".join(str(error).split())
 
 
 def default_model_name(config: Config, *, with_alm: bool = True) -> str:

@@ -8,3 +8,9 @@ class UserError(Exception):
 
     ``main.py`` prints it behind ``error:`` and exits with code 2, without a traceback.
     """
+
+
+def one_line(error: object) -> str:
+    """The text of an error in one line that is safe to show: names may hold line breaks and a terminal's commands."""
+    text = " ".join(str(error).split())
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -89,12 +89,23 @@ def _check_form(content: dict[str, Any], state: TrainState) -> None:
         raise ValueError("best")
     if content["epoch"] < 0 or not 0 <= content["sampler"]["step"] <= state.sampler.steps_per_epoch:
         raise ValueError("epoch or step")
-    optimizer = content["optimizer"]
-    check_like(optimizer["param_groups"], expected["optimizer"]["param_groups"], at="optimizer")
-    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    for number, values in optimizer["state"].items():
+    _check_optimizer(content["optimizer"], expected["optimizer"], state.optimizer)
+
+
+def _check_optimizer(found: dict[str, Any], expected: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    """The same of the optimizer: its options but for the learning rate, and a state for all parameters or none."""
+    for theirs, ours in zip(found["param_groups"], expected["param_groups"], strict=True):
+        check_like(theirs["lr"], 0.0, at="lr")
+        if {**theirs, "lr": 0} != {**ours, "lr": 0}:
+            raise ValueError("options of the optimizer")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if found["state"] and set(found["state"]) != set(range(len(parameters))):
+        raise ValueError("parameters of the optimizer")
+    for number, values in found["state"].items():
+        if values.keys() != found["state"][0].keys() or not all(map(torch.is_tensor, values.values())):
+            raise ValueError("state of the optimizer")
         for name, value in values.items():
-            check_like(value, parameters[number] if torch.is_tensor(value) and value.numel() > 1 else 0.0, at=name)
+            check_like(value, torch.zeros(()) if name == "step" else parameters[number].detach(), at=name)
 
 
 def best_is_missing(state: TrainState, files: SeedPaths) -> bool:

@@ -20,6 +20,7 @@ GROUPS = {
     "evaluation": "evaluation",
     "machine": "machine",
 }
+MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
 
@@ -208,6 +209,8 @@ def _int(value: Any, kind: Kind) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError
     number = int(value)
+    if abs(number) > MOST:
+        raise ValueError
     _check_bounds(number, kind)
     return number
 

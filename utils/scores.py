@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import UserError
 from .files import write_text
+from .reading import read_lines
 
 COLUMNS = ["index", "label", "score", "split", "original_class"]
 
@@ -49,21 +52,25 @@ class Scores:
         Raises:
             UserError: the file is not there or not what ``write`` makes.
         """
+        integers = array("q"), array("q"), array("q")  # as they are read, since texts would take ten times the memory
+        score, split = array("d"), list[str]()
         try:
-            with open(path, encoding="utf-8", newline="") as stream:
-                rows = list(csv.reader(stream))
-            if rows[0] != COLUMNS:
-                raise ValueError
-            index, label, score, split, original_class = zip(*rows[1:], strict=True)
-            return cls(
-                np.array(index, dtype=np.int64),
-                np.array(label, dtype=np.int64),
-                np.array(score, dtype=np.float64),
-                list(split),
-                np.array(original_class, dtype=np.int64),
-            )
-        except (OSError, ValueError, IndexError) as error:
-            raise UserError(f"cannot read the scores in {path}: {error or 'not the expected columns'}") from None
+            rows = csv.reader(read_lines(path))
+            if next(rows, None) != COLUMNS:
+                raise ValueError("not the expected columns")
+            for row in rows:
+                if len(row) != len(COLUMNS):
+                    raise ValueError(f"line {rows.line_num} has {len(row)} columns")
+                for column, text in zip(integers, (row[0], row[1], row[4]), strict=True):
+                    column.append(int(text))
+                score.append(float(row[2]))
+                split.append(sys.intern(row[3]))
+            if not split:
+                raise ValueError("no samples")
+            index, label, original_class = (np.array(column, dtype=np.int64) for column in integers)
+            return cls(index, label, np.array(score, dtype=np.float64), split, original_class)
+        except (OSError, ValueError, OverflowError, csv.Error) as error:
+            raise UserError(f"cannot read the scores in {path}: {error}") from None
 
 
 def averaged(seeds: Sequence[Scores]) -> Scores:

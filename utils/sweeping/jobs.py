@@ -17,8 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..config import Settings, resolve
 from ..data import defaults_for
 from ..errors import UserError
@@ -26,6 +24,7 @@ from ..losses import LOSSES
 from ..names import unknown
 from ..options import FREE
 from ..run_paths import RunPaths, SeedPaths, SweepPaths
+from ..yaml_files import read_yaml
 from .tables import Row, arguments
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
@@ -206,9 +205,9 @@ def _listed(value: Any) -> Any:
 def _recorded(path: Path, changed_ns: int, size: int) -> Mapping[str, Any] | None:
     """The options in config.yaml; None where it cannot be read, which main.py will say."""
     try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))["options"]
+        options = read_yaml(path)["options"]
         int(options["num_epochs"]["value"]), [item["value"] for item in options.values()]
-    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError):
         return None
     result: Mapping[str, Any] = options
     return result

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import make_folder, write_json
+from ..links import check_inside
 from ..run_paths import RunPaths, SweepPaths
 from .blocks import Block, Stage
 from .jobs import Job, JobMaker
@@ -64,6 +65,8 @@ class Sweep:
         rows = self.block.examples()
         for row in rows:
             self.maker.settings(row)
+        folder = self.maker.root / self.maker.table
+        check_inside(folder, root=self.maker.root)
         if self.only and not any(map(self._wanted, rows)):
             names = ", ".join(dict.fromkeys(row.name for row in rows))
             raise UserError(f"--only {self.only!r} fits no row of {self.table.path}; rows: {names[:600]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
+from ..reading import read_json
 from .jobs import Job
 from .state import OPEN, Look, State
 from .tables import Row, Table
@@ -96,10 +96,10 @@ def validation_block(job: Job) -> dict[str, Any]:
         UserError: they are not there.
     """
     try:
-        content = json.loads(job.paths.results.read_text(encoding="utf-8"))
+        content = read_json(job.paths.results)
         block: dict[str, Any] = content["seeds"][str(job.seed)]["validation"]
         float(block["auc"]), dict(block["fpr_at_tpr"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, OverflowError, KeyError, TypeError):
         raise UserError(f"cannot read {job.paths.results}; main.py --train 0 writes it anew") from None
     return block
 

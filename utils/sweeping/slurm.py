@@ -21,6 +21,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import make_folder, write_text
+from ..reading import read_json
 from .jobs import MAIN, Job
 from .plan import Sweep
 from .state import State, claimed, finished_epochs, look_inside, mark_failed
@@ -55,7 +56,7 @@ class Queue:
     def number(self, job: Job) -> str:
         """Under which number SLURM has the job waiting or running; '' if it has not."""
         try:
-            number = str(json.loads(job.queued.read_text(encoding="utf-8"))["slurm"])
+            number = str(read_json(job.queued)["slurm"])
         except (OSError, ValueError, KeyError, TypeError):
             return ""
         if time.monotonic() - self._asked >= ASK_SECONDS:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import UserError
-from ..files import is_held, locked, make_folder, write_text
+from ..errors import UserError, one_line
+from ..files import is_held, locked, make_folder, no_link, write_text
+from ..reading import parse_json, read_json, read_lines, read_text
 from .jobs import Job
+
+FAILED_BYTES = 2**20
+MOST_TEXT = 2000  # characters of a message that are shown
 
 
 class State(StrEnum):
@@ -60,28 +63,30 @@ def look_inside(job: Job) -> Look:
     done = _read_json(files.done)
     if done is not None and _enough(done, job):
         # a kill between the two: main.py has nothing to train, and rebuilds the results
-        counted = str(job.seed) in (_read_json(job.paths.results) or {}).get("seeds", {})
+        listed = (_read_json(job.paths.results) or {}).get("seeds")
+        counted = isinstance(listed, dict) and str(job.seed) in listed
         return Look(State.DONE if counted else State.TODO, int(done["epochs"]))
     if files.failed.exists():
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            return Look(State.FAILED, finished_epochs(job), " ".join(files.failed.read_text("utf-8").split()))
+        with contextlib.suppress(OSError, ValueError):
+            message = read_text(files.failed, limit_bytes=FAILED_BYTES)[:MOST_TEXT]
+            return Look(State.FAILED, finished_epochs(job), one_line(message))
     return Look(State.TODO, finished_epochs(job) if files.last.exists() else 0)
 
 
 def finished_epochs(job: Job) -> int:
     """The lines of history.jsonl."""
     try:
-        return job.files.history.read_bytes().count(b"\n")
-    except OSError:
+        return sum(line.endswith("\n") for line in read_lines(job.files.history))
+    except (OSError, ValueError):
         return 0
 
 
 def epoch_seconds(job: Job) -> list[float]:
     """How long the epochs of a job took."""
     try:
-        records = [json.loads(line) for line in job.files.history.read_text("utf-8").splitlines()]
+        records = [parse_json(line) for line in read_lines(job.files.history)]
         return [float(record["seconds"]) for record in records]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, OverflowError, KeyError, TypeError):
         return []
 
 
@@ -93,7 +98,7 @@ def claimed(job: Job) -> IO[str] | None:
     """
     make_folder(job.claim.parent)
     try:
-        stream = open(job.claim, "a", encoding="utf-8")  # noqa: SIM115 (the caller closes it)
+        stream = open(job.claim, "a", encoding="utf-8", opener=no_link)  # noqa: SIM115 (the caller closes it)
     except OSError as error:
         raise UserError(f"cannot write {job.claim}: {error.strerror or error}") from error
     try:
@@ -118,14 +123,14 @@ def mark_failed(job: Job, message: str) -> bool:
 def _enough(done: dict[str, Any], job: Job) -> bool:
     try:
         more = job.num_epochs > int(done["epochs"]) and not done["stopped_early"] and "--continue_train" not in job.argv
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return False
     return not more
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import UserError
 from ..names import unknown
 from ..options import OPTIONS, Config, convert
+from ..yaml_files import read_yaml
 
 SHORT = {"objective": "name_file_bs", "alm": "name_file_alm", "delta": "delta"}
 RESERVED = {  # what the sweep gives to each job itself
@@ -193,11 +192,11 @@ def _lines(content: Any, path: Path) -> tuple[dict[str, Any], ...]:
 
 def _read(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return read_yaml(path)
     except FileNotFoundError:
         raise UserError(f"there is no table file {path}; those of the project are in configs/table/") from None
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
 
 
 def _mapping(content: Any, origin: str, example: str) -> dict[Any, Any]:

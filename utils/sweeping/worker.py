@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+from ..files import no_link
 from .jobs import Job
 from .state import Look, State, look_inside, mark_failed
 
@@ -74,7 +75,7 @@ class Worker:
         lines = (self._rest + text).split("\n")
         self._rest = lines.pop()
         self.tail.extend(line.split("\r")[-1] for line in lines)
-        with contextlib.suppress(OSError), open(self.job.log, "a", encoding="utf-8") as stream:
+        with contextlib.suppress(OSError), open(self.job.log, "a", encoding="utf-8", opener=no_link) as stream:
             stream.write(text)
 
     def poll(self) -> int | None:

@@ -1,0 +1,108 @@
+"""Text and JSON that strangers may have written, read within stated limits of size, depth and digits."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+JSON_BYTES = 2**24  # results.json has 5 kB a seed
+LINES_BYTES = 2**30  # of a file that is read line by line, such as the scores of 20 million samples
+LINE_CHARACTERS = 2**16
+MOST_DEPTH = 50  # lists and mappings within each other
+MOST_DIGITS = 40  # of a number: more are none of ours, and take long to read
+
+
+class UnreadableError(ValueError):
+    """Why a file cannot be read, in one line."""
+
+
+def read_text(path: Path, *, limit_bytes: int = JSON_BYTES) -> str:
+    """The whole file as UTF-8.
+
+    Raises:
+        UnreadableError: it is no regular file, too large or not UTF-8.
+        OSError: it cannot be opened.
+    """
+    with _opened(path) as stream:
+        data = stream.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise UnreadableError(f"it has more than {limit_bytes:,} bytes")
+    return _decoded(data)
+
+
+def read_lines(path: Path, *, limit_bytes: int = LINES_BYTES) -> Iterator[str]:
+    """The lines of a UTF-8 file, one at a time, each with its end.
+
+    Raises:
+        UnreadableError: it is no regular file, too large or not UTF-8, or a line is too long.
+        OSError: it cannot be opened.
+    """
+    with _opened(path) as stream:
+        if os.fstat(stream.fileno()).st_size > limit_bytes:
+            raise UnreadableError(f"it has more than {limit_bytes:,} bytes")
+        while line := stream.readline(LINE_CHARACTERS + 1):
+            if len(line) > LINE_CHARACTERS:
+                raise UnreadableError(f"it has a line of more than {LINE_CHARACTERS:,} characters")
+            yield _decoded(line)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UnreadableError: it is no regular file, too large, too deep or not JSON.
+        OSError: it cannot be opened.
+    """
+    return parse_json(read_text(path, limit_bytes=JSON_BYTES))
+
+
+def parse_json(text: str) -> Any:
+    """The value that ``text`` is in JSON.
+
+    Raises:
+        UnreadableError: it is none, is too deep or holds a number with too many digits.
+    """
+    try:
+        content = json.loads(text, parse_int=_whole_number)
+    except RecursionError:
+        raise UnreadableError(f"it is nested more than {MOST_DEPTH} deep") from None
+    except json.JSONDecodeError as error:
+        raise UnreadableError(str(error)) from None
+    _check_depth(content)
+    return content
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a regular file; a pipe or a device, which may never end, is none."""
+    stream = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115 (for the caller)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise UnreadableError("it is no regular file")
+    return stream
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"it is not UTF-8 text ({error.reason})") from None
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise UnreadableError(f"it has a number of more than {MOST_DIGITS} digits")
+    return int(text)
+
+
+def _check_depth(content: Any) -> None:
+    level = [content]
+    for _ in range(MOST_DEPTH):
+        containers = [value for value in level if isinstance(value, (list, dict))]
+        level = [item for value in containers for item in (value.values() if isinstance(value, dict) else value)]
+        if not level:
+            return
+    raise UnreadableError(f"it is nested more than {MOST_DEPTH} deep")
