@@ -14,6 +14,7 @@ import pytest
 import yaml
 from runs import assert_same_run
 
+from utils import interruption
 from utils.config import resolve
 from utils.device import shared_cores
 from utils.run import _with_threads
@@ -42,7 +43,10 @@ if __name__ == "__main__":
 
 def started(arguments: str, root: Path) -> subprocess.Popen[str]:
     command = [sys.executable, *arguments.split(), "--checkpoint_root", str(root)]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # a shell's background jobs ignore Ctrl-C, and so would their children
+    heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(command, cwd=ROOT, text=True, preexec_fn=heeds, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
 def in_processes(body: str) -> subprocess.CompletedProcess[str]:
@@ -123,6 +127,19 @@ def test_an_error_in_a_worker_shows_where_it_came_from() -> None:
     done = in_processes('if seed == 4:\n    raise ZeroDivisionError("oops")')
     assert "ZeroDivisionError: oops" in done.stderr
     assert "{4: 'its process ended with exit code 1" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_python_swallowed_stops_at_the_next_check(number: signal.Signals) -> None:
+    """As where it comes while an object is deleted: Python prints the KeyboardInterrupt and goes on."""
+    with interruption.Interruption() as entered:
+        interruption.check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+        assert entered.exit_code == 128 + number
+    interruption.check()
 
 
 def children_of(process: int) -> list[int]:

@@ -33,14 +33,29 @@ class Interruption:
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._stop)
+        _entered.append(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _entered.remove(self)
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
+        raise KeyboardInterrupt
+
+
+_entered: list[Interruption] = []
+
+
+def check() -> None:
+    """Stop if a signal has come whose KeyboardInterrupt was swallowed, as Python does where no code could catch it.
+
+    Raises:
+        KeyboardInterrupt: it has.
+    """
+    if _entered and _entered[-1].signal is not None:
         raise KeyboardInterrupt

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from . import interruption
 from .errors import UserError
 
 _PR_SET_PDEATHSIG = 1  # Linux's prctl.h
@@ -59,6 +60,7 @@ def train_in_processes(
             while waiting and len(running) < at_once:
                 worker = _started(context, train, waiting.popleft(), threads)
                 running[worker.process.sentinel] = worker
+            interruption.check()
             if waiting:
                 meanwhile()
                 meanwhile = _nothing
@@ -72,7 +74,7 @@ def train_in_processes(
             worker.process.terminate()
         for worker in running.values():
             worker.process.join()
-    return failures
+    return dict(sorted(failures.items()))
 
 
 def _nothing() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import interruption
 from .capture import CapturedStep
 from .device import Machine
 from .train_state import TrainingData, TrainState
@@ -63,6 +64,7 @@ class TrainingSteps:
         self.state.model.train()
         self.sums.reset()
         for indices in itertools.islice(self.state.sampler, steps):
+            interruption.check()
             self._run_step(indices)
             self.sums.samples += len(indices)
             self.sums.steps += 1
