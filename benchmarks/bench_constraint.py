@@ -56,6 +56,9 @@ def main(argv: Sequence[str]) -> int:
     """Returns the exit code."""
     parser = common_arguments(__doc__ or "")
     parser.add_argument("--peak", nargs=3, metavar=("FORM", "P", "N"), help="print the peak memory of one form")
+    parser.add_argument(
+        "--allocator", choices=("kept", "plain"), default="kept", help="whether freed memory is kept, as by main.py"
+    )
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -63,9 +66,11 @@ def main(argv: Sequence[str]) -> int:
         form, *size = options.peak
         print(f"peak {peak_bytes(FORMS[form], sides(int(size[0]), int(size[1]), options.device))} bytes")
         return 0
-    if options.device == "cpu":
+    keeps = options.allocator == "kept" and options.device == "cpu"
+    if keeps:
         keep_freed_memory()
-    report = Report("constraint", options, script="bench_constraint", argv=argv)
+    report = Report("constraint" if keeps else "constraint_plain", options, script="bench_constraint", argv=argv)
+    report.facts["allocator"] = "keeps freed memory, as main.py" if keeps else "as it is, as in anybody's own loop"
     report.facts["data"] = {"all": "made-up scores"}
     sizes = QUICK_SIZES if options.quick else SIZES
     for size in sizes:
