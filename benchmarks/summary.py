@@ -51,7 +51,10 @@ def goals_table(files: dict[str, dict[str, Any]]) -> str:
         found = [
             (item, content) for content in files.values() for item in content["rows"] if item.get("goal") == key
         ]
-        cells = [f"{_value(item)} ({_device(content)}, {content['date'][:7]})" for item, content in found]
+        cells = [
+            f"{_value(item)} ({', '.join(filter(None, (item['note'], _device(content), content['date'][:7])))})"
+            for item, content in found
+        ]
         verdicts = [verdict(goal, item, content) for item, content in found]
         lines.append(f"| {goal.text} | {goal} | {'; '.join(cells) or 'not measured'} | {'; '.join(verdicts)} |")
     return "\n".join(lines)
