@@ -77,13 +77,16 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def numbers(folder: Path) -> dict[str, Any]:
-    """Everything that a run computes."""
+    """Everything that a run computes; the checksum of best.pt is left out, since that file holds the command too."""
+    seeds = json.loads((folder / "results.json").read_text())["seeds"]
+    for values in seeds.values():
+        values["checksums"].pop("best.pt")
     history = [json.loads(line) for line in (folder / "seed1/history.jsonl").read_text().splitlines()]
     return {
         "history": [{key: value for key, value in record.items() if key != "seconds"} for record in history],
         "validation": rows_of(folder / "seed1/validation.csv"),
         "test": rows_of(folder / "seed1/test.csv"),
-        "results": json.loads((folder / "results.json").read_text())["seeds"],
+        "results": seeds,
     }
 
 
