@@ -2,8 +2,7 @@
 
 Scores are normal, those of the positives shifted by 1, in float32; the margin is 0.5. A block is a forward, or a
 forward with the gradient to every score. Dense sums over the pairs as they stand, without a loop; it is left out where
-its temporaries would take more than 2 GB. On a CPU freed memory stays in the process, as in a run of main.py: else
-most of the dense time would go into getting pages from the system, and the ratio would be larger.
+its temporaries would take more than 2 GB. Whether freed memory stays in the process is --allocator.
 """
 
 from __future__ import annotations
@@ -56,9 +55,7 @@ def main(argv: Sequence[str]) -> int:
     """Returns the exit code."""
     parser = common_arguments(__doc__ or "")
     parser.add_argument("--peak", nargs=3, metavar=("FORM", "P", "N"), help="print the peak memory of one form")
-    parser.add_argument(
-        "--allocator", choices=("kept", "plain"), default="kept", help="whether freed memory is kept, as by main.py"
-    )
+    parser.add_argument("--allocator", choices=("kept", "plain"), default="kept", help="kept: as in a run of main.py")
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)
