@@ -18,7 +18,8 @@ from torch import Tensor
 
 Gradient = Callable[[Tensor, int], Tensor]
 Array = NDArray[np.float64]
-EVERY = 5  # steps between two evaluations
+EVERY, LATER, EVERY_LATER = 5, 1_000, 25  # steps between two evaluations; from step 1,000 on more
+LATE, BEHIND = 5_000, 0.01  # from this step on a model ends that is so far behind the best of its start
 
 
 def logistic_gradient(scores: Tensor, negatives: int) -> Tensor:
@@ -179,7 +180,8 @@ class Columns:
         """Train until all have ended; ``tell`` is called about every ``seconds``."""
         last = time.monotonic()
         while self.alive:
-            for _ in range(min(EVERY, self.most - self.step)):
+            every = EVERY if self.step < LATER else EVERY_LATER
+            for _ in range(min(every, self.most - self.step)):
                 self._update()
             self._evaluate()
             if time.monotonic() - last >= seconds:
@@ -196,6 +198,7 @@ class Columns:
         """Validation AUC of every model that is left, and which of them end here."""
         values = aucs(self.weights @ self.validation.features.T, self.validation.negatives)
         kept, places = [], []
+        best = self._best_of_start()
         for place, (model, value) in enumerate(zip(self.alive, values, strict=True)):
             model.steps = self.step
             if value > model.best_auc:
@@ -204,6 +207,8 @@ class Columns:
                 model.ended = "not finite"
             elif self.step - model.best_step >= self.patience:
                 model.ended = "flat"
+            elif self.step >= LATE and model.best_auc < best[model.start] - BEHIND:
+                model.ended = "behind"
             elif self.step >= self.most:
                 model.ended = "last step"
             else:
@@ -211,6 +216,12 @@ class Columns:
                 places.append(place)
         if len(kept) < len(self.alive):
             self._keep(kept, places)
+
+    def _best_of_start(self) -> dict[int, float]:
+        best: dict[int, float] = {}
+        for model in self.models:
+            best[model.start] = max(model.best_auc, best.get(model.start, 0.0))
+        return best
 
     def _keep(self, models: list[Model], places: Sequence[int]) -> None:
         self.alive = models

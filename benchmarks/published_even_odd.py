@@ -41,7 +41,6 @@ DIFFERENCES = [
     "17,789 odd images a subset and 17,789 or 179 even ones, theirs 17,791: each digit is halved by itself",
     "pixels are centred and scaled by the training set's mean and SD; should theirs lie in 0..1, their step 0.1 is"
     " about 0.01 here, which stands beside it",
-    "5 folds, theirs 3",
 ]
 
 Key = tuple[str, str]  # method, step size
