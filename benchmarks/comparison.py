@@ -197,6 +197,32 @@ def text(dataset: str, table: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def effects(datasets: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table of docs/remedies.md: what each configuration changes against BCE, and ALM against none of it; in %."""
+    by_name = {name: {item["objective"]: item for item in table["rows"]} for name, table in datasets.items()}
+    header = ["configuration"]
+    for name in datasets:
+        header += [f"{name}: FPR at 98 % TPR", "minus BCE", "ALM minus without"]
+    rows = []
+    for objective in dict.fromkeys(item["objective"] for table in datasets.values() for item in table["rows"]):
+        cells = [f"`{objective}`"]
+        for name in datasets:
+            item = by_name[name].get(objective)
+            cells.append(f"{100 * item['fpr_at_98_tpr']['mean']:.1f}" if item else "")
+            cells += [_signed((item or {}).get(what)) for what in ("minus_bce", "alm_minus_without")]
+        rows.append(cells)
+    return markdown(header, rows)
+
+
+def _signed(difference: Mapping[str, Any] | None) -> str:
+    """The mean and its interval; bold where the interval leaves 0 out."""
+    if difference is None:
+        return ""
+    low, high = difference["interval"]
+    shown = f"{100 * difference['mean']:+.1f} {_percent(difference['interval'])}"
+    return f"**{shown}**" if low > 0 or high < 0 else shown
+
+
 def _percent(pair: Sequence[float]) -> str:
     return f"[{100 * pair[0]:.1f}, {100 * pair[1]:.1f}]"
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks import comparison, published_columns, published_even_odd, published_linear, published_mnist_lenet5, toy
 from benchmarks.published_columns import GRADIENTS, Columns, Model, Side, aucs
+from benchmarks.measuring import RESULTS
 from benchmarks.published_runs import read_sweep, told
 from utils.config import resolve
 from utils.data.imbalance import fixed_validation, training_indices
@@ -496,6 +497,16 @@ def test_the_comparison_ranks_by_fpr_and_pairs_its_differences(tmp_path: Path) -
     assert found["grid_failed"] == {"baseline_AUM_rate": ["1"]}
     assert "| 1 | baseline_bce | 0.1 |" in text
     assert "Without a result: baseline_AUM_rate" in text
+    lines = comparison.effects(content["datasets"]).splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith(f"| `baseline_bce` | {100 * first['fpr_at_98_tpr']['mean']:.1f} |  | **-")
+    assert lines[3].startswith(f"| `baseline_hinge` | {100 * second['fpr_at_98_tpr']['mean']:.1f} | **+")
+    assert lines[3].endswith(" | +0.0 [0.0, 0.0] |")
+
+
+def test_the_page_of_remedies_holds_the_measured_effects() -> None:
+    content = json.loads((RESULTS / "comparison.json").read_text())
+    assert comparison.effects(content["datasets"]) in (TABLES.parents[1] / "docs" / "remedies.md").read_text()
 
 
 def test_a_sweep_that_was_not_run_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
