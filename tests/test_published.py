@@ -17,8 +17,8 @@ from report_folders import scores as made_up_test_scores
 from torch import Tensor
 
 from benchmarks import comparison, published_columns, published_even_odd, published_linear, published_mnist_lenet5, toy
-from benchmarks.published_columns import GRADIENTS, Columns, Model, Side, aucs
 from benchmarks.measuring import RESULTS
+from benchmarks.published_columns import GRADIENTS, Columns, Model, Side, aucs
 from benchmarks.published_runs import read_sweep, told
 from utils.config import resolve
 from utils.data.imbalance import fixed_validation, training_indices
