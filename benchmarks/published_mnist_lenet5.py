@@ -141,7 +141,7 @@ def table(cells: Mapping[str, Mapping[str, Any]]) -> str:
                 f"{shown(second)} at {second['lr']}" if second else "",
             ]
         )
-    notes = [f"{item['name']}: {len(item['unfinished'])} runs not finished" for item in cells.values()]
+    notes = [f"{item['name']}: {len(item['unfinished'])} runs without a result (a loss that is not finite, or not run)" for item in cells.values()]
     unfinished = [note for note, item in zip(notes, cells.values(), strict=True) if item["unfinished"]]
     return "\n".join([markdown(header, rows), *(f"\n{line}" for line in unfinished)])
 

@@ -15,7 +15,8 @@ from typing import Any
 from benchmarks.goals import BUSY_CORES, GOALS, Goal
 
 FOLDER = Path(__file__).resolve().parent
-BEGIN, END = "<!-- summary: begin -->", "<!-- summary: end -->"
+PARTS = ("published", "summary")
+PUBLISHED = ("published_mnist_lenet5", "published_linear", "published_even_odd")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,12 +27,28 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--write", action="store_true", help="replace the tables of that page")
     options = parser.parse_args(argv)
     files = latest(options.results)
-    text = "\n\n".join([goals_table(files), *(rows_table(content) for content in files.values())])
+    texts = {
+        "published": published(options.results),
+        "summary": "\n\n".join([goals_table(files), *(rows_table(content) for content in files.values())]),
+    }
     if options.write:
-        options.readme.write_text(with_tables(options.readme.read_text(encoding="utf-8"), text), encoding="utf-8")
+        page = options.readme.read_text(encoding="utf-8")
+        for part in PARTS:
+            page = with_tables(page, part, texts[part])
+        options.readme.write_text(page, encoding="utf-8")
     else:
-        print(text)
+        print("\n\n".join(texts.values()))
     return 0
+
+
+def published(folder: Path) -> str:
+    """What the readers of published numbers wrote, a heading before each."""
+    parts = []
+    for name in PUBLISHED:
+        path = folder / f"{name}.md"
+        if path.is_file():
+            parts.append(f"### {name}\n\n{path.read_text(encoding='utf-8').strip()}")
+    return "\n\n".join(parts)
 
 
 def latest(folder: Path) -> dict[str, dict[str, Any]]:
@@ -115,17 +132,18 @@ def _device(content: dict[str, Any]) -> str:
     return str(hardware.get("gpu") or f"CPU, {hardware['cores']} cores")
 
 
-def with_tables(page: str, tables: str) -> str:
-    """``page`` with ``tables`` between its two marks.
+def with_tables(page: str, part: str, tables: str) -> str:
+    """``page`` with ``tables`` between the two marks of a part.
 
     Raises:
         ValueError: it has no such marks.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    marks = [f"<!-- {part}: {word} -->" for word in ("begin", "end")]
+    before, begin, rest = page.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"expected the lines {BEGIN} and {END} in the page, found none")
-    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+        raise ValueError(f"expected the lines {marks[0]} and {marks[1]} in the page, found none")
+    return f"{before}{begin}\n{tables}\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -286,10 +286,10 @@ def test_weak_numbers_are_not_judged(n: int, others: float | None, expected: str
 
 
 def test_summary_needs_its_marks() -> None:
-    page = f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n"
-    assert summary.with_tables(page, "new") == f"before\n{summary.BEGIN}\nnew\n{summary.END}\nafter\n"
+    page = "before\n<!-- a: begin -->\nold\n<!-- a: end -->\nafter\n<!-- b: begin -->\n<!-- b: end -->\n"
+    assert summary.with_tables(page, "a", "new") == page.replace("old", "new")
     with pytest.raises(ValueError, match="found none"):
-        summary.with_tables("no marks", "new")
+        summary.with_tables(page, "c", "new")
 
 
 def test_page_holds_the_newest_numbers(tmp_path: Path) -> None:
