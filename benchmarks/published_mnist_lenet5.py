@@ -141,9 +141,9 @@ def table(cells: Mapping[str, Mapping[str, Any]]) -> str:
                 f"{shown(second)} at {second['lr']}" if second else "",
             ]
         )
-    notes = [f"{item['name']}: {len(item['unfinished'])} runs without a result (a loss that is not finite, or not run)" for item in cells.values()]
-    unfinished = [note for note, item in zip(notes, cells.values(), strict=True) if item["unfinished"]]
-    return "\n".join([markdown(header, rows), *(f"\n{line}" for line in unfinished)])
+    without = [f"{item['name']} {len(item['unfinished'])}" for item in cells.values() if item["unfinished"]]
+    note = f"\n\nRuns without a result (a loss that is not finite, or not run): {', '.join(without)}."
+    return markdown(header, rows) + (note if without else "")
 
 
 if __name__ == "__main__":
