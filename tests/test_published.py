@@ -318,6 +318,7 @@ def linear_results(means: Mapping[str, float]) -> dict[str, dict[str, Any]]:
         found = [
             {
                 "subset": subset,
+                "most": 100,
                 "models": [
                     {"step_size": size, "start": start, "best_auc": mean + shift - 0.1 * (size < 1)}
                     | {"best_step": 10 * start, "ended": "flat"}
