@@ -86,6 +86,15 @@ def test_a_grid_chooses_on_validation_and_runs_the_rows_that_follow(tmp_path: Pa
     assert set(starts(tmp_path).values()) == {1}
 
 
+def test_rows_that_follow_are_listed_as_soon_as_they_run(tmp_path: Path) -> None:
+    """So that a report of half a sweep holds them."""
+    process = start(grid(tmp_path), "--jobs", "3", seconds=0.2)
+    until(lambda: any(job.startswith("chosen_training_type=BCE") for job in starts(tmp_path)))
+    assert chosen_lr(tmp_path, "chosen_training_type=BCE") == "0.01"
+    kill(process.pid)
+    process.communicate()
+
+
 def test_the_lowest_fpr_at_a_tpr_may_choose(tmp_path: Path) -> None:
     path = grid(tmp_path, rule="validation FPR at TPR 0.95")  # the stand-in's is best far from 0.01
     assert "lr=1 has the best validation FPR at TPR 0.95, 0.3000, of 3" in run(path, "--jobs", "3")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -198,7 +199,7 @@ def test_a_terminal_gets_a_live_table(tmp_path: Path) -> None:
     text = shown.decode()
     assert "1 running" in text
     assert "left" in text
-    assert "epoch 5/10" in text or "epoch 6/10" in text or "epoch 4/10" in text
+    assert re.search(r"epoch [1-9]/10", text)
     assert "\x1b[" in text
     assert text.rstrip().endswith("2 of 2 done")
 

@@ -58,9 +58,13 @@ class LocalRun:
 
     def run(self) -> Board:
         """Until there is nothing left to start or to wait for; returns where everything stands."""
+        listed = 0
         try:
             while True:
                 board = self.sweep.board(advance=True)
+                if len(board.entries) != listed:  # rows came that follow from a choice; a report may be asked for now
+                    listed = len(board.entries)
+                    self.sweep.write_table()
                 self.display.notes(board)
                 self._start(board)
                 if not self.workers and not self._must_wait(board):
