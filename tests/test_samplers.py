@@ -98,7 +98,12 @@ def test_every_batch_is_of_training_indices_and_there_are_two_sizes_at_most(name
     sizes = [len(batch) for batch in drawn]
     assert len(set(sizes)) <= 2
     for number in range(3):
-        *full, last = sizes[number * sampler.steps_per_epoch : (number + 1) * sampler.steps_per_epoch]
+        of_pass = sizes[number * sampler.steps_per_epoch : (number + 1) * sampler.steps_per_epoch]
+        if name == "stratified":  # as even as can be
+            assert max(of_pass) - min(of_pass) <= 1
+            assert max(of_pass) <= batch_size
+            continue
+        *full, last = of_pass
         assert set(full) <= {batch_size}
         assert 1 <= last <= batch_size
         assert last == batch_size or name not in FIXED_SIZE
@@ -476,6 +481,20 @@ def test_stratified_every_sample_once_and_positives_in_every_batch(batch_size: i
     assert min(numbers) == least
     # what is not set aside lies anywhere
     assert len(numbers) > 1 or least * sampler.steps_per_epoch == 9
+
+
+@pytest.mark.parametrize("n, batch_size", [(25, 8), (24, 8), (23, 8), (7, 8), (24_961, 128)])
+def test_no_stratified_batch_is_much_smaller_than_another(n: int, batch_size: int) -> None:
+    """One positive alone in the last batch would weigh as much as all of another batch."""
+    labels = (torch.arange(n) < n // 5).long()
+    sampler = build("stratified", indices=torch.arange(n), labels=labels, batch_size=batch_size)
+    drawn = [next(sampler) for _ in range(sampler.steps_per_epoch)]
+    sizes = [len(batch) for batch in drawn]
+    assert len(sizes) == -(-n // batch_size)
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= batch_size
+    assert min(int(labels[batch].sum()) for batch in drawn) >= 1
+    assert sorted(torch.cat(drawn).tolist()) == list(range(n))
 
 
 def test_a_stratified_batch_is_in_random_order() -> None:

@@ -52,9 +52,9 @@ class Sampler:
         """(B,) dataset indices."""
         if self._start is None or self._step == self.steps_per_epoch:
             self._begin_pass()
-        start = self._step * self.batch_size
+        start, end = self._bounds(self._step)
         self._step += 1
-        return self._order[start : start + self.batch_size]
+        return self._order[start:end]
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the stream: what the pass was drawn from, and the step within it."""
@@ -72,6 +72,10 @@ class Sampler:
         self._carry_on(state)
         self._begin_pass()
         self._step = step
+
+    def _bounds(self, step: int) -> tuple[int, int]:
+        """Where a batch of the pass begins and ends; the last one may be smaller."""
+        return step * self.batch_size, (step + 1) * self.batch_size
 
     def _begin_pass(self) -> None:
         self._start = self._position()

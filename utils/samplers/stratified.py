@@ -12,18 +12,19 @@ class StratifiedSampler(LabelledSampler):
     """Every sample exactly once a pass, and at least ``least_positives`` positives in every batch.
 
     k random positives are set aside for each batch; what remains of both classes fills it up at random. A pass is
-    ceil(n / B) batches, the last one perhaps smaller; none can have its k unless ceil(n / B) * k <= P.
+    S = ceil(n / B) batches of n / S samples, rounded up or down: a small last batch would give its k positives, in the
+    mean over the batch, many times the weight of the others. None can have its k unless S k <= P.
 
     Args:
         indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
         labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch, >= 1.
+        batch_size: B, samples a batch at most, >= 1.
         generator: a CPU generator of this sampler's own.
         least_positives: k, >= 1.
 
     Raises:
-        ValueError: there are too few positives for so many batches, or the last batch is smaller than k; the text
-            says which batch size would do, and which k.
+        ValueError: there are too few positives for so many batches; the text says which batch size would do, and
+            which k.
 
     Reference: Zhao, Zhang, "Accelerating minibatch stochastic gradient descent using stratified sampling",
     arXiv 1405.3080, 2014.
@@ -55,18 +56,23 @@ class StratifiedSampler(LabelledSampler):
 
     def _draw_pass(self) -> Tensor:
         k, steps, n = self.least_positives, self.steps_per_epoch, len(self.indices)
+        sizes = torch.tensor([end - start for start, end in map(self._bounds, range(steps))])
         positives = self.positives[torch.randperm(len(self.positives), generator=self.generator)]
         set_aside, others = positives[: steps * k], torch.cat([positives[steps * k :], self.negatives])
         others = others[torch.randperm(len(others), generator=self.generator)]
         batch_of_each = torch.cat(
             [
                 torch.arange(steps).repeat_interleave(k),
-                torch.arange(len(others)) // (self.batch_size - k),  # k < B, as k * steps <= P < n <= B * steps
+                torch.arange(steps).repeat_interleave(sizes - k),  # k <= n / steps, as k * steps <= P < n
             ]
         )
         # sorted by batch, and within a batch at random
         places = (batch_of_each + torch.rand(n, generator=self.generator, dtype=torch.float64)).argsort()
         return torch.cat([set_aside, others])[places]
+
+    def _bounds(self, step: int) -> tuple[int, int]:
+        n, steps = len(self.indices), self.steps_per_epoch
+        return step * n // steps, (step + 1) * n // steps
 
 
 def check_least_positives(samples: int, positives: int, batch_size: int, least_positives: int) -> None:
@@ -86,10 +92,9 @@ def check_least_positives(samples: int, positives: int, batch_size: int, least_p
 
 
 def largest_least_positives(samples: int, positives: int, batch_size: int) -> int:
-    """How many positives every batch of a pass can hold, the last and perhaps smaller one too.
+    """How many positives every batch of a pass can hold.
 
-    >>> largest_least_positives(101, 50, 20)    # six batches, 50 // 6 = 8 each; but the last is of one sample
-    1
+    >>> largest_least_positives(101, 50, 20)    # six batches of 16 or 17, 50 // 6 = 8 each
+    8
     """
-    steps = steps_for(samples, batch_size)
-    return min(positives // steps, samples - (steps - 1) * batch_size)
+    return positives // steps_for(samples, batch_size)
