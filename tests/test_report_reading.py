@@ -28,6 +28,22 @@ def problems(folder: Path) -> set[tuple[str, int | None, str]]:
     return {(problem.run, problem.seed, problem.state) for problem in read_folder(folder).problems}
 
 
+def test_a_row_names_the_options_that_it_has(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain", sampler="natural", least_positives=None)
+    make_run(tmp_path, "even", sampler="stratified", least_positives=2)
+    names = [row.name for row in report_of(tmp_path).rows]
+    assert sorted(names) == ["BCE, sampler=natural", "BCE, sampler=stratified, least_positives=2"]
+
+
+def test_of_many_rows_with_fewer_seeds_some_are_named(tmp_path: Path) -> None:
+    make_run(tmp_path, "all", seeds=(1, 2))
+    for number in range(1, 6):
+        make_run(tmp_path, f"grid{number}", seeds=(1,), training_type="LDAM", lr=number / 10)
+    (found,) = (line for line in warnings(report_of(tmp_path)) if line.startswith("Fewer"))
+    assert found.count("LDAM") == 3
+    assert found.endswith("; and 2 more.")
+
+
 # --- states of a seed --------------------------------------------------------------------------------------
 
 

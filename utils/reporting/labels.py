@@ -90,10 +90,16 @@ def base_key(run: Run) -> tuple[Any, ...]:
 def extras(runs: Sequence[Run]) -> dict[str, str]:
     """For each run's name what tells it apart beside objective and constraint; nothing where those are enough.
 
-    Options that differ between the runs are named in every row: in a folder with two ratios each says its own.
+    Options that differ between the runs are named in every row that has them: in a folder with two ratios each says
+    its own.
     """
     varying = varying_options([run.record.options for run in runs])
-    found = {run.name: ", ".join(_extra(name, run.record.options.get(name)) for name in varying) for run in runs}
+    found = {
+        run.name: ", ".join(
+            _extra(name, value) for name in varying if (value := run.record.options.get(name)) is not None
+        )
+        for run in runs
+    }
     seen: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
         options = run.record.options

@@ -10,6 +10,8 @@ from .contents import DASH
 from .reading import PARTS, Run
 from .tables import Cell, Column, Table
 
+MOST_NAMED = 3  # rows of a warning
+
 
 def problems_table(report: Report) -> Table:
     """Failed, unfinished, missing and damaged seeds, each with its reason."""
@@ -112,7 +114,8 @@ def warnings(report: Report) -> list[str]:
     most = max((len(row.run.seeds) for row in report.rows), default=0)
     fewer = [f"{row.name} ({len(row.run.seeds)})" for row in report.rows if len(row.run.seeds) < most]
     if fewer:
-        found.append(f"Fewer seeds than the {most} of other rows: {'; '.join(fewer)}.")
+        others = f"; and {len(fewer) - MOST_NAMED} more" if len(fewer) > MOST_NAMED else ""
+        found.append(f"Fewer seeds than the {most} of other rows: {'; '.join(fewer[:MOST_NAMED])}{others}.")
     return [*found, *_seen_before(report), *_unresolved(report)]
 
 
@@ -133,7 +136,7 @@ def _seen_before(report: Report) -> list[str]:
 def _named(report: Report, group: int) -> str:
     """The rows of a group, all of them where they are few."""
     names = [row.name for row in report.rows if row.group == group]
-    return "; ".join(names) if len(names) <= 3 else f"{len(names)} rows, {names[0]} to {names[-1]}"
+    return "; ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} rows, {names[0]} to {names[-1]}"
 
 
 def _unresolved(report: Report) -> list[str]:
