@@ -59,14 +59,18 @@ _holding: list[bool] = []
 def held() -> Iterator[None]:
     """A signal that comes inside stops at the end, as around a fork: Python prints what its hooks there raise.
 
+    It is kept back by the kernel, since a new process forgets what reached it before its own first line of Python.
+
     Raises:
         KeyboardInterrupt: one has come.
     """
-    _holding.append(True)
+    _holding.append(True)  # for a signal that another thread takes
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
         _holding.clear()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     check()
 
 
@@ -74,9 +78,10 @@ def release() -> None:
     """In a process that was forked inside ``held``: from here on signals stop it at once.
 
     Raises:
-        KeyboardInterrupt: one had come before the fork.
+        KeyboardInterrupt: one has come since the fork, or had before it.
     """
     _holding.clear()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     check()
 
 
