@@ -74,9 +74,9 @@ def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
     sweep = _sweep(asked)
     if asked.dry_run or asked.status or asked.launcher == "print":
         return _show(sweep.board(advance=False), asked, sweep)
-    sweep.write_table()
     retry = asked.retry == "failed"
     if asked.launcher == "slurm":
+        sweep.write_table()
         options = SlurmOptions(
             partition=asked.partition,
             time_min=asked.time_min,
