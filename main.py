@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from utils.config import parser, resolve
+from utils.config.settings import parser, resolve
 from utils.errors import UserError, one_line
-from utils.interruption import Interruption
+from utils.system.interruption import Interruption
 
 FIRST_WORDS = """\
 Nothing asked for. Try first (embedded data, about a minute on two cores):
@@ -46,7 +46,7 @@ def train_or_evaluate(argv: Sequence[str]) -> int:
     """Returns the exit code: 0 done, 1 a seed failed, 2 bad input."""
     try:
         settings = resolve(argv)
-        from utils.run import run  # imports torch, which --help and a mistyped flag do not wait for
+        from utils.run.command import run  # imports torch, which --help and a mistyped flag do not wait for
 
         return run(settings)
     except UserError as error:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from utils.config.options import convert
 from utils.errors import UserError, one_line
-from utils.options import convert
 from utils.reporting.writing import write_report
 
 

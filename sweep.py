@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
+from utils.config.options import convert
 from utils.errors import UserError, one_line
-from utils.options import convert
+from utils.sweeping.arguments import pairs, parser
 from utils.sweeping.blocks import BLOCKS, block_of
-from utils.sweeping.command import pairs, parser
 from utils.sweeping.display import counted, failure_lines, status_lines
+from utils.sweeping.job_state import State
 from utils.sweeping.jobs import JobMaker, own_command
 from utils.sweeping.local import LocalRun
 from utils.sweeping.plan import Board, Sweep
-from utils.sweeping.resources import share_out
 from utils.sweeping.slurm import Queue, SlurmOptions, submit
-from utils.sweeping.state import State
-from utils.sweeping.tables import parse_set, read_table
+from utils.sweeping.table_file import parse_set, read_table
+from utils.system.resources import share_out
 
 FIRST_WORDS = """\
 Nothing asked for. Try first:

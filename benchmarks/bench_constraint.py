@@ -26,14 +26,14 @@ from benchmarks.bench_scale import by_size, slope_row
 from benchmarks.goals import GOALS
 from benchmarks.measuring import Block, Report, alternate, common_arguments, milliseconds, ratios, row
 from benchmarks.processes import python, run
-from utils.device import keep_freed_memory
-from utils.pairwise import (
+from utils.pairwise.pairs import (
     dense_masked_violations,
     dense_violations,
     sorted_masked_violations,
     sorted_violations,
     violations,
 )
+from utils.system.devices import keep_freed_memory
 
 DELTA = 0.5
 ROUNDS = 7

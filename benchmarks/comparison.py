@@ -29,8 +29,8 @@ from benchmarks.published_runs import (
     write,
 )
 from utils.errors import UserError
-from utils.metrics import bootstraps, interval
-from utils.scores import Scores
+from utils.metrics.curves import bootstraps, interval
+from utils.run_files.scores_csv import Scores
 from utils.seeding import numpy_stream
 
 NAME = "comparison"

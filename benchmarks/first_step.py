@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-MODULE, WORD = "utils.step", "first step"
+MODULE, WORD = "utils.training.step", "first step"
 
 
 class Watch(MetaPathFinder):

@@ -16,9 +16,9 @@ from typing import Any
 
 from benchmarks.measuring import QUICK_RESULTS, RESULTS, commit, hardware, versions
 from utils.errors import UserError
-from utils.reading import read_json
-from utils.run_paths import RunPaths, SeedPaths, SweepPaths
-from utils.yaml_files import read_yaml
+from utils.run_files.paths import RunPaths, SeedPaths, SweepPaths
+from utils.system.text_files import read_json
+from utils.system.yaml_files import read_yaml
 
 CONFIDENCE = 0.95
 

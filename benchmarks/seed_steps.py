@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks.subject import prepared, seed_of, start
-from utils.experiment import Experiment
-from utils.seed_workers import train_in_processes
+from utils.run.experiment import Experiment
+from utils.run.seed_workers import train_in_processes
 
 WARM_UP = 10
 

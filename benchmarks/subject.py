@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.plain_reference import ImageDataset, LoopedConstraint, PlainTraining, transform_of
-from utils.capture import CapturedStep
-from utils.config import resolve
-from utils.experiment import Experiment, build_state, compile_model, prepare
-from utils.optimizers import build_optimizer
-from utils.run import named
+from utils.config.settings import resolve
+from utils.run.command import named
+from utils.run.experiment import Experiment, build_state, compile_model, prepare
 from utils.samplers.natural import NaturalSampler
 from utils.seeding import torch_stream
-from utils.step import TrainingSteps
-from utils.train_state import TrainingData, TrainState
-from utils.training import train_epoch
+from utils.training.capture import CapturedStep
+from utils.training.epoch import train_epoch
+from utils.training.optimizers import build_optimizer
+from utils.training.state import TrainingData, TrainState
+from utils.training.step import TrainingSteps
 
 
 @dataclass(frozen=True)

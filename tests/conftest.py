@@ -38,6 +38,6 @@ def blank_pictures() -> Iterator[None]:
     from matplotlib.figure import Figure
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("results", "train_run"):
+        for module in ("run_files.results_json", "run.train"):
             patch.setattr(f"utils.{module}.roc_figure", lambda *args, **kwargs: Figure(figsize=(1, 1)))
         yield

@@ -20,11 +20,11 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.config import Settings, resolve
+from utils.config.options import FREE
+from utils.config.settings import Settings, resolve
 from utils.errors import UserError
-from utils.files import locked, make_folder, write_json, write_text
-from utils.options import FREE
-from utils.run_paths import RunPaths
+from utils.run_files.paths import RunPaths
+from utils.system.files import locked, make_folder, write_json, write_text
 
 
 def train(settings: Settings) -> None:

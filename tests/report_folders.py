@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from utils.options import Config
-from utils.scores import Scores
+from utils.config.options import Config
+from utils.run_files.scores_csv import Scores
 
 COUNTS = {"train": (200, 10), "validation": (20, 20), "test": (40, 30)}
 

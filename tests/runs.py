@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import main
-from utils import training
-from utils.checkpointing import BEST, LAST, load
-from utils.config import resolve
-from utils.experiment import Experiment, build_state, prepare
-from utils.train_state import TrainingData, TrainState
+from utils.config.settings import resolve
+from utils.run.experiment import Experiment, build_state, prepare
+from utils.run_files.checkpoints import BEST, LAST, load
+from utils.training import epoch as training
+from utils.training.state import TrainingData, TrainState
 
 SMALL = (
     "--dataset_name digits --ratio_pos_train 20 --resnet_type linear --device cpu --threads 1 --model_name run "

@@ -10,7 +10,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import main
-from utils import train_run, training
+from utils.run import train as train_run
+from utils.training import epoch as training
 
 SECONDS = 0.12
 

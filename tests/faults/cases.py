@@ -20,11 +20,11 @@ from comparing import Files, broken_sums, differences, snapshot
 from killing import PLACES, Undisturbed, undisturbed
 from phases import PHASES, Death, Phases
 
-from utils import train_run
-from utils.checkpointing import BEST, LAST
 from utils.errors import UserError
-from utils.last_checkpoint import load_last, load_sound
-from utils.run_paths import SeedPaths
+from utils.run import train as train_run
+from utils.run_files.checkpoints import BEST, LAST
+from utils.run_files.last_pt import load_last, load_sound
+from utils.run_files.paths import SeedPaths
 
 OPTIONS = ["--seeds", "1-2", "--use_ALM", "1", "--delta", "1", "--mu", "0.01", "--augment", "crop"]
 MAY_DIFFER = ["--num_epochs", "5", "--keep_last", "0", "--tpr", "0.9", "--deterministic", "0"]

@@ -24,9 +24,10 @@ import torch
 import torch.utils.tensorboard
 
 import main
-from utils import results, train_run
-from utils.config import resolve
-from utils.experiment import prepare as prepare_run
+from utils.config.settings import resolve
+from utils.run import train as train_run
+from utils.run.experiment import prepare as prepare_run
+from utils.run_files import results_json as results
 
 ROOT = Path(__file__).resolve().parents[2]
 Prepare = Callable[[], object]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from utils.files import sha256
-from utils.run_paths import RunPaths
+from utils.run_files.paths import RunPaths
+from utils.system.files import sha256
 
 Files = dict[str, bytes | list[tuple[str, list[tuple[int, float]]]]]
 

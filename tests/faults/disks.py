@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils import files, tracking
+from utils.run_files import history as tracking
+from utils.system import files
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_REC, MS_PRIVATE, MS_REMOUNT = 0x4000, 0x40000, 0x20

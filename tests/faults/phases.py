@@ -15,7 +15,8 @@ from typing import Any
 
 from children import Board
 
-from utils import files, train_run
+from utils.run import train as train_run
+from utils.system import files
 
 # import: until training or the results begin, so loading, reading data and files, too
 PHASES = ("import", "step", "write", "rename", "aggregation")

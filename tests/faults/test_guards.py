@@ -20,13 +20,14 @@ from runs import arguments, assert_same_run, best, history, last, results, run, 
 
 import main
 import report
-from utils import files, last_checkpoint
-from utils.checkpointing import BEST, LAST, load, save
 from utils.errors import UserError
-from utils.files import locked, make_folder, write_atomically, write_text
-from utils.results import write_done
-from utils.run_paths import SeedPaths, before
-from utils.tracking import Events, History
+from utils.run_files import last_pt as last_checkpoint
+from utils.run_files.checkpoints import BEST, LAST, load, save
+from utils.run_files.history import Events, History
+from utils.run_files.paths import SeedPaths, before
+from utils.run_files.results_json import write_done
+from utils.system import files
+from utils.system.files import locked, make_folder, write_atomically, write_text
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 
@@ -265,7 +266,7 @@ def test_a_damaged_state_never_becomes_the_one_before(tmp_path: Path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("utils.train_run.History", stop)  # the next thing after the state was restored
+        patch.setattr("utils.run.train.History", stop)  # the next thing after the state was restored
         with pytest.raises(KeyboardInterrupt):
             main.train_or_evaluate(arguments(tmp_path, "--num_epochs 4 --resume 1"))
     assert last(seed.folder)["epoch"] == 2
@@ -314,7 +315,7 @@ def test_a_done_seed_has_all_its_events(tmp_path: Path, monkeypatch: pytest.Monk
         there.extend(name for name, _ in scalars(seed.folder))
         write_done(seed, **options)
 
-    monkeypatch.setattr("utils.train_run.write_done", look)
+    monkeypatch.setattr("utils.run.train.write_done", look)
     run(tmp_path)
     assert {"final/test_AUC", "final/validation_AUC", "final/test_FPR_at_TPR_0.9"} <= set(there)
 

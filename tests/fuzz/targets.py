@@ -28,20 +28,20 @@ from report_folders import make_run
 import main
 import report
 import sweep
-from utils import train_run
-from utils.config import resolve
+from utils.config.settings import resolve
 from utils.data import load_raw, torchvision_files
 from utils.data.npz import read_npz
 from utils.errors import UserError
-from utils.experiment import build_state
-from utils.reporting.checksums import with_changes
-from utils.reporting.reading import read_folder
-from utils.results import read_done
-from utils.scores import Scores
-from utils.step import TrainingSteps
-from utils.tracking import History
-from utils.training import NonFiniteLossError, train_epoch
-from utils.yaml_files import read_yaml
+from utils.reporting.changed_seeds import with_changes
+from utils.reporting.runs import read_folder
+from utils.run import train as train_run
+from utils.run.experiment import build_state
+from utils.run_files.history import History
+from utils.run_files.results_json import read_done
+from utils.run_files.scores_csv import Scores
+from utils.system.yaml_files import read_yaml
+from utils.training.epoch import NonFiniteLossError, train_epoch
+from utils.training.step import TrainingSteps
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "--dataset_name digits --resnet_type linear --threads 1 --parallel_seeds 1 --device cpu --seeds 1 --num_epochs"
@@ -287,14 +287,14 @@ class World:
 
         with contextlib.ExitStack() as patches:
             for name, stand_in in (
-                ("utils.load_task.load_raw", data),
+                ("utils.run.load_task.load_raw", data),
                 ("utils.data.torchvision_files._read", no_download),
-                ("utils.train_run._train_seed", _restore_seed),
-                ("utils.train_run.train_in_processes", _in_turn),
-                ("utils.train_run.report", _read_results),
-                ("utils.evaluate_run.report", _read_results),
-                ("utils.run_record.read_yaml", self._read_yaml),
-                ("utils.reporting.reading.read_yaml", self._read_yaml),
+                ("utils.run.train._train_seed", _restore_seed),
+                ("utils.run.train.train_in_processes", _in_turn),
+                ("utils.run.train.report", _read_results),
+                ("utils.run.evaluate.report", _read_results),
+                ("utils.run.run_record.read_yaml", self._read_yaml),
+                ("utils.reporting.runs.read_yaml", self._read_yaml),
             ):
                 patches.enter_context(mock.patch(name, stand_in))
             yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..names import lazy_attributes
+from ..registry import lazy_attributes
 
 if TYPE_CHECKING:
     from .augmented_lagrangian import AugmentedLagrangian as AugmentedLagrangian

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import pairwise
-from ..pairwise import masked_violations, violations
+from ..pairwise import pairs as pairwise
+from ..pairwise.pairs import masked_violations, violations
 
 AUC_DROP = 0.05  # mu grows after its first step only when the validation AUC falls by more than this in one epoch
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..errors import UserError
 from ..errors import one_line as printable
-from ..memory import memory_to_spare
+from ..system.memory import memory_to_spare
 from .raw import ENLARGED_SIDE, SHORTEST_SIDE, Int64Array, RawData, UInt8Array, one_line, with_small_images_enlarged
 
 # for each layout the keys of (images, labels); the validation set is optional

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..errors import UserError
 from . import EVEN, ODD
-from .imbalance import Split, check_classes, fixed_validation, training_indices
+from .folds import Resampling, resampled_split
 from .raw import Int64Array, RawData, UInt8Array
 from .repeats import count_repeats
-from .resampling import Resampling, resampled_split
+from .splits import Split, check_classes, fixed_validation, training_indices
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..names import lazy_attributes, load
+from ..registry import lazy_attributes, load
 
 if TYPE_CHECKING:
     from .base import Learner as Learner

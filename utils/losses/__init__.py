@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..names import lazy_attributes, load
+from ..registry import lazy_attributes, load
 
 if TYPE_CHECKING:
     from .alpha_focal import AlphaFocal as AlphaFocal

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from ..pairwise import DENSE_BATCH
+from ..pairwise.pairs import DENSE_BATCH
 from .base import Loss, both_classes, mean_over, require_non_negative
 
 

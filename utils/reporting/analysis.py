@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics import Array, Bootstrap, Rates, Roc, auc, bootstraps, interval, rates_at, roc
-from ..scores import Scores, averaged
+from ..metrics.curves import Array, Bootstrap, Rates, Roc, auc, bootstraps, interval, rates_at, roc
+from ..run_files.scores_csv import Scores, averaged
 from ..seeding import numpy_stream
 from .labels import constraint, extras, objective, sort_key
-from .reading import Folder, Run, same_samples
+from .runs import Folder, Run, same_samples
 
 RESAMPLES = 2000  # of the test samples, for differences
 OWN_RESAMPLES = 1000  # the first of them give a row's own interval: the same that results.json has

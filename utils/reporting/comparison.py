@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..metrics import Bootstrap, interval, roc
-from ..scores import Scores, averaged
+from ..metrics.curves import Bootstrap, interval, roc
+from ..metrics.paired_tests import bootstrap_p, delong, holm, mcnemar, wilcoxon_p
+from ..run_files.scores_csv import Scores, averaged
 from .analysis import RESAMPLES, Metric, OperatingPoint, Report, Row, operating_points, resamples, values_of
 from .labels import base_key
-from .statistics import bootstrap_p, delong, holm, mcnemar, wilcoxon_p
 
 TIE = 1e-12  # differences below are rounding
 CLEAR = 0.05  # a corrected p below counts as clear

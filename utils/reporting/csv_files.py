@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from .analysis import Report, Row
 from .comparison import Comparison
-from .thresholds import rules_of
+from .decisions import rules_of
 
 Value = float | int | str | None
 

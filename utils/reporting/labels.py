@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..config.options import OPTIONS
 from ..learners import LEARNERS
-from ..options import OPTIONS
-from .reading import Run
+from .runs import Run
 
 SHORT = {
     "BCE": "BCE",

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from . import contents, provenance
 from .analysis import OperatingPoint, Report, Row, best
+from .charts import Entry, Figure, epoch_figure, families, forest, lowest_auc, roc_figure, roc_overview
 from .comparison import CLEAR, Comparison
-from .figures import Entry, Figure, epoch_figure, families, forest, lowest_auc, roc_figure, roc_overview
-from .reading import CURVES
-from .resampling import crosses, resampling_figure, resampling_table
+from .decisions import rankings_table, rules_table
+from .fold_tables import crosses, resampling_figure, resampling_table
+from .runs import CURVES
 from .svg import minus
 from .tables import Table, html
-from .thresholds import rankings_table, rules_table
 
 HERE = Path(__file__).parent
 HOW_TO_READ = (

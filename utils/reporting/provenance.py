@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .analysis import Report, Row, group_letter
 from .contents import DASH
-from .reading import PARTS, Run
+from .runs import PARTS, Run
 from .tables import Cell, Column, Table
 
 MOST_NAMED = 3  # rows of a warning

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import make_folder, write_text
+from ..system.files import make_folder, write_text
 from . import contents, provenance
 from .analysis import Report, analyse, default_tprs
-from .checksums import with_changes
+from .changed_seeds import with_changes
 from .comparison import Comparison, compare
 from .csv_files import changes_csv, points_csv, rows_csv, rules_csv, seeds_csv
+from .decisions import rankings_table, rules_table
+from .fold_tables import crosses, resampling_table
 from .page import HOW_TO_READ, page
-from .reading import read_folder
-from .resampling import crosses, resampling_table
+from .runs import read_folder
 from .tables import markdown, plain
-from .thresholds import rankings_table, rules_table
 
 
 def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None, command: str) -> list[Path]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from .job_state import Look
 from .jobs import Job
-from .state import Look
-from .tables import Row, Table
+from .table_file import Row, Table
 
 # key in a table file -> "module:class"
 BLOCKS: dict[str, str] = {

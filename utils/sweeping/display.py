@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from .job_state import Look, State, epoch_seconds
 from .jobs import Job
 from .plan import Board
-from .state import Look, State, epoch_seconds
 
 MOST_LINES = 20
 PLAIN_SECONDS = 60.0  # between two lines of progress where there is no terminal

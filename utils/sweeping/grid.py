@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UserError
-from ..names import unknown
+from ..registry import unknown
 from .blocks import Scan, Stage
 from .selection import Candidate, Rule, best, candidate, followers, said
-from .tables import Row, Table, option_name, options_of, seeds_of, shown
+from .table_file import Row, Table, option_name, options_of, seeds_of, shown
 
 KEYS = ("flags", "also", "for_each", "set", "seeds", "select")
 MOST = 10_000  # combinations

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import Settings, resolve
+from ..config.options import FREE
+from ..config.settings import Settings, resolve
 from ..data import defaults_for
 from ..errors import UserError
 from ..losses import LOSSES
-from ..names import unknown
-from ..options import FREE
-from ..run_paths import RunPaths, SeedPaths, SweepPaths
-from ..yaml_files import read_yaml
-from .tables import Row, arguments
+from ..registry import unknown
+from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
+from ..system.yaml_files import read_yaml
+from .table_file import Row, arguments
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
 SMALL = ("lenet5", "linear", "dense")  # a second thread brings them nothing

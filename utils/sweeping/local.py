@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
+from ..system.resources import Shares
 from .display import Display, duration
+from .job_state import Look, State, claimed, finished_epochs, look_inside
 from .jobs import Job
 from .plan import Board, Sweep
-from .resources import Shares
-from .state import Look, State, claimed, finished_epochs, look_inside
 from .worker import Worker, judged, stop_all, was_killed
 
 LOOK_SECONDS = 1.0  # between two looks at all folders

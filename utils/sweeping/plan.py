@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
-from ..files import make_folder, write_json
-from ..links import check_inside
-from ..run_paths import RunPaths, SweepPaths
+from ..run_files.paths import RunPaths, SweepPaths
+from ..system.files import make_folder, write_json
+from ..system.links import check_inside
 from .blocks import Block, Stage
+from .job_state import Look, State, look
 from .jobs import Job, JobMaker
-from .state import Look, State, look
-from .tables import Row, Table, shown
+from .table_file import Row, Table, shown
 
 
 @dataclass(frozen=True)

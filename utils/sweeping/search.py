@@ -30,14 +30,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config.options import OPTIONS
 from ..errors import UserError
-from ..files import locked, make_folder
-from ..names import unknown
-from ..options import OPTIONS
-from ..run_paths import SweepPaths
+from ..registry import unknown
+from ..run_files.paths import SweepPaths
+from ..system.files import locked, make_folder
 from .blocks import Scan, Stage
 from .selection import Candidate, Rule, best, candidate, followers, said
-from .tables import Row, Table, option_name, options_of, seeds_of
+from .table_file import Row, Table, option_name, options_of, seeds_of
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..reading import read_json
+from ..system.text_files import read_json
+from .job_state import OPEN, Look, State
 from .jobs import Job
-from .state import OPEN, Look, State
-from .tables import Row, Table
+from .table_file import Row, Table
 
 _FORM = re.compile(r"validation\s+(?:(auc)|fpr\s+at\s+tpr\s+([0-9.]+))", re.IGNORECASE)
 

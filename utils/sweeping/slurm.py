@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
-from ..files import make_folder, write_text
-from ..reading import read_json
+from ..system.files import make_folder, write_text
+from ..system.text_files import read_json
+from .job_state import State, claimed, finished_epochs, look_inside, mark_failed
 from .jobs import MAIN, Job
 from .plan import Sweep
-from .state import State, claimed, finished_epochs, look_inside, mark_failed
 from .worker import PATIENCE_SECONDS, Worker, judged, was_killed
 
 ASK_SECONDS = 5.0  # between two questions to squeue

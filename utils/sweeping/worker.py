@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from ..files import no_link
+from ..system.files import no_link
+from .job_state import Look, State, look_inside, mark_failed
 from .jobs import Job
-from .state import Look, State, look_inside, mark_failed
 
 TAIL_LINES = 40
 PATIENCE_SECONDS = 10.0  # between asking a process to end and ending it

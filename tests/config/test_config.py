@@ -1,0 +1,470 @@
+"""From files and command line to settings: what wins, where each value came from, what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from main import FIRST_WORDS, main
+from utils.config.options import GROUPS, OPTIONS, Config, convert
+from utils.config.settings import CONFIGS, find_config, read_config, resolve
+from utils.constraints import RateConstraint
+from utils.constraints.augmented_lagrangian import default_mu_limit
+from utils.data import defaults_for
+from utils.errors import UserError
+from utils.run.components import build_constraint, build_loss
+from utils.run.experiment import check_names
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BASE_FILES = {
+    *("baseline_bce", "baseline_LDAM", "baseline_MBAUC", "baseline_MSFE", "log_pw_loss"),
+    *("baseline_WBCE_1", "baseline_WBCE_1_3", "baseline_WBCE_2_3"),
+    *("baseline_a_FL_g05", "baseline_a_FL_g1", "baseline_a_FL_g2"),
+    *("baseline_s_FL_g05", "baseline_s_FL_g1", "baseline_s_FL_g2"),
+    *("baseline_a_LM_m05", "baseline_a_LM_m2", "baseline_a_LM_m4"),
+    *("baseline_s_LM_m05", "baseline_s_LM_m2", "baseline_s_LM_m4"),
+    *("baseline_cb_BCE_99", "baseline_cb_BCE_999", "baseline_cb_BCE_9999"),
+    *("baseline_AUM_rate", "baseline_AUM_count", "baseline_sq_hinge_pw", "baseline_square_pw"),
+    *("baseline_AUCM", "baseline_PAUC", "baseline_W_logistic", "baseline_WCE", "baseline_alpha_FL"),
+    *("baseline_cb_FL_9999", "baseline_LA", "baseline_VS", "baseline_LDAM_DRW", "baseline_sampling_free"),
+    *("baseline_anyloss_f1", "baseline_anyloss_ba", "baseline_anyloss_gm", "baseline_anyloss_acc"),
+    *("baseline_hinge", "baseline_sq_hinge"),
+    *("bce_weighted", "bce_balanced", "bce_balanced_random", "bce_stratified", "bce_undersample"),
+    *("bce_oversample", "bce_two_phase", "bce_temperature", "bce_smote"),
+}
+RATE_FILES = {"RATE_TPR98": (0.98, None), "RATE_TPR95": (0.95, None), "RATE_TPR95_FPR10": (0.95, 0.10)}
+FACTS = {"class_counts": (4410, 44), "ratio_pos_train": 100, "num_samples": 5000}
+ALM_FILES = {f"ALM_{number}_beg": float(f"1e-{number - 10}") for number in range(12, 20)}  # name -> mu
+
+# The command line is what scripts and papers rely on: a flag is added here on purpose, and none is ever removed.
+FLAGS = [
+    *("train", "seeds", "resume", "num_epochs", "evaluate_every_steps"),
+    *("name_file_bs", "name_file_alm", "model_name", "subfolder_name", "checkpoint_root"),
+    *("dataset_name", "data_root", "download", "negative_classes", "positive_classes", "ratio_pos_train"),
+    *("validation_fraction", "validation_per_class", "train_fraction", "augment"),
+    *("folds", "fold", "subset_ratios", "test_subset", "train_on", "downsample"),
+    *("resnet_type", "hidden_widths"),
+    *("training_type", "gamma", "m", "c", "beta", "tau", "focal_alpha", "max_fpr", "anyloss_metric", "f_beta"),
+    *("amplification", "drw_from", "eps", "max_margin", "scale"),
+    *("use_ALM", "constraint", "tpr_at_least", "fpr_at_most"),
+    *("introd_ALM_from", "p2_norm", "mu", "mu_limit", "rho", "delta", "cap_mu"),
+    *("sampler", "positive_share", "least_positives", "natural_from", "temperature", "cool_down", "neighbours"),
+    *("optimizer", "lr", "momentum", "weight_dec", "bsize"),
+    *("lr_decrease", "patience_lr", "patience_early_stopping"),
+    *("continue_train", "continue_train_epochs", "baseline_cont_train"),
+    *("tpr", "fpr", "cost_ratio", "alpha"),
+    *("device", "precision", "threads", "parallel_seeds", "compile", "deterministic", "keep_last", "hot_enc"),
+]
+
+# flag of alm-dnn -> kind, default; None: it follows from other options, the data set or the base file
+REFERENCE: dict[str, tuple[str, Any]] = {
+    "train": ("switch", 1),
+    "name_file_bs": ("text", ""),
+    "name_file_alm": ("text", ""),
+    "model_name": ("name", None),
+    "subfolder_name": ("name", "runs"),
+    "dataset_name": ("name", "cifar10"),
+    "bsize": ("int", 64),
+    "lr_decrease": ("switch", 0),
+    "patience_lr": ("int", 10),
+    "patience_early_stopping": ("int", 30),
+    "continue_train": ("switch", 0),
+    "continue_train_epochs": ("int", 50),
+    "baseline_cont_train": ("name", None),
+    "ratio_pos_train": ("int", None),
+    "hot_enc": ("int", 0),
+    "num_epochs": ("int", 100),
+    "resnet_type": ("text", "resnet10"),
+    "training_type": ("text", "BCE"),
+    "gamma": ("float", None),
+    "m": ("float", None),
+    "c": ("float", None),
+    "beta": ("float", None),
+    "use_ALM": ("switch", 0),
+    "introd_ALM_from": ("int", 0),
+    "p2_norm": ("float", 1.0),
+    "mu": ("float", 0.1),
+    "mu_limit": ("float", None),
+    "rho": ("float", 2.0),
+    "delta": ("float", 0.0),
+    "cap_mu": ("switch", 1),
+    "weight_dec": ("float", 2e-4),
+}
+TEXTS: dict[str, tuple[str, Any, str]] = {  # kind -> a legal text, its value, an illegal text
+    "switch": ("1", 1, "2"),
+    "int": ("7", 7, "7.5"),
+    "float": ("0.75", 0.75, "x"),
+    "text": ("BCE", "BCE", "a\nb"),
+    "name": ("plain-1.5", "plain-1.5", "a/b"),
+}
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    """A folder of configs: base.yaml with mu 0.2, rho 3 and a focal loss; alm.yaml with mu 0.3."""
+    folder = tmp_path / "configs"
+    for name, content in {
+        "baseline/Base.yaml": "training_type: SYM_FL\ngamma: 1.5\nmu: 0.2\nrho: 3\n",
+        "ALM/alm.yaml": "use_ALM: 1\nmu: 0.3\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def refused(argv: list[str], **options: Any) -> str:
+    """The one line with which ``resolve`` refuses."""
+    with pytest.raises(UserError) as caught:
+        resolve(argv, **options)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+# --- precedence --------------------------------------------------------------------------------------------
+
+
+def test_a_later_source_wins_and_each_value_knows_its_own(configs: Path) -> None:
+    files = ["--name_file_bs", "base", "--name_file_alm", "alm"]
+    found = resolve([*files, "--gamma", "2"], configs=configs)
+    assert (found.config.bsize, found.origins["bsize"]) == (64, "default")
+    assert (found.config.rho, found.origins["rho"]) == (3.0, "configs/baseline/Base.yaml")
+    assert (found.config.mu, found.origins["mu"]) == (0.3, "configs/ALM/alm.yaml")
+    assert (found.config.gamma, found.origins["gamma"]) == (2.0, "the command line")
+    assert found.origins["name_file_bs"] == "the command line"
+    assert set(found.origins) == set(OPTIONS)
+    assert [found.is_given(name) for name in ("bsize", "rho", "mu", "gamma")] == [False, True, True, True]
+
+
+def test_what_wins_over_a_file_is_said(configs: Path) -> None:
+    files = ["--name_file_bs", "base", "--name_file_alm", "alm"]
+    assert resolve([*files, "--gamma", "2"], configs=configs).notes == (
+        "mu = 0.3 (configs/ALM/alm.yaml) wins over 0.2 (configs/baseline/Base.yaml)",
+        "gamma = 2.0 (command line) wins over 1.5 (configs/baseline/Base.yaml)",
+    )
+    # the same value contradicts nobody
+    assert resolve(["--name_file_bs", "base", "--gamma", "1.50"], configs=configs).notes == ()
+
+
+def test_the_order_of_flags_does_not_matter(configs: Path) -> None:
+    first = resolve(["--gamma", "2", "--name_file_bs", "base"], configs=configs)
+    second = resolve(["--name_file_bs", "base", "--gamma", "2"], configs=configs)
+    assert (first.config, first.origins, first.notes) == (second.config, second.origins, second.notes)
+
+
+def test_the_command_can_be_pasted_into_a_shell() -> None:
+    argv = ["--data_root", "my data", "--tpr", "0.9", "0.8"]
+    assert shlex.split(resolve(argv).command) == ["python", "main.py", *argv]
+
+
+def test_an_unused_flag_is_accepted_and_says_so() -> None:
+    assert resolve(["--hot_enc", "0"]).notes == ("hot_enc has no use; it is accepted and ignored",)
+
+
+def test_open_values_are_filled_in_once() -> None:
+    first = resolve(["--lr", "0.5"]).completed({"lr": 0.1, "ratio_pos_train": 20, "augment": None}, "default of digits")
+    assert (first.config.lr, first.config.ratio_pos_train, first.config.augment) == (0.5, 20, None)
+    assert (first.origins["ratio_pos_train"], first.origins["augment"]) == ("default of digits", "default")
+    shown = first.as_yaml_ready()
+    assert shown["seeds"] == {"value": list(range(1, 11)), "origin": "default"}
+    assert yaml.safe_load(yaml.safe_dump(shown)) == shown
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["base", "BASE", "Base.yaml", "bAsE.YAML"])
+def test_names_are_found_without_regard_to_case(configs: Path, name: str) -> None:
+    found = resolve(["--name_file_bs", name], configs=configs)
+    assert (found.config.gamma, found.origins["gamma"]) == (1.5, "configs/baseline/Base.yaml")
+
+
+def test_the_reference_s_spelling_is_found() -> None:
+    assert find_config(CONFIGS / "baseline", "baseline_BCE", flag="name_file_bs").name == "baseline_bce.yaml"
+
+
+def test_json_reads_as_yaml_does(configs: Path) -> None:
+    content = yaml.safe_load((configs / "baseline" / "Base.yaml").read_text())
+    (configs / "baseline" / "Same.json").write_text(json.dumps(content))
+    as_yaml = resolve(["--name_file_bs", "base"], configs=configs)
+    as_json = resolve(["--name_file_bs", "same"], configs=configs)
+    differing = {name for name in OPTIONS if getattr(as_yaml.config, name) != getattr(as_json.config, name)}
+    assert differing == {"name_file_bs"}
+    assert as_json.origins["gamma"] == "configs/baseline/Same.json"
+
+
+@pytest.mark.parametrize("text, mu", [("1e-2", 0.01), ("1.0e-2", 0.01), ("'0.01'", 0.01), ("1", 1.0)])
+def test_numbers_become_floats_however_yaml_reads_them(configs: Path, text: str, mu: float) -> None:
+    (configs / "ALM" / "alm.yaml").write_text(f"use_ALM: 1\nmu: {text}\n")
+    found = resolve(["--name_file_alm", "alm"], configs=configs).config.mu
+    assert (type(found), found) == (float, mu)
+
+
+def test_null_leaves_the_default(configs: Path) -> None:
+    (configs / "ALM" / "alm.yaml").write_text("use_ALM: true\nmu: null\n")
+    found = resolve(["--name_file_alm", "alm"], configs=configs)
+    assert (found.config.use_ALM, found.config.mu, found.origins["mu"]) == (1, 0.1, "default")
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("gama: 1", r"unknown key 'gama' \(from configs/baseline/Base.yaml\); did you mean gamma\? Known: alpha, "),
+        ("3: 1", r"unknown key '3' \(from configs/baseline/Base.yaml\)"),
+        ("name_file_alm: alm", r"unknown key 'name_file_alm' \(from configs/baseline/Base.yaml\)"),
+        ("gamma: high", r"gamma must be a number >= 0, got high \(from configs/baseline/Base.yaml\)"),
+        ("gamma: [1, 2]", r"gamma must be a number >= 0, got 1 2 \(from configs/baseline/Base.yaml\)"),
+        ("gamma: true", "gamma must be a number >= 0, got True"),
+        ("gamma: .nan", "gamma must be a number >= 0, got nan"),
+        ('gamma: "1\\n2"', r"gamma must be a number >= 0, got '1\\n2' \(from"),
+        ("bsize: 1.5", "bsize must be an integer >= 1, got 1.5"),
+        ("use_ALM: 2", "use_ALM must be 0 or 1, got 2"),
+        ("model_name: a/b", "model_name must be a plain name .* got a/b"),
+        ("", r"configs/baseline/Base.yaml must hold lines such as 'gamma: 2.0', got NoneType"),
+        ("- gamma", ".*must hold lines such as 'gamma: 2.0', got list"),
+        ("gamma: [1", r"cannot read configs/baseline/Base.yaml: expected ',' or ']', but got .* \(line 1\)"),
+        ("!!python/object/apply:os.getcwd []", "cannot read configs/baseline/Base.yaml: could not determine"),
+        ("gamma: 1\n\0", "cannot read configs/baseline/Base.yaml"),
+    ],
+)
+def test_bad_content_of_a_file(configs: Path, content: str, words: str) -> None:
+    (configs / "baseline" / "Base.yaml").write_text(content)
+    assert re.match(words, refused(["--name_file_bs", "base"], configs=configs))
+
+
+def test_a_file_of_bytes_and_a_folder_in_the_place_of_a_file(configs: Path) -> None:
+    (configs / "baseline" / "Base.yaml").write_bytes(b"\xff\xfe\x00")
+    assert refused(["--name_file_bs", "base"], configs=configs).startswith("cannot read configs/baseline/Base.yaml: ")
+    (configs / "ALM" / "folder.yaml").mkdir()
+    assert refused(["--name_file_alm", "folder"], configs=configs).startswith("cannot read configs/ALM/folder.yaml: ")
+
+
+def test_an_unknown_name_lists_the_near_ones() -> None:
+    message = refused(["--name_file_bs", "baseline_bec"])
+    assert message.startswith("unknown name_file_bs 'baseline_bec'; did you mean baseline_bce or ")
+    assert all(name in message for name in BASE_FILES)
+    assert "did you mean ALM_12_beg or " in refused(["--name_file_alm", "ALM_12"])
+    assert re.match(r"unknown name_file_bs '../x'\. Known: baseline_AUCM, ", refused(["--name_file_bs", "../x"]))
+
+
+# --- the files that come with the project ------------------------------------------------------------------
+
+
+def test_every_config_is_known_by_name() -> None:
+    found = {path.relative_to(CONFIGS) for path in CONFIGS.rglob("*") if path.suffix in (".yaml", ".yml", ".json")}
+    expected = {Path("baseline", f"{name}.yaml") for name in BASE_FILES}
+    expected |= {Path("ALM", f"{name}.yaml") for name in (*ALM_FILES, *RATE_FILES)}
+    assert (len(BASE_FILES), len(ALM_FILES)) == (52, 8)
+    assert {path for path in found if path.parts[0] in ("baseline", "ALM")} == expected
+    assert {path.parts[0] for path in found} <= {"baseline", "ALM", "table"}
+
+
+@pytest.mark.parametrize("name", sorted(BASE_FILES))
+def test_every_base_config_gives_an_objective(name: str) -> None:
+    found = resolve(["--name_file_bs", name])
+    assert found.notes == ()
+    assert found.origins["training_type"] == f"configs/baseline/{name}.yaml"
+    check_names(found)
+    loss = build_loss(found, FACTS)
+    for option in ("gamma", "m"):
+        if re.search(rf"_{option[0]}\d+$", name):  # a name such as a_LM_m05 says the value of the option
+            assert found.is_given(option)
+            digits = re.findall(rf"_{option[0]}(\d+)$", name)[0]
+            assert getattr(loss, option) == float(digits[0] + "." + digits[1:])
+
+
+@pytest.mark.parametrize("name, asked", RATE_FILES.items())
+def test_every_rate_config_gives_a_constraint(name: str, asked: tuple[float, float | None]) -> None:
+    config = resolve(["--name_file_alm", name]).config
+    assert (config.use_ALM, config.constraint, config.tpr_at_least, config.fpr_at_most) == (1, "rate", *asked)
+    constraint = build_constraint(config, 10, first_epoch=0)
+    assert isinstance(constraint, RateConstraint)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in BASE_FILES if name.startswith("bce_")))
+def test_a_base_config_names_its_sampler(name: str) -> None:
+    assert f"bce_{resolve(['--name_file_bs', name]).config.sampler}" == name
+
+
+@pytest.mark.parametrize("name, mu", ALM_FILES.items())
+def test_every_alm_config_gives_a_constraint(name: str, mu: float) -> None:
+    config = resolve(["--name_file_alm", name, "--delta", "0.5"]).config
+    assert (config.use_ALM, config.rho, config.delta) == (1, 2.0, 0.5)
+    assert config.mu == pytest.approx(mu)
+    constraint = build_constraint(config, 10, first_epoch=0)
+    assert constraint is not None
+    assert constraint.mu_limit == pytest.approx(mu * (8 if mu >= 1e-3 else 32))
+
+
+# --- flags -------------------------------------------------------------------------------------------------
+
+
+def test_the_set_of_flags_is_frozen() -> None:
+    assert list(OPTIONS) == FLAGS
+    assert set(REFERENCE) <= set(FLAGS)
+    assert len(REFERENCE) == 31
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_flags_of_the_reference_keep_type_and_default(name: str) -> None:
+    kind, default = REFERENCE[name]
+    option = OPTIONS[name]
+    assert option.metadata["kind"].name == kind
+    assert (type(option.default), option.default) == (type(default), default)
+    text, value, illegal = ("1.75", 1.75, "0.75") if name == "rho" else TEXTS[kind]
+    found = convert(name, text, "here")
+    assert (type(found), found) == (type(value), value)
+    assert refused([f"--{name}", illegal]).startswith(f"{name} must be {option.metadata['kind'].expected}, got ")
+
+
+def test_defaults_that_follow_from_something_else() -> None:
+    assert (defaults_for("cifar10").ratio_pos_train, defaults_for("digits").ratio_pos_train) == (100, 20)
+    assert (defaults_for("cifar10").lr, defaults_for("cifar100").lr, defaults_for("mnist").lr) == (0.01, 0.001, 0.01)
+    for mu in (1e-9, 1e-3, 0.1):
+        assert default_mu_limit(mu, 1.0) >= mu
+    config = Config()
+    assert config.seeds == tuple(range(1, 11))
+    assert (config.device, config.precision, config.data_root) == ("auto", "fp32", "datasets")
+
+
+@pytest.mark.parametrize(
+    "argv, seeds",
+    [
+        (["1-3"], (1, 2, 3)),
+        (["1,3,5"], (1, 3, 5)),
+        (["1", "4-5"], (1, 4, 5)),
+        (["7"], (7,)),
+        (["0"], (0,)),
+    ],
+)
+def test_seeds(argv: list[str], seeds: tuple[int, ...]) -> None:
+    assert resolve(["--seeds", *argv]).config.seeds == seeds
+
+
+def test_lists_and_the_form_with_an_equals_sign() -> None:
+    config = resolve(["--tpr=0.9", "--negative_classes", "72", "4", "--positive_classes=3,5"]).config
+    assert (config.tpr, config.negative_classes, config.positive_classes) == ((0.9,), (72, 4), (3, 5))
+
+
+# --- help --------------------------------------------------------------------------------------------------
+
+
+def test_help_is_grouped_and_mentions_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out, err = capsys.readouterr()
+    body = out.partition("options:")[2]
+    assert err == ""
+    for title in GROUPS.values():
+        assert f"\n{title}:\n" in body
+    described = re.findall(r"^  --(\w+) ", body, flags=re.MULTILINE)
+    assert sorted(described) == sorted(FLAGS)
+    assert max(map(len, out.splitlines())) <= 110
+
+
+def test_help_says_every_default_and_group(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["-h"])
+    text = " ".join(capsys.readouterr().out.split())
+    for item in fields(Config):
+        assert item.metadata["group"] in GROUPS
+        if item.default not in (None, "") and not isinstance(item.default, tuple):
+            start = text.rindex(f" --{item.name} ")
+            assert f"(default: {item.default})" in text[start : start + 500], item.name
+
+
+def test_help_and_a_mistyped_flag_wait_for_neither_torch_nor_numpy() -> None:
+    code = (
+        "import sys, main; main.main(['--help']); main.main(['--gama', '1']); main.main(['--lr', '0']); main.main([]);"
+        "print(sorted({'torch', 'numpy', 'sklearn', 'torchvision'}.intersection(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_main_alone_says_what_to_try_first() -> None:
+    done = subprocess.run([sys.executable, "main.py"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", FIRST_WORDS + "\n")
+    (command,) = re.findall(r"python main\.py (--dataset_name .*?)\n\n", FIRST_WORDS, flags=re.DOTALL)
+    found = resolve(shlex.split(command.replace("\\\n", " ")))
+    assert (found.config.dataset_name, found.config.use_ALM) == ("digits", 1)
+    assert "--help" in FIRST_WORDS
+
+
+# --- anything at all ---------------------------------------------------------------------------------------
+
+ANY_TEXT = st.text(st.characters(), max_size=12)  # surrogates too: what the system cannot decode comes as such
+VALUES = st.sampled_from(
+    [
+        *("0", "1", "-1", "2", "1.5", "1e400", "nan", "-inf", "1-3", "3-1", "1,2", "9" * 5000, "", "x", "None"),
+        *("BCE", "linear", "adam", "baseline_bce", "ALM_12_beg", "../x", "cuda:-1", "--", "a\nb", "\r", "\u2028"),
+    ]
+)
+FLAG = st.sampled_from([f"--{name}" for name in OPTIONS])
+TOKEN = st.one_of(FLAG, VALUES, ANY_TEXT, st.builds("{}={}".format, FLAG, VALUES))
+PAIRS = st.lists(st.tuples(FLAG, VALUES), max_size=4).map(lambda pairs: [part for pair in pairs for part in pair])
+
+
+def is_no_help(argv: list[str]) -> bool:
+    return not any(token.startswith(("-h", "--help")) for token in argv)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.lists(TOKEN, max_size=6), PAIRS).filter(is_no_help))
+@example(["--model_name", "a\nb"])
+@example(["--name_file_bs", "a\x85b"])
+@example(["\udcff"])
+@example(["--seeds", "1", "--", "2"])
+def test_any_command_line_is_read_or_refused_in_one_line(argv: list[str]) -> None:
+    message = ""
+    try:
+        found = resolve(argv)
+    except UserError as error:
+        message = str(error)
+    else:
+        assert all(note.isprintable() for note in found.notes)
+    assert message.isprintable()  # which no line break is
+
+
+SCALARS = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), ANY_TEXT, VALUES),
+    *(st.dates(), st.datetimes(), st.binary(max_size=5)),
+)
+CONTENT = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3),
+    max_leaves=5,
+)
+MAPPINGS = st.dictionaries(st.sampled_from(list(OPTIONS)) | SCALARS, CONTENT, max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(MAPPINGS.map(yaml.safe_dump) | ANY_TEXT, st.sampled_from([".yaml", ".json"]))
+@example("gamma: 1\ngamma: {", ".yaml")
+@example('{"gamma": "\\n"}', ".json")
+@example("[" * 5000, ".yaml")
+@example("[" * 100_000, ".json")
+@example("{a: {b: 1}: 2}", ".yaml")
+def test_any_content_of_a_file_is_read_or_refused_in_one_line(text: str, ending: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"any{ending}")
+        path.write_text(text, encoding="utf-8", errors="surrogatepass")
+        message = ""
+        try:
+            found = read_config(path, "configs/baseline/any")
+        except UserError as error:
+            message = str(error)
+        else:
+            assert set(found) <= set(OPTIONS)
+            assert all(isinstance(value, int | float | str | tuple) for value in found.values())
+        assert message.isprintable()

@@ -1,0 +1,380 @@
+"""Sizes, shapes, initialisation and gradients of every architecture."""
+
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import MODELS, build_model
+from models.heads import LinearHead, NormalisedHead
+from models.initialisation import initialise
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = sorted(MODELS)
+CONVOLUTIONAL = sorted(set(MODELS) - {"linear", "dense"})
+
+
+def build(
+    name: str,
+    *,
+    channels: int = 3,
+    size: int | tuple[int, int] = 32,
+    outputs: int = 1,
+    normalised_head: bool = False,
+    seed: int = 0,
+) -> nn.Module:
+    return build_model(
+        name,
+        channels=channels,
+        image_size=(size, size) if isinstance(size, int) else size,
+        outputs=outputs,
+        normalised_head=normalised_head,
+        hidden_widths=(50, 20),
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def images(count: int, channels: int, height: int, width: int) -> Tensor:
+    return torch.randn(count, channels, height, width, generator=torch.Generator().manual_seed(7))
+
+
+def count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+# --- parameter counts, from the formulas -------------------------------------------------------------------
+
+
+def affine(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+def convolution_and_norm(channels_in: int, channels_out: int, *, side: int = 3) -> int:
+    return side * side * channels_in * channels_out + 2 * channels_out
+
+
+def resnet_count(
+    *, channels: int, widths: list[int], depths: list[int], projected: bool, outputs: int
+) -> int:
+    total = convolution_and_norm(channels, widths[0])
+    width_before = widths[0]
+    for width, depth in zip(widths, depths, strict=True):
+        total += convolution_and_norm(width_before, width) + convolution_and_norm(width, width)
+        total += (depth - 1) * 2 * convolution_and_norm(width, width)
+        if projected and width != width_before:
+            total += convolution_and_norm(width_before, width, side=1)
+        width_before = width
+    return total + affine(widths[-1], outputs)
+
+
+def expected_count(name: str, *, channels: int, size: int, outputs: int) -> int:
+    inputs = channels * size * size
+    if name == "linear":
+        return affine(inputs, outputs)
+    if name == "dense":
+        return affine(inputs, 50) + affine(50, 20) + affine(20, outputs)
+    if name == "lenet5":
+        convolutions = affine(25 * channels, 6) + affine(25 * 6, 16)
+        return convolutions + affine(400, 120) + affine(120, 84) + affine(84, outputs)
+    depths = {
+        "resnet10": [1, 1, 1, 1],
+        "resnet18": [2, 2, 2, 2],
+        "resnet34": [3, 4, 6, 3],
+        "resnet20": [3, 3, 3],
+        "resnet32": [5, 5, 5],
+    }[name]
+    wide = len(depths) == 4
+    widths = [64, 128, 256, 512] if wide else [16, 32, 64]
+    return resnet_count(channels=channels, widths=widths, depths=depths, projected=wide, outputs=outputs)
+
+
+@pytest.mark.parametrize("outputs", [1, 10])
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
+@pytest.mark.parametrize("name", ALL)
+def test_number_of_parameters(name: str, channels: int, size: int, outputs: int) -> None:
+    expected = expected_count(name, channels=channels, size=size, outputs=outputs)
+    assert count(build(name, channels=channels, size=size, outputs=outputs)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size", "outputs", "known"),
+    [
+        ("resnet10", 3, 32, 1, 4_898_625),  # 4.90 M
+        ("resnet18", 3, 32, 10, 11_173_962),
+        ("resnet34", 3, 32, 10, 21_282_122),
+        ("resnet20", 3, 32, 10, 269_722),
+        ("resnet32", 3, 32, 10, 464_154),
+        ("lenet5", 1, 28, 10, 61_706),
+        ("lenet5", 1, 32, 10, 61_706),
+        ("lenet5", 1, 28, 1, 60_941),
+        ("linear", 1, 28, 1, 785),
+    ],
+)
+def test_known_numbers_of_parameters(name: str, channels: int, size: int, outputs: int, known: int) -> None:
+    assert count(build(name, channels=channels, size=size, outputs=outputs)) == known
+
+
+def test_normalised_head_has_no_bias() -> None:
+    plain, normalised = build("resnet10", outputs=2), build("resnet10", outputs=2, normalised_head=True)
+    assert count(plain) - count(normalised) == 2
+
+
+# --- shapes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalised_head", [False, True])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("size", [28, 32, 40, (48, 31)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["resnet10", "resnet20", "lenet5", "linear", "dense"])
+def test_output_shape(
+    name: str, channels: int, size: int | tuple[int, int], outputs: int, normalised_head: bool
+) -> None:
+    model = build(name, channels=channels, size=size, outputs=outputs, normalised_head=normalised_head).eval()
+    height, width = (size, size) if isinstance(size, int) else size
+    with torch.inference_mode():
+        result = model(images(2, channels, height, width))
+    assert result.shape == (2, outputs)
+    assert result.dtype == torch.float32
+    if normalised_head:
+        assert result.abs().max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_smallest_image_works_and_one_pixel_less_does_not(name: str) -> None:
+    smallest = 18 if name == "lenet5" else 8
+    assert build(name, size=smallest)(images(2, 3, smallest, smallest)).shape == (2, 1)
+    message = f"{name} needs images of at least {smallest} x {smallest} pixels, got"
+    with pytest.raises(ValueError, match=message):
+        build(name, size=(smallest, smallest - 1))
+
+
+def test_resnet_output_does_not_depend_on_the_declared_image_size() -> None:
+    batch = images(2, 3, 40, 40)
+    torch.testing.assert_close(build("resnet10", size=32)(batch), build("resnet10", size=40)(batch))
+
+
+# --- what the layers compute -------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("default")  # torchvision's import is not ours to keep free of warnings
+def test_resnet18_equals_torchvision_with_its_stem_replaced() -> None:
+    import torchvision
+
+    reference = torchvision.models.resnet18(num_classes=10)
+    reference.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+    reference.maxpool = nn.Identity()
+    ours = build("resnet18", outputs=10)
+    # both lie in the order of computation: the names differ, the tensors correspond one by one
+    theirs = list(reference.state_dict().values())
+    assert [t.shape for t in theirs] == [t.shape for t in ours.state_dict().values()]
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs, strict=True)))
+    batch = images(4, 3, 32, 32)
+    for training in (True, False):  # the batch statistics move in the first pass and are used in the second
+        torch.testing.assert_close(ours.train(training)(batch), reference.train(training)(batch))
+
+
+def test_option_a_shortcut_takes_every_second_pixel_and_adds_zeros() -> None:
+    block = build("resnet20").get_submodule("blocks.3")
+    nn.init.zeros_(block.get_parameter("norm2.weight"))  # silences the residual branch
+    x = images(2, 16, 8, 8).abs()
+    result = block(x)
+    assert result.shape == (2, 32, 4, 4)
+    assert torch.equal(result[:, :16], x[:, :, ::2, ::2])
+    assert not result[:, 16:].any()
+
+
+@pytest.mark.parametrize("size", [28, 32])
+def test_lenet5_is_the_original_chain_of_layers(size: int) -> None:
+    model = build("lenet5", channels=1, size=size)
+    plain = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2 if size == 28 else 0),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 1),
+    )
+    plain.load_state_dict(dict(zip(plain.state_dict(), model.state_dict().values(), strict=True)))
+    batch = images(3, 1, size, size)
+    torch.testing.assert_close(model(batch), plain(batch))
+
+
+@pytest.mark.parametrize("size", [28, 32, 52, 64])  # 20 x 20 and 26 x 26 before the last pooling
+def test_lenet5_pooling_is_adaptive_pooling(size: int) -> None:
+    model = build("lenet5", channels=1, size=size)
+    batch = images(2, 1, size, size)
+    seen: list[Tensor] = []
+    model.get_submodule("dense1").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model(batch)
+    x = nn.functional.avg_pool2d(model.get_submodule("conv1")(batch).relu(), 2)
+    x = nn.functional.adaptive_avg_pool2d(model.get_submodule("conv2")(x).relu(), 5)
+    torch.testing.assert_close(seen[0], x.flatten(1))
+
+
+def test_normalised_head_gives_cosines() -> None:
+    head = NormalisedHead(4, 2)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[2.0, 0, 0, 0], [0, 3.0, 4.0, 0]]))
+    features = torch.tensor([[5.0, 0, 0, 0], [0, 0, 0.1, 0], [-1.0, 1.0, 0, 0], [0, 0, 0, 0]])
+    half = math.sqrt(0.5)
+    expected = torch.tensor([[1.0, 0], [0, 0.8], [-half, 0.6 * half], [0, 0]])
+    torch.testing.assert_close(head(features), expected)
+    torch.testing.assert_close(head(1000 * features), expected)
+
+
+@pytest.mark.parametrize("kind", [LinearHead, NormalisedHead])
+def test_outputs_stay_float32_under_autocast(kind: type[nn.Linear]) -> None:
+    head = kind(64, 1)
+    features = images(500, 64, 1, 1).flatten(1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = head(features)
+    assert result.dtype == torch.float32
+    assert torch.equal(result, head(features))
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_channels_last_gives_the_same(name: str) -> None:
+    model = build(name)
+    batch = images(4, 3, 32, 32)
+    expected = model(batch)
+    model = build(name).to(memory_format=torch.channels_last)
+    result = model(batch.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("normalised_head", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_reach_every_parameter(name: str, normalised_head: bool) -> None:
+    model = build(name, outputs=2, normalised_head=normalised_head)
+    outputs = model(images(4, 3, 32, 32))
+    (outputs * torch.linspace(-1, 1, outputs.numel()).view_as(outputs)).sum().backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.any(), parameter_name
+
+
+# --- initial weights ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalised_head", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_initial_weights_come_from_the_generator_alone(name: str, normalised_head: bool) -> None:
+    state = torch.get_rng_state()
+    first = build(name, normalised_head=normalised_head).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)  # moves the global state
+    again = build(name, normalised_head=normalised_head).state_dict()
+    other = build(name, normalised_head=normalised_head, seed=1).state_dict()
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", ["resnet10", "lenet5", "dense"])
+def test_initial_weights_are_torchs_defaults(name: str) -> None:
+    model = build(name)
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            assert module.weight.abs().max() <= bound
+            if module.weight.numel() >= 1000:  # the variance of a uniform distribution
+                assert module.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1)
+            if module.bias is not None:
+                assert module.bias.abs().max() <= bound
+                assert module.bias.any()
+        elif isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all()
+            assert not module.bias.any()
+
+
+def test_normalised_head_starts_with_unit_vectors_in_all_directions() -> None:
+    head = NormalisedHead(512, 200)
+    head.initialise(torch.Generator().manual_seed(0))
+    torch.testing.assert_close(head.weight.norm(dim=1), torch.ones(200))
+    assert (head.weight.mean() * math.sqrt(head.weight.numel() * 512)).abs() < 4  # standard errors
+
+
+def test_layer_that_nobody_initialises_is_an_error() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+    with pytest.raises(TypeError, match=r"layer '1' \(Scaled\) has parameters, but no method"):
+        initialise(nn.Sequential(nn.Linear(2, 2), Scaled()), generator=torch.Generator())
+
+
+# --- state, names, bad input -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_state_dict_round_trip(name: str) -> None:
+    model = build(name)
+    model(images(4, 3, 32, 32))  # moves the batch statistics
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    copy = build(name, seed=1)
+    copy.load_state_dict(torch.load(file, weights_only=True))
+    batch = images(2, 3, 32, 32)
+    assert torch.equal(model.eval()(batch), copy.eval()(batch))
+
+
+def test_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"model must be one of resnet10, .*dense, got 'resnet11'"):
+        build("resnet11")
+
+
+@pytest.mark.parametrize("outputs", [0, -1])
+def test_outputs_below_one(outputs: int) -> None:
+    with pytest.raises(ValueError, match=f"outputs of a model must be at least 1, got {outputs}"):
+        build("linear", outputs=outputs)
+
+
+def test_channels_and_sides_below_one() -> None:
+    with pytest.raises(ValueError, match="channels of the images must be at least 1, got 0"):
+        build("linear", channels=0)
+    with pytest.raises(ValueError, match="width of the images must be at least 1, got 0"):
+        build("linear", size=(28, 0))
+
+
+@pytest.mark.parametrize("hidden_widths", [(), (10, 0)])
+def test_dense_without_widths(hidden_widths: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="hidden_widths of the dense model must be one or more integers"):
+        build_model(
+            "dense",
+            channels=1,
+            image_size=(8, 8),
+            hidden_widths=hidden_widths,
+            generator=torch.Generator(),
+        )
+
+
+def test_names_without_torch() -> None:
+    code = "import sys, models; assert len(models.MODELS) == 8; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ALL)
+def test_cpu_and_cuda_agree(name: str) -> None:
+    model, batch = build(name).eval(), images(4, 3, 32, 32)
+    with torch.inference_mode():
+        expected = model(batch)
+        result = model.to("cuda", memory_format=torch.channels_last)(batch.cuda())  # type: ignore[call-overload]
+    torch.testing.assert_close(result.cpu(), expected, rtol=1e-3, atol=1e-3)

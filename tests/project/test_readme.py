@@ -1,0 +1,95 @@
+"""The commands and the code in the documentation do what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import main
+import report
+import sweep
+from utils.config.options import OPTIONS
+from utils.config.settings import resolve
+from utils.sweeping import arguments as sweeping
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "configs" / "README.md"]
+README = PAGES[0].read_text(encoding="utf-8")
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The arguments of every ``python main.py ...`` that stands in an indented line."""
+    lines = re.findall(r"^    python main\.py (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+COMMANDS = [argv for page in PAGES for argv in commands(page)]
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+def test_every_command_is_understood(argv: list[str]) -> None:
+    assert resolve(argv).notes == ()
+
+
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+def test_every_command_runs_on_the_embedded_data(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the data, the model and the length changed, so that it takes a second; the rest is as it stands."""
+    monkeypatch.chdir(tmp_path)
+    short = shlex.split(
+        "--dataset_name digits --resnet_type linear --seeds 1 --num_epochs 1 --threads 1 --ratio_pos_train 20"
+    )
+    if "--train" in argv and argv[argv.index("--train") + 1] == "0":
+        assert main.main([*argv, *short, "--train", "1"]) == 0
+    classes = ["--negative_classes", "1", "3", "--positive_classes", "0", "2"] if "--negative_classes" in argv else []
+    assert main.main([*argv, *short, *classes]) == 0
+    assert "test AUC" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("checkpoint/*/*/results.json"))) == 1
+
+
+SWEEPS = re.findall(r"^    python sweep\.py (.*)$", README, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", SWEEPS)
+def test_every_sweep_is_understood(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table, *flags = shlex.split(line, comments=True)
+    assert sweep.main([str(ROOT / table), *flags, *([] if flags else ["--dry_run"])]) == 0
+    assert "of 48 done" in capsys.readouterr().out
+
+
+def test_the_loop_in_the_readme_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    space: dict[str, object] = {}
+    exec(code.replace("from rarecall.", "from utils."), space)
+    constraint = space["constraint"]
+    assert float(constraint.multipliers.sum()) > 0  # type: ignore[attr-defined]
+
+
+def test_every_flag_in_the_readme_exists() -> None:
+    known = set(OPTIONS) | {"help", "logdir"}
+    for parser in (sweeping.parser(), report._parser()):
+        known |= {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
+    assert set(re.findall(r"--([A-Za-z0-9_]+)", README)) <= known
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"(?:`|^    )make ([a-z]+)", README, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_every_module_in_the_tree_exists() -> None:
+    tree = README.split("## The tree")[1].split("```")[1]
+    for name in re.findall(r"[a-z_]+\.py", tree):
+        assert list(ROOT.glob(name)) + list(ROOT.glob(f"*/{name}")), name

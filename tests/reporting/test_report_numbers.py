@@ -1,0 +1,274 @@
+"""Every number of the report, worked out again from the stored score files by slow definitions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import report_by_hand as by_hand
+import yaml
+from report_by_hand import STORED
+from report_folders import Page, make_run
+
+import report
+from utils.reporting.analysis import analyse
+from utils.reporting.fold_tables import crosses
+from utils.reporting.runs import read_folder
+from utils.run_files.scores_csv import Scores, averaged
+from utils.training.evaluation import Reading, summary_with_intervals
+
+TPRS = (0.98, 0.95, 0.9)
+METRICS = (None, *TPRS)
+SEEDS = {"bce": (1, 2, 3), "bce_alm": (1, 2, 3), "s_lm": (1, 2), "s_lm_alm": (1, 2), "mbauc": (1,), "bce_1to5": (1,)}
+ORDER = list(SEEDS)  # of the page: the objectives of the paper's tables, then the rows with other data
+PAIRS = (("bce", "bce_alm"), ("s_lm", "s_lm_alm"))
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the stored runs."""
+    folder = tmp_path_factory.mktemp("report")
+    assert report.main([str(STORED), "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(out: Path) -> Page:
+    return Page((out / "report.html").read_text(encoding="utf-8"))
+
+
+def key_of(tpr: float | None) -> str:
+    return "auc" if tpr is None else f"fpr_at_tpr_{tpr:g}"
+
+
+def per_seed(run: str, tpr: float | None) -> list[float]:
+    return [by_hand.metric(*by_hand.scores_of(STORED / run / f"seed{k}" / "test.csv"), tpr) for k in SEEDS[run]]
+
+
+def shown(value: float, tpr: float | None) -> str:
+    return f"{value:.4f}" if tpr is None else f"{100 * value:.1f}"
+
+
+def signed(value: float, tpr: float | None) -> str:
+    text = f"{value:+.4f}" if tpr is None else f"{100 * value:+.1f}"
+    return (text[1:] if float(text) == 0 else text).replace("-", "\N{MINUS SIGN}")
+
+
+def lines(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_results_of_every_row(page: Page) -> None:
+    rows = page.rows("results")
+    assert len(rows) == len(ORDER)
+    for run, row in zip(ORDER, rows, strict=True):
+        assert row[1] == (str(len(SEEDS[run])), repr(float(len(SEEDS[run]))))
+        for position, tpr in enumerate(METRICS):
+            (mean_text, mean), (text, value) = row[2 + 2 * position : 4 + 2 * position]
+            seeds = per_seed(run, tpr)
+            assert float(mean) == pytest.approx(statistics.fmean(seeds), abs=1e-12)
+            spread = f"± {shown(statistics.stdev(seeds), tpr)}" if len(seeds) > 1 else ""
+            assert mean_text.replace("★ (best)", "").split() == [shown(float(mean), tpr), *spread.split()]
+            labels, scores = by_hand.ensemble(run, SEEDS[run], "test")
+            expected = by_hand.metric(labels, scores, tpr)
+            assert float(value) == pytest.approx(expected, abs=1e-12)
+            low, high = by_hand.middle(by_hand.resampled(labels, scores, tpr, 1000))
+            bounds = f"[{shown(low, tpr)}, {shown(high, tpr)}]"
+            assert text.replace("★ (best)", "") == f"{shown(expected, tpr)} {bounds}"
+
+
+def test_best_of_every_column(page: Page) -> None:
+    rows = page.rows("results")
+    comparable = range(len(ORDER) - 1)  # the last has other data
+    assert "not comparable: data B" in rows[-1][0][0]
+    for column in range(2, 2 + 2 * len(METRICS)):
+        values = [float(rows[row][column][1]) for row in comparable]
+        top = max(values) if column < 4 else min(values)
+        marked = {number for number, row in enumerate(rows) if "(best)" in row[column][0]}
+        assert marked == {number for number in comparable if abs(values[number] - top) < 1e-12}
+
+
+@pytest.mark.parametrize("position", range(len(METRICS)))
+def test_differences_intervals_and_tests(page: Page, position: int) -> None:
+    tpr = METRICS[position]
+    rows = page.rows("alm_" + key_of(tpr).replace(".", "_"))
+    ps, seed_ps = [], []
+    for (base, alm), row in zip(PAIRS, rows, strict=True):
+        labels, first = by_hand.ensemble(base, SEEDS[base], "test")
+        _, second = by_hand.ensemble(alm, SEEDS[alm], "test")
+        without, with_alm = by_hand.metric(labels, first, tpr), by_hand.metric(labels, second, tpr)
+        assert float(row[1][1]) == pytest.approx(without, abs=1e-12)
+        assert float(row[2][1]) == pytest.approx(with_alm, abs=1e-12)
+        assert float(row[3][1]) == pytest.approx(with_alm - without, abs=1e-12)
+        drawn = by_hand.resampled(labels, second, tpr, 2000) - by_hand.resampled(labels, first, tpr, 2000)
+        low, high = by_hand.middle(drawn)
+        assert row[3][0] == f"{signed(with_alm - without, tpr)} [{signed(low, tpr)}, {signed(high, tpr)}]"
+        ps.append(by_hand.delong_p(labels, first, second) if tpr is None else by_hand.bootstrap_p(drawn))
+        changes = [b - a for a, b in zip(per_seed(base, tpr), per_seed(alm, tpr), strict=True)]
+        assert row[6][0] == str(len(SEEDS[base]))
+        assert float(row[7][1]) == pytest.approx(statistics.fmean(changes), abs=1e-12)
+        distinct = [change for change in changes if change]
+        seed_ps.append(by_hand.wilcoxon_p(distinct) if distinct else 1.0)
+    for column, values in ((4, ps), (8, seed_ps)):
+        smaller, larger = sorted(range(2), key=lambda number: values[number])
+        corrected = [0.0, 0.0]
+        corrected[smaller] = min(1.0, 2 * values[smaller])
+        corrected[larger] = max(corrected[smaller], values[larger])
+        for number, row in enumerate(rows):
+            assert float(row[column][1]) == pytest.approx(values[number], rel=1e-9)
+            assert float(row[column + 1][1]) == pytest.approx(corrected[number], rel=1e-9)
+
+
+def test_operating_points(page: Page) -> None:
+    rows = iter(page.rows("points"))
+    for run in ORDER:
+        for tpr in TPRS:
+            row = next(rows)
+            threshold = by_hand.threshold(*by_hand.ensemble(run, SEEDS[run], "validation"), tpr)
+            labels, scores = by_hand.ensemble(run, SEEDS[run], "test")
+            called = scores >= threshold
+            counts = [int((called == said)[labels == label].sum()) for label, said in ((1, 1), (1, 0), (0, 1), (0, 0))]
+            assert float(row[2][1]) == pytest.approx(threshold, abs=1e-12)
+            assert [int(text) for text, _ in row[3:7]] == counts
+            assert float(row[7][1]) == pytest.approx(counts[0] / (counts[0] + counts[1]))
+            assert float(row[8][1]) == pytest.approx(counts[2] / (counts[2] + counts[3]))
+
+
+def test_matrices_show_the_same_counts(page: Page, out: Path) -> None:
+    text = (out / "report.html").read_text(encoding="utf-8")
+    tp, fn, fp, tn = (text for text, _ in page.rows("points")[0][3:7])
+    matrix = text[text.index('class="matrix"') :]
+    cells = re.findall(r'<td class="(right|wrong)" style="--share:[0-9.]+">(\d+)', matrix)[:4]
+    assert cells == [("right", tp), ("wrong", fn), ("wrong", fp), ("right", tn)]
+
+
+def test_mcnemar_at_the_operating_points(page: Page) -> None:
+    rows = iter(page.rows("point_changes"))
+    for base, alm in PAIRS:
+        for tpr in TPRS:
+            row = next(rows)
+            labels, _ = by_hand.ensemble(base, SEEDS[base], "test")
+            wrong = []
+            for run in (base, alm):
+                threshold = by_hand.threshold(*by_hand.ensemble(run, SEEDS[run], "validation"), tpr)
+                wrong.append((by_hand.ensemble(run, SEEDS[run], "test")[1] >= threshold) != (labels == 1))
+            for place, label in ((2, 0), (6, 1)):
+                one = int((wrong[0] & ~wrong[1] & (labels == label)).sum())
+                other = int((wrong[1] & ~wrong[0] & (labels == label)).sum())
+                assert [int(row[place][0]), int(row[place + 1][0])] == [one, other]
+                assert float(row[place + 2][1]) == pytest.approx(by_hand.mcnemar_p(one, other))
+
+
+def test_every_seed(page: Page) -> None:
+    rows = iter(page.rows("seeds"))
+    for run in ORDER:
+        for number, seed in enumerate(SEEDS[run]):
+            row = next(rows)
+            done = json.loads((STORED / run / f"seed{seed}" / "done").read_text())
+            assert [row[1][0], row[2][0]] == [str(seed), str(done["best_epoch"])]
+            for column, tpr in enumerate(METRICS, 3):
+                assert float(row[column][1]) == pytest.approx(per_seed(run, tpr)[number], abs=1e-12)
+
+
+@pytest.mark.parametrize("run", ["bce", "bce_alm"])
+def test_results_json_says_the_same(out: Path, run: str) -> None:
+    """main.py and report.py must not show two intervals for one number."""
+    stored = json.loads((STORED / run / "results.json").read_text())["ensemble"]["test"]
+    found = {line["metric"]: line for line in lines(out / "rows.csv") if line["model_name"] == run}
+    assert float(found["auc"]["ensemble"]) == stored["auc"]
+    assert [float(found["auc"][f"ensemble_{side}"]) for side in ("low", "high")] == stored["auc_interval"]
+    for tpr in TPRS:
+        line = found[key_of(tpr)]
+        assert float(line["ensemble"]) == stored["fpr_at_tpr"][str(tpr)]
+        bounds = [float(line[f"ensemble_{side}"]) for side in ("low", "high")]
+        assert bounds == stored["fpr_at_tpr_interval"][str(tpr)]
+    points = [line for line in lines(out / "operating_points.csv") if line["model_name"] == run]
+    for line, point in zip(points, stored["operating_points"], strict=True):
+        assert {name: float(line[name]) for name in ("threshold", "tp", "fn", "fp", "tn", "tpr", "fpr")} == {
+            name: point[name] for name in ("threshold", "tp", "fn", "fp", "tn", "tpr", "fpr")
+        }
+
+
+@pytest.mark.parametrize("run", SEEDS)
+def test_other_thresholds_are_those_that_results_json_would_have(page: Page, out: Path, run: str) -> None:
+    """The stored results.json are older than these numbers: they are made anew from the scores."""
+    counts = yaml.safe_load((STORED / run / "config.yaml").read_text())["class_counts"]["train"]
+    sets = {
+        part: averaged([Scores.read(STORED / run / f"seed{seed}" / f"{part}.csv") for seed in SEEDS[run]])
+        for part in ("validation", "test")
+    }
+    fprs, trained = (0.01, 0.05, 0.1), (counts["negative"], counts["positive"])
+    reading = Reading(TPRS, 0.5, 0.0, fprs, 10.0, trained)
+    stored = summary_with_intervals(**sets, reading=reading, generator=np.random.default_rng(0))
+    default = {"rule": "default", "threshold": 0.0, **stored["at_default_threshold"]}
+    default = {name: default[name] for name in ("rule", "threshold", "tpr", "fpr", "precision", "f1", "expected_cost")}
+    found = [line for line in lines(out / "thresholds.csv") if line["model_name"] == run]
+    for line, rule in zip(found, [default, *stored["thresholds"]], strict=True):
+        assert line["rule"].lower() == rule["rule"]
+        for name, value in rule.items():
+            assert name == "rule" or float(line[name]) == pytest.approx(value, abs=1e-12), name
+    (row,) = (row for row, name in zip(page.rows("rankings"), ORDER, strict=True) if name == run)
+    expected = [stored["auprc"], stored["prior"], *stored["tpr_at_fpr"].values()]
+    expected += [stored["calibration"][name] for name in ("error", "error_scaled", "temperature")]
+    assert [float(value) for _, value in row[1:]] == pytest.approx(expected, abs=1e-12)
+
+
+def test_csv_and_markdown_hold_what_the_page_holds(page: Page, out: Path) -> None:
+    means = [line["mean"] for line in lines(out / "rows.csv")]
+    assert means == [row[column][1] for row in page.rows("results") for column in (2, 4, 6, 8)]
+    changes = lines(out / "alm.csv")
+    assert [line["difference"] for line in changes if line["metric"] == "auc"] == [
+        row[3][1] for row in page.rows("alm_auc")
+    ]
+    assert {(line["compared_with"], line["model_name"]) for line in changes} == set(PAIRS)
+    assert len(lines(out / "seeds.csv")) == sum(map(len, SEEDS.values()))
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    for row in page.rows("results"):
+        for _, value in row[2:4]:
+            assert f"{float(value):.4f}" in markdown
+
+
+def test_tally(out: Path) -> None:
+    """AUC rises in both rows; FPR at TPR 98 % is the same in both (1 of 46 negatives)."""
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    assert "- AUC: better with ALM in 2 of 2 rows (0 clearly), worse in 0 (0 clearly)." in markdown
+    assert "- FPR at TPR 98 %: better with ALM in 0 of 2 rows (0 clearly), worse in 0 (0 clearly)." in markdown
+    for run in ("bce", "bce_alm", "s_lm", "s_lm_alm"):
+        assert by_hand.fpr_at_tpr(*by_hand.ensemble(run, SEEDS[run], "test"), 0.98) == 1 / 46
+
+
+def test_other_rates_can_be_asked_for(tmp_path: Path) -> None:
+    assert report.main([str(STORED), "--out", str(tmp_path), "--tpr", "0.8", "1"]) == 0
+    found = {(line["model_name"], line["metric"]): float(line["ensemble"]) for line in lines(tmp_path / "rows.csv")}
+    assert {metric for _, metric in found} == {"auc", "fpr_at_tpr_0.8", "fpr_at_tpr_1"}
+    labels, scores = by_hand.ensemble("bce", SEEDS["bce"], "test")
+    assert found["bce", "fpr_at_tpr_1"] == np.mean(scores[labels == 0] >= scores[labels == 1].min())
+
+
+def test_folds_are_put_together_and_compared_over_folds(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"folds": 3, "subset_ratios": (1, 99), "test_subset": 2, "resnet_type": "linear"}
+    for train_on, gain in (("same", 0.5), ("other", 1.5), ("all", 2.0)):
+        for fold in (1, 2, 3):
+            make_run(tmp_path, f"{train_on}{fold}", seeds=(fold,), gain=gain, train_on=train_on, fold=fold, **options)
+    report_of_folds = analyse(read_folder(tmp_path), tprs=(0.9,))
+    assert not report_of_folds.rows
+    found = crosses(report_of_folds.folds)
+    assert [(each.model, each.test_on, each.train_on, each.label) for each in found] == [
+        ("linear", "1:99", train_on, "BCE") for train_on in ("same", "other", "all")
+    ]
+    same, other, _ = found
+    assert same.difference is None
+    assert other.difference is not None
+    assert other.difference == pytest.approx(other.mean - same.mean)
+    changes = [other.values[fold] - same.values[fold] for fold in (1, 2, 3)]
+    spread = (sum((change - other.difference) ** 2 for change in changes) / 2 / 3) ** 0.5
+    t = other.difference / spread
+    # Student's t with 2 degrees of freedom: P(|T| > t) = 1 - t / sqrt(2 + t^2)
+    assert other.p == pytest.approx(1 - t / (2 + t * t) ** 0.5)

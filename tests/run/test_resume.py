@@ -1,0 +1,282 @@
+"""Stopped anywhere and resumed is the same as never stopped, bit for bit (at an equal number of threads)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import OPTIONS_OF, arguments, assert_same, assert_same_run, best, history, results, run, scripted
+
+import main
+from utils.losses import LOSSES
+from utils.run import train as train_run
+from utils.training import epoch as training
+
+pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
+
+
+def stop_and_go_on(root: Path, command: str, *, first: int, last_epoch: int) -> Path:
+    """``first`` epochs, then with --resume 1 up to ``last_epoch``, in two commands."""
+    run(root, f"{command} --num_epochs {first}")
+    return run(root, f"{command} --num_epochs {last_epoch} --resume 1")
+
+
+# ---------------------------------------------------------------- n + m = n + m
+
+
+@pytest.mark.parametrize("alm", ["", "--use_ALM 1 --delta 1 --mu 0.01"], ids=["without", "with"])
+@pytest.mark.parametrize("training_type", list(LOSSES))
+def test_one_and_one_epochs_are_two(tmp_path: Path, training_type: str, alm: str) -> None:
+    options = OPTIONS_OF.get(training_type, "")
+    command = f"--resnet_type lenet5 --bsize 128 --training_type {training_type} {options} {alm}"
+    resumed = stop_and_go_on(tmp_path / "resumed", command, first=1, last_epoch=2)
+    straight = run(tmp_path / "straight", f"{command} --num_epochs 2")
+    assert_same_run(resumed, straight)
+    assert [record["epoch"] for record in history(resumed / "seed1")] == [0, 1]
+
+
+RULES = "--use_ALM 1 --mu 0.01 --delta 1 --lr_decrease 1 --patience_lr 0 --optimizer adam --augment crop_flip"
+WITHIN = "--use_ALM 1 --mu 0.01 --delta 1 --evaluate_every_steps 4 --augment crop"
+SEEDS = "--seeds 1-2 --optimizer adamw --resnet_type dense --hidden_widths 16 8"
+
+
+@pytest.mark.parametrize(
+    "command, first",
+    [
+        (RULES, 1),  # the mu rule's memory, the learning rate on a plateau, Adam's moments, random crops and flips
+        (RULES, 4),
+        (WITHIN, 3),  # an epoch that ends within a pass: the sampler goes on in the middle of its order
+        (SEEDS, 2),
+    ],
+)
+def test_n_and_m_epochs_are_n_plus_m(tmp_path: Path, command: str, first: int) -> None:
+    resumed = stop_and_go_on(tmp_path / "resumed", f"--resnet_type lenet5 {command}", first=first, last_epoch=6)
+    straight = run(tmp_path / "straight", f"--resnet_type lenet5 {command} --num_epochs 6")
+    assert_same_run(resumed, straight, seeds=(1, 2) if "--seeds" in command else (1,))
+
+
+def test_batch_normalisation_goes_on_too(tmp_path: Path) -> None:
+    command = "--resnet_type resnet20 --bsize 16 --evaluate_every_steps 2 --precision bf16"
+    resumed = stop_and_go_on(tmp_path / "resumed", command, first=1, last_epoch=2)
+    straight = run(tmp_path / "straight", f"{command} --num_epochs 2")
+    assert_same_run(resumed, straight)
+    assert any("running_var" in name for name in best(straight / "seed1")["weights"])
+
+
+def test_the_mu_rule_remembers_the_auc_before_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aucs = [0.5, 0.6, 0.7, 0.9, 0.8, 0.8]  # the fall from epoch 3 to 4 doubles mu, and the stop is between the two
+    scripted(monkeypatch, aucs)
+    resumed = stop_and_go_on(tmp_path / "resumed", "--use_ALM 1 --mu 0.01", first=4, last_epoch=6)
+    scripted(monkeypatch, aucs)
+    straight = run(tmp_path / "straight", "--use_ALM 1 --mu 0.01 --num_epochs 6")
+    assert_same_run(resumed, straight)
+    assert [record["mu"] for record in history(resumed / "seed1")] == [0.01, 0.01, 0.01, 0.02, 0.02, 0.04]
+
+
+def test_many_stops_are_none(tmp_path: Path) -> None:
+    for epochs in range(1, 6):
+        resumed = run(tmp_path / "resumed", f"--use_ALM 1 --num_epochs {epochs} --resume 1")
+    straight = run(tmp_path / "straight", "--use_ALM 1 --num_epochs 5")
+    assert_same_run(resumed, straight)
+    assert [record["epoch"] for record in history(resumed / "seed1")] == [0, 1, 2, 3, 4]
+
+
+# ---------------------------------------------------------------- stopped within a command
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Let Ctrl-C come while epoch ``epoch`` of the command trains."""
+    calls = 0
+
+    def train_epoch(*args: Any, **options: Any) -> dict[str, Any]:
+        nonlocal calls
+        record = training.train_epoch(*args, **options)
+        calls += 1
+        if calls > epoch:
+            raise KeyboardInterrupt
+        return record
+
+    monkeypatch.setattr(train_run, "train_epoch", train_epoch)
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_an_interrupted_run_says_how_to_go_on_and_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], epoch: int
+) -> None:
+    command = "--use_ALM 1 --num_epochs 4"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, epoch)
+        folder = run(tmp_path / "resumed", command, code=130)
+    assert "--resume 1" in capsys.readouterr().err
+    assert not (folder / "seed1" / "done").exists()
+    assert len(history(folder / "seed1")) == epoch
+    run(tmp_path / "resumed", f"{command} --resume 1")
+    assert_same_run(folder, run(tmp_path / "straight", command))
+
+
+def test_an_unfinished_training_is_not_started_anew_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1)
+        folder = run(tmp_path, "--num_epochs 3", code=130)
+    before = snapshot(folder)
+    run(tmp_path, "--num_epochs 3", code=2)
+    assert "holds an unfinished training; add --resume 1" in capsys.readouterr().err
+    assert snapshot(folder) == before
+
+
+def test_continued_training_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def continued(root: Path, more: str = "") -> int:
+        argv = arguments(root, f"--use_ALM 1 --delta 1 --continue_train 1 --baseline_cont_train base {more}")
+        at = argv.index("--num_epochs")
+        return main.main([*argv[:at], *argv[at + 2 :], "--continue_train_epochs", "3"])
+
+    for root in (tmp_path / "resumed", tmp_path / "straight"):
+        run(root, "--num_epochs 2 --model_name base")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1)
+        assert continued(tmp_path / "resumed") == 130
+    assert continued(tmp_path / "resumed", "--resume 1") == 0
+    assert continued(tmp_path / "straight") == 0
+    assert_same_run(*(tmp_path / name / "runs" / "run" for name in ("resumed", "straight")))
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """All that a command which does nothing must leave as it is."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+# ---------------------------------------------------------------- killed (see faults/ for kills at any moment)
+
+
+def best_is_older(folder: Path, older: Path) -> None:
+    shutil.copy(older / "best.pt", folder / "best.pt")
+
+
+def best_is_missing(folder: Path, older: Path) -> None:
+    (folder / "best.pt").unlink()
+
+
+@pytest.mark.parametrize("damage", [best_is_older, best_is_missing])
+def test_a_kill_between_last_and_best_is_repaired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path, Path], None]
+) -> None:
+    scripted(monkeypatch, [0.5])
+    older = run(tmp_path, "--model_name older")
+    scripted(monkeypatch, [0.5, 0.6])  # each epoch is a new best
+    folder = run(tmp_path, "--num_epochs 2")
+    (folder / "seed1" / "done").unlink()
+    damage(folder / "seed1", older / "seed1")
+    run(tmp_path, "--num_epochs 2 --resume 1")
+    scripted(monkeypatch, [0.5, 0.6])
+    straight = run(tmp_path, "--num_epochs 2 --model_name straight")
+    assert best(folder / "seed1")["epoch"] == 1
+    assert_same_run(folder, straight)
+
+
+@pytest.mark.parametrize("damage", [best_is_older, best_is_missing])
+def test_a_best_checkpoint_that_cannot_be_repaired_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path, Path], None],
+) -> None:
+    scripted(monkeypatch, [0.5, 0.5, 0.6, 0.4])  # of "older" epoch 0 is the best; of the run epoch 1, then one more
+    older = run(tmp_path, "--model_name older")
+    folder = run(tmp_path, "--num_epochs 3")
+    (folder / "seed1" / "done").unlink()
+    damage(folder / "seed1", older / "seed1")
+    run(tmp_path, "--num_epochs 3 --resume 1", code=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "best.pt is not" in line
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, -1])
+def test_a_truncated_state_gives_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keep: float
+) -> None:
+    folder = run(tmp_path)
+    file = folder / "seed1" / "last.pt"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    before = snapshot(folder)
+    run(tmp_path, "--num_epochs 2 --resume 1", code=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {file} must be ")
+    assert "foreign or damaged" in line
+    assert snapshot(folder)["seed1/last.pt"] == before["seed1/last.pt"]
+    assert snapshot(folder)["seed1/best.pt"] == before["seed1/best.pt"]
+
+
+def test_the_state_of_another_model_gives_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(tmp_path)
+    other = run(tmp_path, "--resnet_type lenet5 --model_name other")
+    shutil.copy(other / "seed1" / "last.pt", folder / "seed1" / "last.pt")
+    run(tmp_path, "--num_epochs 2 --resume 1", code=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "last.pt does not belong to this run" in line
+
+
+# ---------------------------------------------------------------- finished runs
+
+
+def test_a_finished_run_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(tmp_path, "--seeds 1-2")
+    before = snapshot(folder)
+    for more in ("--seeds 1-2", "--seeds 1-2 --resume 1"):
+        capsys.readouterr()
+        run(tmp_path, more)
+        assert capsys.readouterr().out.count("done before and kept") == 2
+        after = snapshot(folder)
+        changed = {name for name in before if after[name] != before[name]}
+        assert changed <= {"config.yaml"}  # the second command is noted there
+        assert before.keys() == after.keys()
+
+
+def test_more_seeds_join_the_finished_ones(tmp_path: Path) -> None:
+    run(tmp_path / "joined", "--seeds 2")
+    joined = run(tmp_path / "joined", "--seeds 1-3")
+    assert_same_run(joined, run(tmp_path / "straight", "--seeds 1-3"), seeds=(1, 2, 3))
+
+
+def test_without_last_a_finished_run_is_kept_but_cannot_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(tmp_path, "--keep_last 0")
+    assert not (folder / "seed1" / "last.pt").exists()
+    assert (folder / "seed1" / "done").exists()
+    before = results(folder)
+    run(tmp_path, "--keep_last 0")
+    assert results(folder) == before
+    run(tmp_path, "--num_epochs 2 --resume 1", code=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be trained further" in line
+    assert "keep_last 0" in line
+    kept = run(tmp_path, "--model_name kept")
+    assert_same(best(folder / "seed1")["weights"], best(kept / "seed1")["weights"])
+
+
+def test_more_epochs_need_to_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(tmp_path, "--num_epochs 2")
+    before = snapshot(folder)
+    for more in ("--num_epochs 3", "--num_epochs 1", "--num_epochs 1 --resume 1"):
+        run(tmp_path, more, code=2)
+        assert "was trained for 2 epochs" in capsys.readouterr().err
+    assert snapshot(folder) == before
+
+
+def test_a_run_that_stopped_early_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, [0.7, 0.6, 0.5, 0.5])
+    folder = run(tmp_path, "--num_epochs 9 --patience_early_stopping 1")
+    assert len(history(folder / "seed1")) == 3
+    run(tmp_path, "--num_epochs 12 --patience_early_stopping 1 --resume 1")
+    assert len(history(folder / "seed1")) == 3

@@ -1,0 +1,211 @@
+"""Several seeds at once: the same files as one after the other, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from runs import assert_same_run
+
+from utils.config.settings import resolve
+from utils.run.command import _with_threads
+from utils.system import interruption
+from utils.system.devices import shared_cores
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (
+    "main.py --dataset_name digits --resnet_type lenet5 --name_file_bs baseline_bce --name_file_alm ALM_12_beg "
+    "--delta 1 --model_name run --num_epochs 2 --seeds 1-3 --device cpu --threads 1"
+)
+# train_in_processes around a function of the test, in a process of its own: nothing there has started threads
+HARNESS = """\
+import os, signal, sys, time
+from utils.errors import UserError
+from utils.seed_workers import train_in_processes
+def train(seed):
+    {body}
+def meanwhile():
+    print("meanwhile")
+if __name__ == "__main__":
+    try:
+        print(train_in_processes(train, [1, 2, 3, 4], at_once=2, threads=1, forked=True, meanwhile=meanwhile))
+    except UserError as error:
+        print("UserError", error)
+"""
+
+
+def started(arguments: str, root: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, *arguments.split(), "--checkpoint_root", str(root)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # a shell's background jobs ignore Ctrl-C, and so would their children
+    heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(command, cwd=ROOT, text=True, preexec_fn=heeds, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+def in_processes(body: str) -> subprocess.CompletedProcess[str]:
+    script = HARNESS.format(body=body.replace("\n", "\n    "))
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "cores, threads, seeds, asked, on_cpu, expected",
+    [
+        (2, 0, 10, 0, True, (1, 2)),
+        (2, 1, 10, 0, True, (1, 2)),
+        (2, 2, 10, 0, True, (2, 1)),
+        (16, 0, 10, 0, True, (1, 10)),
+        (16, 0, 1, 0, True, (16, 1)),
+        (16, 4, 10, 0, True, (4, 4)),
+        (16, 0, 10, 3, True, (5, 3)),
+        (2, 0, 3, 8, True, (1, 3)),
+        (1, 0, 3, 0, True, (1, 1)),
+        (2, 8, 3, 0, True, (8, 1)),
+        (16, 0, 10, 0, False, (16, 1)),
+        (16, 0, 10, 5, False, (3, 5)),
+    ],
+)
+def test_cores_are_shared(
+    cores: int, threads: int, seeds: int, asked: int, on_cpu: bool, expected: tuple[int, int]
+) -> None:
+    assert shared_cores(cores, threads=threads, seeds=seeds, seeds_at_once=asked, on_cpu=on_cpu) == expected
+
+
+def test_seeds_at_once_write_what_seeds_in_turn_write(tmp_path: Path) -> None:
+    processes = [started(f"{COMMAND} --parallel_seeds {number}", tmp_path / f"at_once_{number}") for number in (1, 2)]
+    for process in processes:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        assert "3 seeds" not in out
+    in_turn, at_once = (tmp_path / f"at_once_{number}" / "runs" / "run" for number in (1, 2))
+    assert "(2 seeds at once, 1 thread each, fp32)" in out
+    assert_same_run(at_once, in_turn, seeds=(1, 2, 3))
+    again = started(f"{COMMAND} --parallel_seeds 2", tmp_path / "at_once_2")
+    out, err = again.communicate(timeout=240)
+    assert again.returncode == 0, err
+    assert out.count("done before and kept") == 3
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
+    """Unless the command says otherwise: their number changes rounding."""
+    argv = f"--dataset_name digits --model_name run --checkpoint_root {tmp_path}"
+    options = {"num_epochs": {"value": 1, "origin": ""}}
+    record = {"options": options, "data": {"checksum": ""}, "commands": [], "threads": 1}
+    (tmp_path / "runs" / "run").mkdir(parents=True)
+    (tmp_path / "runs" / "run" / "config.yaml").write_text(yaml.safe_dump(record))
+    kept = _with_threads(resolve(argv.split()))
+    assert (kept.config.threads, kept.origins["threads"]) == (1, "config.yaml")
+    assert _with_threads(resolve(f"{argv} --threads 7".split())).config.threads == 7
+    (tmp_path / "runs" / "run" / "config.yaml").write_text(yaml.safe_dump({**record, "threads": 100_000}))
+    assert _with_threads(resolve(argv.split())).config.threads == 0  # not on this machine
+
+
+def test_a_worker_that_is_killed_costs_its_seed_only() -> None:
+    done = in_processes('if seed == 2:\n    os.kill(os.getpid(), signal.SIGKILL)\nreturn "bad" if seed == 3 else None')
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.splitlines()
+    assert shown[0] == "meanwhile"
+    assert shown[1].startswith("{2: 'its process was ended by SIGKILL (out of memory?)")
+    assert shown[1].endswith("3: 'bad'}")
+    assert "seed 2 stopped: its process was ended by SIGKILL" in done.stderr
+
+
+def test_bad_input_found_by_a_worker_stops_the_others() -> None:
+    done = in_processes('if seed == 1:\n    raise UserError("no space")\ntime.sleep(30)')
+    assert done.stdout.splitlines()[-1] == "UserError no space"
+
+
+def test_an_error_in_a_worker_shows_where_it_came_from() -> None:
+    done = in_processes('if seed == 4:\n    raise ZeroDivisionError("oops")')
+    assert "ZeroDivisionError: oops" in done.stderr
+    assert "{4: 'its process ended with exit code 1" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_python_swallowed_stops_at_the_next_check(number: signal.Signals) -> None:
+    """As where it comes while an object is deleted: Python prints the KeyboardInterrupt and goes on."""
+    with interruption.Interruption() as entered:
+        interruption.check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+        assert entered.exit_code == 128 + number
+    interruption.check()
+
+
+def test_a_signal_in_the_middle_of_a_fork_stops_after_it() -> None:
+    """Python calls hooks around a fork, and prints what they raise: here one in which the signal comes."""
+    code = textwrap.dedent(
+        """
+        import os, signal, sys, time
+        from utils import interruption, seed_workers
+
+        os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with interruption.Interruption() as entered:
+            try:
+                train = lambda seed: time.sleep(30)
+                seed_workers.train_in_processes(
+                    train, [1, 2, 3], at_once=2, threads=1, forked=True, meanwhile=lambda: None
+                )
+            except KeyboardInterrupt:
+                sys.exit(entered.exit_code)
+        """
+    )
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (143, "")
+    assert time.monotonic() - begin < 25
+
+
+def children_of(process: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False)
+    return [int(word) for word in found.stdout.split()]
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_worker_outlives_its_run_and_the_run_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    long = COMMAND.replace("--num_epochs 2", "--num_epochs 400")
+    run = started(f"{long} --parallel_seeds 2", tmp_path)
+    histories = [tmp_path / "runs" / "run" / f"seed{seed}" / "history.jsonl" for seed in (1, 2)]
+    wait_for(lambda: all(path.exists() and path.read_text().count("\n") > 1 for path in histories))
+    workers = children_of(run.pid)
+    assert len(workers) == 2
+    os.kill(run.pid, number)
+    _, err = run.communicate(timeout=60)
+    wait_for(lambda: not any(is_alive(worker) for worker in workers), seconds=10)
+    if number != signal.SIGKILL:
+        assert run.returncode == 128 + number
+        assert err.strip().splitlines()[-1] == (
+            f"interrupted by {number.name}; the last finished epoch of each seed is kept: "
+            "the same command with --resume 1 goes on"
+        )
+        assert "Traceback" not in err
+    for path in histories:
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [record["epoch"] for record in records] == list(range(len(records)))

@@ -1,0 +1,218 @@
+"""What a whole training leads to: the constraint acts, epochs of k steps, continue_train, every official base file."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import references
+import torch
+from runs import (
+    arguments,
+    assert_same,
+    assert_same_run,
+    best,
+    experiment_of,
+    history,
+    last,
+    results,
+    run,
+    scripted,
+    start_of,
+)
+
+import main
+from utils.config.settings import CONFIGS
+from utils.constraints.augmented_lagrangian import mean_violation
+from utils.run.experiment import build_state
+from utils.training.evaluation import model_outputs
+from utils.training.state import TrainingData, TrainState
+
+pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
+
+
+# ---------------------------------------------------------------- the constraint acts
+
+
+def test_the_constraint_at_least_halves_the_violation(tmp_path: Path) -> None:
+    """15 epochs, seeds 1-3, measured with the final model over the whole training set."""
+    command = "--resnet_type lenet5 --seeds 1-3 --num_epochs 15 --delta 1"
+    without = run(tmp_path, f"--name_file_bs baseline_bce {command} --model_name without")
+    constrained = run(tmp_path, f"--name_file_bs baseline_bce --name_file_alm ALM_12_beg {command} --model_name alm")
+    for seed in (1, 2, 3):
+        violations = []
+        for folder in (without, constrained):
+            experiment, state, data = start_of(tmp_path, f"{command} --seeds {seed}", seed=seed)
+            state.model.load_state_dict(last(folder / f"seed{seed}")["model"])
+            outputs = model_outputs(state.model, data.batches, data.train, machine=experiment.machine)
+            violations.append(mean_violation(state.loss.score(outputs), data.labels[data.train], delta=1.0))
+        before, after = violations
+        assert after <= before / 2, (seed, violations)  # measured: at most 3 % of it
+        assert before > 0.05, (seed, violations)  # else there would be nothing to halve
+
+
+# ---------------------------------------------------------------- epochs of k steps
+
+
+def test_an_epoch_of_k_steps(tmp_path: Path) -> None:
+    """9 epochs of 4 steps are 4 passes of 9: the same 36 steps, recorded elsewhere."""
+    short = run(tmp_path, "--evaluate_every_steps 4 --num_epochs 9 --model_name short --patience_early_stopping 99")
+    passes = run(tmp_path, "--num_epochs 4 --model_name passes")
+    assert_same(last(short / "seed1")["model"], last(passes / "seed1")["model"])
+    assert_same(last(short / "seed1")["optimizer"], last(passes / "seed1")["optimizer"])
+    assert_same(last(short / "seed1")["train_scores"], last(passes / "seed1")["train_scores"])
+    records = history(short / "seed1")
+    assert [record["epoch"] for record in records] == list(range(9))
+    assert {record["steps"] for record in records} == {4}
+    assert records[-1]["constraint_violation"] == history(passes / "seed1")[-1]["constraint_violation"]
+    assert records[0]["train_auc"] is not None  # of the samples that have been trained on so far
+
+
+def test_an_epoch_that_has_seen_one_class_only(tmp_path: Path) -> None:
+    """One step of two samples, both negative with seed 1: there is neither a train AUC nor a violation yet."""
+    folder = run(tmp_path, "--evaluate_every_steps 1 --bsize 2")
+    (record,) = history(folder / "seed1")
+    assert record["one_class_batches"] == 1
+    assert record["train_auc"] is record["constraint_violation"] is None
+
+
+def test_an_epoch_longer_than_a_pass(tmp_path: Path) -> None:
+    folder = run(tmp_path, "--evaluate_every_steps 12 --num_epochs 3 --model_name long")
+    passes = run(tmp_path, "--num_epochs 4 --model_name passes")
+    assert_same(last(folder / "seed1")["model"], last(passes / "seed1")["model"])
+
+
+# ---------------------------------------------------------------- continue_train
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory, one_thread: None, blank_pictures: None) -> Path:
+    """Six epochs of a baseline, seeds 1 and 2, of which the fourth is the best (by a script)."""
+    root = tmp_path_factory.mktemp("continued")
+    with pytest.MonkeyPatch.context() as patch:
+        scripted(patch, [0.5, 0.6, 0.7, 0.8, 0.7, 0.7] * 2)
+        return run(root, "--seeds 1-2 --num_epochs 6 --model_name base --lr_decrease 1 --patience_lr 0")
+
+
+CONTINUE = "--lr_decrease 1 --continue_train 1 --baseline_cont_train base --name_file_alm ALM_12_beg --delta 1"
+
+
+def continued(root: Path, more: str, *, code: int = 0) -> Path:
+    """A small run without --num_epochs, which --continue_train_epochs replaces."""
+    argv = arguments(root, f"{CONTINUE} {more}")
+    at = argv.index("--num_epochs")
+    assert main.main(argv[:at] + argv[at + 2 :]) == code
+    return root / "runs" / argv[-1]
+
+
+def test_continued_training_starts_from_the_best_epoch_with_its_optimizer(baseline: Path, tmp_path: Path) -> None:
+    base = baseline / "seed1"
+    assert best(base)["epoch"] == 3
+    assert history(base)[5]["lr"] == 0.005  # halved after the best epoch, so not in best.pt
+    _, state, _ = start_of(baseline.parent.parent, "--lr_decrease 1")
+    state.model.load_state_dict(best(base)["weights"])
+    state.optimizer.load_state_dict(best(base)["optimizer"])
+    _, continued_state, _ = _continued_state(baseline, "")
+    assert_same(continued_state.model.state_dict(), state.model.state_dict())
+    assert_same(continued_state.optimizer.state_dict(), state.optimizer.state_dict())
+    assert continued_state.scheduler is not None
+    assert continued_state.scheduler.best == 0.8
+    assert continued_state.epoch == 4
+
+
+def _continued_state(baseline: Path, more: str) -> tuple[Any, TrainState, TrainingData]:
+    experiment = experiment_of(baseline.parent.parent, f"--lr_decrease 1 --use_ALM 1 {more}")
+    return (experiment, *build_state(experiment, 1, baseline=baseline / "seed1" / "best.pt"))
+
+
+def test_what_the_command_asks_for_wins_over_the_baselines_optimizer(baseline: Path) -> None:
+    _, state, _ = _continued_state(baseline, "--lr 0.5 --weight_dec 0.25 --momentum 0.125 --patience_lr 7")
+    group = state.optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.5, 0.25, 0.125)
+    assert state.scheduler is not None
+    assert state.scheduler.patience == 7
+    _, kept, _ = _continued_state(baseline, "")
+    group = kept.optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.01, 2e-4, 0.9)
+
+
+@pytest.mark.parametrize(
+    "aucs, mus",  # mu in force during each epoch; it doubles after one that fell by more than 0.05
+    [
+        ([0.80, 0.79, 0.70, 0.60, 0.59, 0.50], [0.01, 0.01, 0.01, 0.02, 0.04, 0.04]),  # epoch 5: no step for nothing
+        ([0.80, 0.70, 0.69, 0.60, 0.59, 0.50], [0.01, 0.01, 0.02, 0.02, 0.04, 0.04]),  # but one for the fall since 4
+    ],
+)
+def test_continued_training_numbers_its_epochs_on(
+    baseline: Path, monkeypatch: pytest.MonkeyPatch, aucs: list[float], mus: list[float]
+) -> None:
+    scripted(monkeypatch, aucs * 2)
+    folder = continued(baseline.parent.parent, f"--seeds 1-2 --continue_train_epochs 6 --model_name fall{aucs[1]}")
+    for seed in (1, 2):
+        records = history(folder / f"seed{seed}")
+        assert [record["epoch"] for record in records] == [4, 5, 6, 7, 8, 9]
+        assert [record["mu"] for record in records] == mus
+    course = references.mu_course([math.nan] * 4 + aucs, mu=0.01, rho=2.0, introd_ALM_from=3, unconditional_step=False)
+    assert [0.01, *course[4:-1]] == mus
+    assert results(folder)["seeds"]["1"]["best_epoch"] == 4
+    assert json.loads((folder / "seed1" / "done").read_text())["epochs"] == 10
+    assert best(folder / "seed1")["epoch"] == 4
+
+
+def test_without_a_baseline_mu_takes_its_first_step_unconditionally(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aucs = [0.5, 0.6, 0.7, 0.8, 0.7, 0.8]
+    scripted(monkeypatch, aucs)
+    folder = run(tmp_path, "--name_file_alm ALM_12_beg --num_epochs 6")
+    mus = [record["mu"] for record in history(folder / "seed1")]
+    assert mus == [0.01, *references.mu_course(aucs, mu=0.01, rho=2.0)[:-1]] == [0.01, 0.01, 0.01, 0.02, 0.02, 0.04]
+
+
+def test_a_missing_baseline_is_refused(baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = baseline.parent.parent
+    continued(root, "--seeds 1-3 --model_name other", code=2)  # seed 3 was never trained
+    assert "continue_train needs a trained baseline" in capsys.readouterr().err
+    assert not (root / "runs" / "other").exists()
+
+
+# ---------------------------------------------------------------- the same command, the same bytes
+
+
+@pytest.mark.parametrize("more", ["", "--use_ALM 1 --delta 1 --augment crop_flip --optimizer adam"])
+def test_the_same_command_gives_the_same_bytes(tmp_path: Path, more: str) -> None:
+    command = f"--resnet_type lenet5 --seeds 1-2 --num_epochs 2 {more}"
+    one = run(tmp_path / "one", command)
+    torch.rand(7)  # the global state plays no part
+    torch.manual_seed(0)
+    other = run(tmp_path / "other", command)
+    assert_same_run(one, other, seeds=(1, 2))
+    first, second = (torch.cat([v.flatten() for v in best(one / f"seed{seed}")["weights"].values()]) for seed in (1, 2))
+    assert not torch.isclose(first, second).all()  # and another seed others
+
+
+# ---------------------------------------------------------------- every base file
+
+BASE_FILES = sorted(path.stem for path in (CONFIGS / "baseline").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("alm", ["", "--name_file_alm ALM_12_beg --delta 1"], ids=["without", "with"])
+@pytest.mark.parametrize("base_file", BASE_FILES)
+def test_every_base_file_trains(tmp_path: Path, base_file: str, alm: str) -> None:
+    """One epoch of a whole run: finite numbers, weights that moved, a seed that is done and scored."""
+    command = f"--resnet_type lenet5 --bsize 128 --name_file_bs {base_file} {alm}"
+    folder = run(tmp_path, command)
+    (record,) = history(folder / "seed1")
+    assert all(math.isfinite(record[name]) for name in ("train_loss", "val_loss", "val_auc", "constraint_violation"))
+    assert (record["mu"] == 0.01) if alm else (record["mu"] is None)
+    _, start, _ = start_of(tmp_path, command)
+    assert record["steps"] == start.sampler.steps_per_epoch
+    weights = best(folder / "seed1")["weights"]
+    for name, value in start.model.state_dict().items():
+        assert not torch.equal(weights[name], value), name
+        assert weights[name].isfinite().all(), name
+    assert (folder / "seed1" / "done").exists()
+    assert 0 <= results(folder)["ensemble"]["test"]["auc"] <= 1

@@ -1,0 +1,339 @@
+"""Table files: the paper's four against a copy of its choices typed here, and all that can be wrong in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sweep
+from utils.config.options import OPTIONS, Config
+from utils.config.settings import resolve
+from utils.errors import UserError
+from utils.sweeping.blocks import BLOCKS, block_of
+from utils.sweeping.table_file import arguments, read_table
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = ROOT / "configs" / "table"
+
+# The official README's choices: objective; number of the ALM file, delta. MBAUC has no ALM row.
+PAPER = """
+        | cifar10 100               | cifar10 200                | cifar100 100              | cifar100 200
+BCE     | baseline_bce; 17, .25     | baseline_bce; 15, .5       | baseline_bce; 13, .1      | baseline_bce; 13, .1
+S-LM    | s_LM_m05; 16, .1          | s_LM_m05; 19, 0            | s_LM_m05; 13, 1           | s_LM_m2; 14, .5
+S-FL    | s_FL_g05; 16, .5          | s_FL_g05; 17, 0            | s_FL_g2; 15, .25          | s_FL_g2; 13, .1
+A-LM    | a_LM_m05; 17, .25         | a_LM_m05; 19, 0            | a_LM_m2; 13, .5           | a_LM_m4; 13, .5
+A-FL    | a_FL_g1; 15, .25          | a_FL_g05; 17, 1            | a_FL_g2; 14, .1           | a_FL_g2; 13, .25
+CB-BCE  | cb_BCE_99; 14, .5         | cb_BCE_99; 14, .1          | cb_BCE_99; 12, .25        | cb_BCE_99; 13, 1
+W-BCE   | WBCE_1_3; 17, 1           | WBCE_1_3; 17, .1           | WBCE_1; 17, 1             | WBCE_1; 16, 1
+LDAM    | LDAM; 16, 1               | LDAM; 18, .25              | LDAM; 17, .5              | LDAM; 13, .25
+MBAUC   | MBAUC                     | MBAUC                      | MBAUC                     | MBAUC
+"""
+# what each of these base files stands for: objective and its option
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "baseline_bce": {"training_type": "BCE"},
+    "s_LM_m05": {"training_type": "SYM_LM", "m": 0.5},
+    "s_LM_m2": {"training_type": "SYM_LM", "m": 2},
+    "s_FL_g05": {"training_type": "SYM_FL", "gamma": 0.5},
+    "s_FL_g2": {"training_type": "SYM_FL", "gamma": 2},
+    "a_LM_m05": {"training_type": "ASYM_LM", "m": 0.5},
+    "a_LM_m2": {"training_type": "ASYM_LM", "m": 2},
+    "a_LM_m4": {"training_type": "ASYM_LM", "m": 4},
+    "a_FL_g05": {"training_type": "ASYM_FL", "gamma": 0.5},
+    "a_FL_g1": {"training_type": "ASYM_FL", "gamma": 1},
+    "a_FL_g2": {"training_type": "ASYM_FL", "gamma": 2},
+    "cb_BCE_99": {"training_type": "cb_BCE", "beta": 0.99},
+    "WBCE_1": {"training_type": "WBCE", "c": 1},
+    "WBCE_1_3": {"training_type": "WBCE", "c": 0.333},
+    "LDAM": {"training_type": "LDAM"},
+    "MBAUC": {"training_type": "MBAUC"},
+}
+NO_OPTIONS = dict.fromkeys(("gamma", "m", "c", "beta", "eps", "max_margin", "scale"))
+PROTOCOL = {
+    "resnet_type": "resnet10",
+    "bsize": 64,
+    "num_epochs": 100,
+    "lr": None,  # of the data set: 0.01, CIFAR100 0.001
+    "lr_decrease": 0,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_dec": 2e-4,
+    "patience_early_stopping": 30,
+    "augment": None,  # of the data set: crop and flip
+    "train_fraction": 0.9,
+    "negative_classes": None,
+    "positive_classes": None,
+    "validation_per_class": None,
+    "validation_fraction": None,
+    "continue_train": 0,
+    "precision": "fp32",
+}
+CONSTRAINT = {"rho": 2, "p2_norm": 1, "mu_limit": None, "cap_mu": 1, "introd_ALM_from": 0}
+
+
+def paper_rows(column: int) -> dict[str, dict[str, Any]]:
+    """What each row of one of the paper's tables must resolve to."""
+    head, *lines = PAPER.strip("\n").splitlines()
+    dataset, ratio = head.split("|")[column].split()
+    rows: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        name, *cells = (cell.strip() for cell in line.split("|"))
+        objective, _, choice = cells[column - 1].partition(";")
+        plain = {"dataset_name": dataset, "ratio_pos_train": int(ratio), **PROTOCOL, **NO_OPTIONS}
+        plain |= OBJECTIVES[objective]
+        rows[name] = {**plain, "use_ALM": 0}
+        if choice:
+            number, delta = choice.split(",")
+            mu = 10.0 ** (10 - int(number))  # ALM_12_beg 1e-2, ALM_13_beg 1e-3, ...
+            rows[f"{name}+ALM"] = {**plain, **CONSTRAINT, "use_ALM": 1, "delta": float(delta), "mu": pytest.approx(mu)}
+    return rows
+
+
+def listed(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, dict[int, Config]]:
+    """The jobs that --dry_run lists: row -> seed -> what main.py would make of the command."""
+    assert sweep.main([*argv, "--dry_run"]) == 0
+    rows: dict[str, dict[int, Config]] = defaultdict(dict)
+    for line in capsys.readouterr().out.splitlines()[:-1]:
+        state, command = line[:7].strip(), shlex.split(line[9:])
+        assert state == "to do"
+        assert command[:2] == ["python", "main.py"]
+        config = resolve(command[2:]).config
+        (seed,) = config.seeds
+        assert config.model_name is not None
+        rows[config.model_name][seed] = config
+    return rows
+
+
+@pytest.mark.parametrize("name", ["cifar10_1_100", "cifar10_1_200", "cifar100_1_100", "cifar100_1_200"])
+def test_the_papers_tables(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    column = ["cifar10_1_100", "cifar10_1_200", "cifar100_1_100", "cifar100_1_200"].index(name) + 1
+    expected = paper_rows(column)
+    assert len(expected) == 17
+    rows = listed(capsys, f"configs/table/{name}.yaml", "--set", f"checkpoint_root={tmp_path}")
+    assert list(rows) == list(expected)
+    for row, seeds in rows.items():
+        assert list(seeds) == list(range(1, 11))
+        for config in seeds.values():
+            assert {key: getattr(config, key) for key in expected[row]} == expected[row], row
+            assert (config.subfolder_name, config.train, config.resume) == (name, 1, 1)
+
+
+def test_the_quick_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = listed(capsys, "configs/table/quick.yaml", "--set", f"checkpoint_root={tmp_path}")
+    assert len(rows) == 16
+    assert {tuple(seeds) for seeds in rows.values()} == {(1, 2, 3)}
+    kinds = {(c.dataset_name, c.training_type, c.use_ALM) for seeds in rows.values() for c in seeds.values()}
+    assert len(kinds) == 16
+    assert {kind[0] for kind in kinds} == {"mnist", "digits"}
+    assert {c.threads for seeds in rows.values() for c in seeds.values()} == {1}
+
+
+@pytest.mark.parametrize("path", sorted(TABLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_table_file_is_legal_and_says_command_time_and_date(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = path.read_text().partition("title:")[0]
+    assert f"python sweep.py configs/table/{path.name}" in head
+    assert "Expected time" in head
+    assert "2026-" in head
+    assert sweep.main([str(path), "--dry_run", "--set", f"checkpoint_root={tmp_path}"]) == 0
+    assert "nothing was started" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_seeds_set_and_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = f"checkpoint_root={tmp_path}"
+    table = "configs/table/cifar10_1_100.yaml"
+    rows = listed(
+        capsys, table, "--only", "*+ALM", "--seeds", "2,4-5", "--set", root, "num_epochs=3", "--set", "threads=4"
+    )
+    assert len(rows) == 8
+    for seeds in rows.values():
+        assert list(seeds) == [2, 4, 5]
+        assert {(config.num_epochs, config.threads) for config in seeds.values()} == {(3, 4)}
+    assert sweep.main([table, "--launcher", "print", "--seeds", "1", "--set", root]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 17
+    assert all(line.startswith("python main.py --name_file_bs baseline_") for line in printed)
+
+
+GOOD = "common: {dataset_name: digits}\nrows:\n  - {name: a, objective: baseline_bce}\n"
+BAD = {
+    "": "must hold title",
+    "[1, 2]": "must hold title.*got list",
+    "rows: [": "cannot read",
+    "title: x": "needs rows: a list",
+    "rows: {a: 1}": "rows of .* must be a list, got dict",
+    "rows: [3]": "row 1 of .* must hold name: BCE, .*got int",
+    "rows: [{objective: baseline_bce}]": "row 1 of .* needs a name",
+    "rows: [{name: a, objektive: x}]": "unknown key 'objektive'.*did you mean objective",
+    "rows: [{name: a/b}]": "model_name must be a plain name.*got a/b",
+    "rows: [{name: a}, {name: a}]": "two rows named a",
+    "rows: [{name: a, objective: baseline_nothing}]": "row 'a': unknown name_file_bs 'baseline_nothing'",
+    "rows: [{name: a, alm: ALM_99}]": "row 'a': unknown name_file_alm 'ALM_99'",
+    "rows: [{name: a, delta: -1}]": "delta must be a number >= 0, got -1 .from row 'a' of",
+    "rows: [{name: a, set: {gama: 1}}]": "unknown key 'gama'.*did you mean gamma",
+    "rows: [{name: a, set: {seeds: 3}}]": "seeds cannot be set .from row 'a' of",
+    "rows: [{name: a, set: {delta: 1, num_epochs: x}}]": "num_epochs must be an integer >= 1, got x",
+    "rows: [{name: a, set: {checkpoint_root: x}}]": "checkpoint_root cannot stand in row 'a'.*belongs into common",
+    "rows: [{name: a, set: {momentum: 0.5, optimizer: adam}}]": "row 'a': momentum.*cannot act with optimizer adam",
+    "rows: [{name: a, set: {training_type: LDAN}}]": "row 'a': unknown training_type 'LDAN'",
+    "rows: [{name: a, set: {continue_train: 1}}]": "continue_train needs baseline_cont_train",
+    "rows: [{name: a, seeds: 3-1}]": "seeds must be seeds such as",
+    "seeds: none\nrows: [{name: a}]": "seeds must be seeds such as",
+    "name: ../x\nrows: [{name: a}]": "subfolder_name must be a plain name",
+    "common: {model_name: x}\nrows: [{name: a}]": "model_name cannot be set .from common of",
+    "common: {objective: a, name_file_bs: b}\nrows: [{name: a}]": "stands twice in common",
+    "common: [1]\nrows: [{name: a}]": "common of .* must hold options",
+    "runs: 3\nrows: [{name: a}]": "unknown key 'runs'",
+    "grid: {flags: {lr: [1]}, select: validation AUC}\nsearch: {}\n": "has both grid and search",
+    "grid: 3": "grid of .* must hold keys",
+    "grid: {flags: {lr: [1]}}": "select must be 'validation AUC' or",
+    "grid: {flags: {lr: [1]}, select: test AUC}": "select must be 'validation AUC' or .*got 'test AUC'",
+    "grid: {flags: {lr: [1]}, select: validation FPR at TPR 2}": "select must be",
+    "grid: {flags: {lr: [1]}, select: validation FPR at TPR 0.5}": "add it to the runs, in common: tpr",
+    "grid: {flags: {}, select: validation AUC}": "flags of the grid of .* must hold lists",
+    "grid: {flags: {lr: 1}, select: validation AUC}": "lr of the grid of .* must be a list",
+    "grid: {flags: {lr: [1, 1.0]}, select: validation AUC}": "has a value twice",
+    "grid: {flags: {lr: [0]}, select: validation AUC}": "lr must be a number > 0, got 0",
+    "grid: {flags: {lr: [1]}, for_each: [m], select: validation AUC}": "unknown flag in for_each 'm'",
+    "grid: {flags: {lr: [1]}, for_each: lr, select: validation AUC}": "for_each of the grid of .* must be a list",
+    "grid: {flags: {lr: [1]}, for_each: [[lr]], select: validation AUC}": r"unknown key \"\['lr'\]\"",
+    "grid: {flags: {lr: [1]}, select: validation AUC, extra: 1}": "unknown key 'extra'",
+    "grid: {flags: {lr: [1]}, also: 3, select: validation AUC}": "also of the grid of .* must hold lines such as",
+    "grid: {flags: {lr: [1]}, also: {lr: 3}, select: validation AUC}": "also of the grid of .* must hold lines such as",
+    "grid: {flags: {lr: [1]}, also: {m: {1: {}}}, select: validation AUC}": "unknown flag in also 'm'",
+    "grid: {flags: {lr: [1]}, also: {lr: {2: {}}}, select: validation AUC}": "names lr 2, which is not among its",
+    "grid: {flags: {lr: [1]}, also: {lr: {1: {lr: 2}}}, select: validation AUC}": "sets lr, which is a flag of the",
+    f"grid: {{flags: {{lr: {list(range(1, 102))}, bsize: {list(range(1, 102))}}}, select: validation AUC}}": (
+        "10201 combinations"
+    ),
+}
+
+
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that bad input ends with."""
+    assert sweep.main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize("content", BAD, ids=range(len(BAD)))
+def test_a_bad_file_is_refused_in_one_line(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(content)
+    error = refused([str(path), "--dry_run", "--set", f"checkpoint_root={tmp_path}/c"], capsys)
+    assert re.search(BAD[content], error), error
+    assert [file.name for file in tmp_path.iterdir()] == ["t.yaml"]
+
+
+@pytest.mark.parametrize(
+    "argv, match",
+    [
+        (["--jobs", "0"], "must be an integer >= 1, got '0'"),
+        (["--launcher", "pbs"], "invalid choice: 'pbs'"),
+        (["--only", "zzz"], "--only 'zzz' fits no row of .*; rows: a"),
+        (["--set", "num_epochs"], "--set must be flag=value"),
+        (["--set", "epochs=3"], "unknown key 'epochs' .from --set."),
+        (["--set", "model_name=x"], "model_name cannot be set"),
+        (["--seeds", "x"], "seeds must be seeds such as"),
+        (["--retry", "all"], "invalid choice"),
+        (["--frobnicate"], "unrecognized arguments: --frobnicate"),
+    ],
+)
+def test_a_bad_command_is_refused_in_one_line(
+    argv: list[str], match: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(GOOD)
+    assert re.search(match, refused([str(path), *argv], capsys))
+
+
+def test_a_table_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no table file nowhere.yaml" in refused(["nowhere.yaml"], capsys)
+
+
+def test_a_reader_that_has_seen_enough_sees_no_traceback() -> None:
+    command = f"{sys.executable} sweep.py configs/table/cifar10_1_100.yaml --dry_run | head -1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("to do")
+    assert done.stderr == ""
+
+
+def test_slurm_without_its_parts_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(GOOD)
+    argv = [str(path), "--launcher", "slurm", "--set", f"checkpoint_root={tmp_path}/c"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "needs sbatch, which is not on this machine; see --launcher print" in refused(argv, capsys)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "needs submitit: pip install" in refused(argv, capsys)
+
+
+NAMES = st.text("abcXYZ019_", min_size=1, max_size=8).filter(lambda name: name[0] not in "+-")
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "delta": st.floats(0, 1e6),
+        "lr": st.floats(1e-9, 1e3),
+        "bsize": st.integers(1, 10_000),
+        "tpr": st.lists(st.floats(0.01, 1), min_size=1, max_size=4, unique=True),
+        "negative_classes": st.lists(st.integers(0, 99), min_size=1, max_size=5, unique=True),
+        "dataset_name": NAMES,
+        "lr_decrease": st.integers(0, 1),
+        "data_root": st.sampled_from(["datasets", "/data/with space", "a'b"]),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), common=VALUES)
+def test_what_a_file_says_is_what_main_gets(
+    rows: dict[str, dict[str, Any]], common: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "t.yaml"
+    lines = [{"name": name, "set": options} for name, options in rows.items()]
+    path.write_text(yaml.safe_dump({"common": common, "rows": lines}))
+    for row in read_table(path, blocks=list(BLOCKS)).rows():
+        config = resolve(shlex.split(shlex.join(arguments(row.options)))).config
+        for key, value in {**common, **rows[row.name]}.items():
+            assert getattr(config, key) == (tuple(value) if isinstance(value, list) else value)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(sorted(OPTIONS)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "rows", "common", "set", "grid", "flags", "select", "seeds", "lr", "delta", 3]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=ANYTHING | st.binary(max_size=40))
+def test_any_other_file_is_refused_and_nothing_worse(content: Any, tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else yaml.safe_dump(content).encode())
+    with contextlib.suppress(UserError):
+        table = read_table(path, blocks=list(BLOCKS))
+        block_of(table).examples()

@@ -1,0 +1,187 @@
+"""Cross-validation over subsets of all the data: train on the same subset as is tested, on the other ones, or on all.
+
+Pure: original class labels in, row numbers out. The images of every file are pooled; subset i holds its share of each
+negative class, and its own number of positives per negative, so that the question "does training on balanced images
+help on imbalanced ones?" has an answer within one data set. Without subsets it is plain stratified K-fold.
+
+Reference: Hocking, Thibault, Bodine, Arellano, Shenkin, Lindly, "SOAK: same/other/all K-fold cross-validation for
+estimating similarity of patterns in data subsets", arXiv 2410.08643.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UserError
+from ..seeding import numpy_stream
+from .raw import Int64Array
+from .splits import Split, even_shares
+
+TRAIN_ON = ("same", "other", "all")
+_FIXED = 0  # in place of a run's seed: subsets and folds are the same in every run
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Which fold of which subset is tested, and what is trained on.
+
+    Args:
+        folds: K, >= 2.
+        fold: the one that is tested, 1..K; no subset trains on its rows of that fold.
+        subset_ratios: negatives per positive of each subset.
+        test_subset: the subset that is tested, 1..number of subsets.
+        train_on: "same" the tested subset, "other" all but it, "all" of them.
+        downsample: whether the training set is cut, in class proportion, to the smallest of the three.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    folds: int
+    fold: int
+    subset_ratios: tuple[int, ...]
+    test_subset: int = 1
+    train_on: str = "same"
+    downsample: bool = False
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise UserError(f"folds must be an integer >= 2, got {self.folds} (--folds)")
+        if not 1 <= self.fold <= self.folds:
+            raise UserError(f"fold must lie in 1..{self.folds}, got {self.fold} (--fold)")
+        if not self.subset_ratios or min(self.subset_ratios) < 1:
+            raise UserError(f"subset_ratios must be integers >= 1, got {self.subset_ratios} (--subset_ratios)")
+        if not 1 <= self.test_subset <= len(self.subset_ratios):
+            raise UserError(
+                f"test_subset must lie in 1..{len(self.subset_ratios)} (the subsets), got {self.test_subset}"
+                " (--test_subset)"
+            )
+        if self.train_on not in TRAIN_ON:
+            raise UserError(f"train_on must be one of {', '.join(TRAIN_ON)}, got {self.train_on!r} (--train_on)")
+        if len(self.subset_ratios) == 1 and self.train_on == "other":
+            raise UserError("train_on other needs two subsets or more (--subset_ratios), got one")
+
+    def subsets_trained(self, train_on: str) -> list[int]:
+        """Numbers (from 0) of the subsets that ``train_on`` names."""
+        numbers = range(len(self.subset_ratios))
+        tested = self.test_subset - 1
+        return {"same": [tested], "other": [i for i in numbers if i != tested], "all": list(numbers)}[train_on]
+
+
+def resampled_split(
+    classes: Int64Array,
+    *,
+    negative_classes: Sequence[int],
+    positive_classes: Sequence[int],
+    resampling: Resampling,
+    validation_fraction: float,
+) -> Split:
+    """The rows of one fold.
+
+    Args:
+        classes: (n,) the original class of each row of the pooled data.
+        validation_fraction: of each class of the training set, at least one row; in (0, 1).
+
+    Returns:
+        Disjoint rows, each set sorted. Validation is drawn from the training rows; the same for every seed.
+
+    Raises:
+        UserError: the data are too few for the subsets, folds or validation.
+    """
+    subset_of = _subsets(classes, negative_classes, positive_classes, resampling.subset_ratios)
+    fold_of = _folds(classes, subset_of, (negative_classes, positive_classes), resampling.folds)
+    tested = fold_of == resampling.fold - 1
+    sets = {
+        name: np.flatnonzero(~tested & np.isin(subset_of, resampling.subsets_trained(name)))
+        for name in TRAIN_ON
+        if resampling.subsets_trained(name)
+    }
+    pool = sets[resampling.train_on]
+    stream = numpy_stream(_FIXED, f"resampling/{resampling}")
+    if resampling.downsample:
+        pool = _cut(pool, classes, min(len(rows) for rows in sets.values()), stream)
+    validation = _per_class(pool, classes, validation_fraction, stream)
+    train = np.setdiff1d(pool, validation)
+    test = np.flatnonzero(tested & (subset_of == resampling.test_subset - 1))
+    for name, rows in (("training", train), ("validation", validation), ("test", test)):
+        for kind, wanted in (("negative", negative_classes), ("positive", positive_classes)):
+            if not np.isin(classes[rows], wanted).any():
+                raise UserError(
+                    f"fold {resampling.fold} leaves no {kind} image in the {name} set; ask for fewer --folds, "
+                    "or for more positives (--subset_ratios)"
+                )
+    return Split(train, validation, test)
+
+
+def _subsets(
+    classes: Int64Array, negative_classes: Sequence[int], positive_classes: Sequence[int], ratios: tuple[int, ...]
+) -> Int64Array:
+    """(n,) the subset of each row, from 0; -1 for rows that no subset holds."""
+    subset_of = np.full(len(classes), -1, dtype=np.int64)
+    shuffled = {
+        c: numpy_stream(_FIXED, f"subsets/{c}").permutation(np.flatnonzero(classes == c))
+        for c in (*negative_classes, *positive_classes)
+    }
+    negatives = 0  # of each subset
+    for c in negative_classes:
+        share = len(shuffled[c]) // len(ratios)
+        negatives += share
+        for i in range(len(ratios)):
+            subset_of[shuffled[c][i * share : (i + 1) * share]] = i
+    for i, ratio in enumerate(ratios):
+        left = {c: len(shuffled[c]) for c in sorted(positive_classes)}
+        wanted = negatives // ratio
+        if wanted < 1 or wanted > sum(left.values()):
+            raise UserError(
+                f"subset {i + 1} asks for {wanted} positives (1:{ratio} of {negatives} negatives), "
+                f"{sum(left.values())} are left for it (--subset_ratios)"
+            )
+        for c, size in even_shares(wanted, capacities=left, order=sorted(positive_classes)).items():
+            subset_of[shuffled[c][:size]] = i
+            shuffled[c] = shuffled[c][size:]
+    return subset_of
+
+
+def _folds(
+    classes: Int64Array, subset_of: Int64Array, sides: tuple[Sequence[int], Sequence[int]], folds: int
+) -> Int64Array:
+    """(n,) the fold of each row, from 0, stratified by subset, side (negative, positive) and class.
+
+    A class goes on with the fold after the one where the class before it on its side ended: so the sizes of a class's
+    folds differ by at most one, and those of a whole side too.
+    """
+    fold_of = np.full(len(classes), -1, dtype=np.int64)
+    for subset in range(int(subset_of.max()) + 1):
+        for side in sides:
+            start = 0
+            for c in sorted(side):
+                rows = np.flatnonzero((subset_of == subset) & (classes == c))
+                order = numpy_stream(_FIXED, f"folds/{subset}/{c}").permutation(rows)
+                fold_of[order] = (start + np.arange(len(order))) % folds
+                start += len(order)
+    return fold_of
+
+
+def _cut(rows: Int64Array, classes: Int64Array, size: int, stream: np.random.Generator) -> Int64Array:
+    """``size`` of the rows, in class proportion (largest remainders get one more)."""
+    found, counts = np.unique(classes[rows], return_counts=True)
+    exact = counts.astype(np.float64) * size / len(rows)
+    sizes = np.floor(exact + 1e-9).astype(np.int64)
+    largest = np.argsort(-(exact - sizes), kind="stable")
+    sizes[largest[: size - int(sizes.sum())]] += 1
+    parts = [stream.permutation(rows[classes[rows] == c])[:n] for c, n in zip(found, sizes, strict=True)]
+    return np.sort(np.concatenate(parts))
+
+
+def _per_class(rows: Int64Array, classes: Int64Array, fraction: float, stream: np.random.Generator) -> Int64Array:
+    """The given fraction of each class, at least one row."""
+    if not 0 < fraction < 1:
+        raise UserError(f"validation_fraction must lie between 0 and 1, got {fraction} (--validation_fraction)")
+    parts = []
+    for c in np.unique(classes[rows]).tolist():
+        own = rows[classes[rows] == c]
+        parts.append(stream.permutation(own)[: max(1, int(len(own) * fraction + 1e-9))])
+    return np.sort(np.concatenate(parts))

@@ -1,0 +1,140 @@
+"""Thresholds that are chosen without the test set: from the class counts, or on a validation set. Pure.
+
+A sample counts as positive where score >= threshold; every threshold is a finite number. The one that a wanted TPR asks
+for is ``metrics.threshold_at_tpr``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .curves import Roc
+
+SAME = 1e-12  # costs no further apart, in proportion, are equal: 0.1 * 12 and 0.1 * 2 + 1 differ in the last bit
+
+
+def prior_threshold(class_counts: tuple[int, int]) -> float:
+    """The threshold moved by the class priors: positive where the posterior exceeds the prior of the training set.
+
+    sigma(s) >= P / (P + N)    <=>    s >= log(P / N)
+
+    Of the true posterior no rule has a higher balanced accuracy, whatever the class mix of the set it is used on. It is
+    meant for scores that are log-odds under the training prior: plain cross-entropy on batches as they come. An
+    objective that weighs the classes, or a sampler that balances them, has moved the threshold already, and this moves
+    it once more; for a score that is no log-odds (a cosine, a ranking score) it means nothing.
+
+    Args:
+        class_counts: (N, P), negatives and positives of the training set, each at least 1.
+
+    Raises:
+        ValueError: a class that is missing.
+
+    Reference: Menon, Narasimhan, Agarwal, Chawla, "On the statistical consistency of algorithms for binary
+    classification under class imbalance", ICML 2013; Buda, Maki, Mazurowski, "A systematic study of the class imbalance
+    problem in convolutional neural networks", Neural Networks 2018.
+
+    >>> prior_threshold((100, 1)) == -math.log(100)    # p >= 1/101 where s >= log(1/100)
+    True
+    >>> prior_threshold((7, 7))
+    0.0
+    """
+    negatives, positives = class_counts
+    if min(negatives, positives) < 1:
+        raise ValueError(f"class_counts must be (negatives, positives), each >= 1, got {class_counts}")
+    return math.log(positives) - math.log(negatives)
+
+
+def cost_threshold(curve: Roc, *, class_counts: tuple[int, int], cost_ratio: float) -> float:
+    """The threshold with the least  cost_ratio * FN + FP  on the set that ``curve`` is of.
+
+    Of equal costs the one with the lowest FPR, which is the highest threshold. It is the best for the class mix of that
+    set: where a share pi of the samples met in use is positive, give cost_ratio * (pi / P) / ((1 - pi) / N).
+
+    Args:
+        curve: ROC of the validation set.
+        class_counts: (N, P), negatives and positives of that set.
+        cost_ratio: cost of a missed positive in units of a false alarm, > 0.
+
+    Returns:
+        A score of that set, or the number next above all of them if it costs least to call nothing positive.
+
+    Raises:
+        ValueError: ``cost_ratio`` is no finite number > 0.
+
+    Reference: Elkan, "The foundations of cost-sensitive learning", IJCAI 2001.
+
+    Positives 3 and 1, negatives 2 and 0. Down the curve the costs are 2 c (all missed), c, c + 1, 1, 2:
+
+    >>> tpr, fpr = np.array([0, 0.5, 0.5, 1, 1]), np.array([0, 0, 0.5, 0.5, 1])
+    >>> curve = Roc(fpr=fpr, tpr=tpr, thresholds=np.array([math.inf, 3, 2, 1, 0]))
+    >>> [cost_threshold(curve, class_counts=(2, 2), cost_ratio=ratio) for ratio in (10, 1, 0.5)]
+    [1.0, 3.0, 3.0]
+    """
+    if not (math.isfinite(cost_ratio) and cost_ratio > 0):
+        raise ValueError(f"cost_ratio must be a finite number > 0, got {cost_ratio}")
+    negatives, positives = class_counts
+    missed, alarms = np.rint((1 - curve.tpr) * positives), np.rint(curve.fpr * negatives)
+    costs = cost_ratio * missed + alarms
+    return _threshold(curve, int(np.argmax(costs <= costs.min() * (1 + SAME))))
+
+
+def fpr_threshold(curve: Roc, fpr: float) -> float:
+    """The lowest threshold whose FPR is at most ``fpr`` on the set that ``curve`` is of; nothing is interpolated.
+
+    Args:
+        curve: ROC of the validation set.
+        fpr: in [0, 1]; below 1/N it asks for no false alarm at all.
+
+    Returns:
+        A score of that set, or the number next above all of them if the highest score alone has too many false alarms.
+
+    Raises:
+        ValueError: ``fpr`` is no rate.
+
+    Positives 3 and 1, negatives 2 and 0:
+
+    >>> tpr, fpr = np.array([0, 0.5, 0.5, 1, 1]), np.array([0, 0, 0.5, 0.5, 1])
+    >>> curve = Roc(fpr=fpr, tpr=tpr, thresholds=np.array([math.inf, 3, 2, 1, 0]))
+    >>> [fpr_threshold(curve, rate) for rate in (0.05, 0.5, 0.99, 1)]
+    [3.0, 1.0, 1.0, 0.0]
+    """
+    return _threshold(curve, curve.last_within(fpr))
+
+
+def thresholds_by_rule(
+    curve: Roc,
+    *,
+    validation_counts: tuple[int, int],
+    trained_counts: tuple[int, int],
+    cost_ratio: float,
+    fprs: Sequence[float],
+) -> list[tuple[str, float, float]]:
+    """The rules above, as they are reported: (rule, what it asks for, threshold).
+
+    Args:
+        curve: ROC of the validation set.
+        validation_counts: (N, P) of the validation set.
+        trained_counts: of the training set; where a class is missing there is no rule by the priors.
+        cost_ratio: cost of a missed positive in units of a false alarm.
+        fprs: a threshold for each.
+
+    >>> curve = Roc(fpr=np.array([0.0, 0, 1]), tpr=np.array([0.0, 1, 1]), thresholds=np.array([math.inf, 3, 2]))
+    >>> counts = {"validation_counts": (1, 1), "trained_counts": (3, 1)}
+    >>> [rule for rule, _, _ in thresholds_by_rule(curve, **counts, cost_ratio=10, fprs=(0.1,))]
+    ['prior', 'cost', 'fpr']
+    """
+    trained = trained_counts if min(trained_counts) > 0 else None
+    prior = [("prior", trained[1] / sum(trained), prior_threshold(trained))] if trained else []
+    return [
+        *prior,
+        ("cost", cost_ratio, cost_threshold(curve, class_counts=validation_counts, cost_ratio=cost_ratio)),
+        *(("fpr", fpr, fpr_threshold(curve, fpr)) for fpr in fprs),
+    ]
+
+
+def _threshold(curve: Roc, point: int) -> float:
+    """The threshold of a point; of the origin, whose own is infinity, the least that calls nothing."""
+    return float(curve.thresholds[point]) if point else math.nextafter(float(curve.thresholds[1]), math.inf)

@@ -1,0 +1,1 @@
+"""Sums over all pairs of a positive and a negative, as torch operations with gradients."""

@@ -1,0 +1,1 @@
+"""What main.py does: settings -> task, model, components -> training or evaluation."""

@@ -1,0 +1,52 @@
+"""One command: train or evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..config.settings import Settings, default_model_name
+from ..data import defaults_for
+from ..run_files.paths import RunPaths
+from ..system.links import check_inside
+from .evaluate import evaluate_run
+from .run_record import recorded_threads
+from .train import train_run
+
+
+def run(settings: Settings) -> int:
+    """Do what the settings ask for. Returns the exit code: 0, or 1 if a seed failed.
+
+    Raises:
+        UserError: something in the input is wrong; nothing was written.
+    """
+    settings = named(settings)
+    paths = RunPaths.of(settings.config)
+    check_inside(paths.folder, root=paths.root)
+    settings = _with_threads(settings)
+    for note in settings.notes:
+        print(f"note: {note}")
+    return train_run(settings) if settings.config.train else evaluate_run(settings)
+
+
+def _with_threads(settings: Settings) -> Settings:
+    """With the threads that the run began with, unless the user says otherwise: their number changes rounding."""
+    threads = recorded_threads(RunPaths.of(settings.config).config)
+    if settings.config.threads or not threads:
+        return settings
+    return replace(
+        settings,
+        config=replace(settings.config, threads=threads),
+        origins={**settings.origins, "threads": "config.yaml"},
+    )
+
+
+def named(settings: Settings) -> Settings:
+    """With the names that follow from the other options."""
+    config = settings.config
+    if not config.folds:  # with folds the ratio follows from the data
+        ratio = {"ratio_pos_train": defaults_for(config.dataset_name).ratio_pos_train}
+        settings = settings.completed(ratio, f"default of {config.dataset_name}")
+    names = {"model_name": default_model_name(settings.config)}
+    if config.continue_train:
+        names["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)
+    return settings.completed(names, "default")

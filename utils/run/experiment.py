@@ -1,0 +1,271 @@
+"""The one place where names become objects: a config in, a task, models, objectives and training states out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models import MODELS, build_model
+
+from ..config.options import OPTIONS, Config
+from ..config.settings import Settings
+from ..data.batches import Batches
+from ..data.splits import Split
+from ..data.task import Task
+from ..errors import UserError
+from ..learners import LEARNERS
+from ..losses.base import Loss
+from ..registry import unknown
+from ..run_files.checkpoints import BEST, load, restore
+from ..seeding import torch_stream
+from ..system.devices import Machine, keep_freed_memory, set_up_machine
+from ..system.memory import check_widths
+from ..training.optimizers import add_parameters, build_optimizer, restore_optimizer, set_learning_rate
+from ..training.state import TrainingData, TrainState
+from ..training.training_data import samples_to_make, training_data
+from .components import build_constraint, build_loss, build_sampler, built, check_components
+from .load_task import load_task
+
+SAME_DATA = [  # options that decide which samples a seed trains, validates and tests on
+    "dataset_name",
+    "negative_classes",
+    "positive_classes",
+    "ratio_pos_train",
+    "validation_fraction",
+    "validation_per_class",
+    "train_fraction",
+    *(name for name, item in OPTIONS.items() if item.metadata["group"] == "resampling"),
+]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all seeds of a run share. Its settings have no open values left but those that the loss does not take."""
+
+    settings: Settings
+    task: Task
+    machine: Machine
+
+    @property
+    def config(self) -> Config:
+        """The resolved options."""
+        return self.settings.config
+
+
+def prepare(settings: Settings) -> Experiment:
+    """Read the data, fill in what follows from them, and build everything once, so that a mistake shows before a write.
+
+    Raises:
+        UserError: the options do not fit each other, the data or the machine.
+    """
+    config = settings.config
+    check_names(settings)
+    machine = set_up_machine(
+        device=config.device,
+        precision=config.precision,
+        threads=config.threads,
+        deterministic=bool(config.deterministic),
+        seeds=len(config.seeds) if config.train else 1,
+        seeds_at_once=config.parallel_seeds,
+    )
+    settings, task = load_task(settings, machine.device)
+    if machine.device.type == "cpu":
+        keep_freed_memory()
+    experiment = Experiment(settings, task, machine)
+    build_state(experiment, settings.config.seeds[0])
+    return experiment
+
+
+def check_names(settings: Settings) -> None:
+    """Whether model, objective, sampler and constraint are known, and what is fitted is not to be trained.
+
+    Raises:
+        UserError: a name is in no table, or options exclude each other.
+    """
+    config = settings.config
+    if config.resnet_type not in (known := {**MODELS, **LEARNERS}):
+        raise unknown("resnet_type", config.resnet_type, known, origin=settings.origins["resnet_type"])
+    check_components(settings)
+    if config.resnet_type in LEARNERS:
+        wrong = {"training_type": "BCE", "sampler": "natural", "use_ALM": 0, "continue_train": 0}
+        for name, only in wrong.items():
+            if getattr(config, name) != only:
+                raise UserError(
+                    f"{name} {getattr(config, name)} (from {settings.origins[name]}) cannot act with "
+                    f"{config.resnet_type}, which is fitted, not trained; leave it at {only}"
+                )
+
+
+def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
+    """What an objective may ask of the run: the class counts that were got, the ratio that was asked for, the samples.
+
+    The counts are those of the images, whatever the sampler makes of them.
+    """
+    counts = experiment.task.class_counts(split)["train"]
+    return {
+        "class_counts": (counts["negative"], counts["positive"]),
+        "ratio_pos_train": experiment.config.ratio_pos_train,
+        "num_samples": len(experiment.task.labels) + samples_to_make(experiment.config.sampler, counts),
+    }
+
+
+def build_network(task: Task, config: Config, loss: Loss, generator: torch.Generator) -> torch.nn.Module:
+    """The model that the objective asks for, with its initial weights, on the CPU."""
+    if config.resnet_type == "dense":
+        check_widths((task.channels * task.height * task.width, *config.hidden_widths))
+    return built(
+        lambda: build_model(
+            "linear" if config.resnet_type in LEARNERS else config.resnet_type,
+            channels=task.channels,
+            image_size=(task.height, task.width),
+            outputs=loss.outputs,
+            normalised_head=loss.normalised_head,
+            hidden_widths=config.hidden_widths,
+            bias=loss.initial_bias,
+            generator=generator,
+        )
+    )
+
+
+def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = None) -> tuple[TrainState, TrainingData]:
+    """Everything that one seed trains with, at its start.
+
+    Args:
+        baseline: best.pt of a finished baseline to start from, or None.
+
+    Raises:
+        UserError: options are missing or out of range, or the baseline does not fit.
+    """
+    config, machine = experiment.config, experiment.machine
+    split, device = experiment.task.split(seed), machine.device
+    suffix = " after the baseline" if baseline else ""
+    loss = build_loss(experiment.settings, run_facts(experiment, split)).to(device)
+    model = build_network(experiment.task, config, loss, torch_stream(seed, "initialisation"))
+    model.to(device).to(memory_format=torch.channels_last)
+    if config.compile:
+        compile_model(model, device)
+    augmentation = torch_stream(seed, f"augmentation{suffix}", device)
+    assert config.augment is not None
+    data = training_data(
+        experiment.task,
+        split,
+        seed=seed,
+        augment=config.augment,
+        sampler=config.sampler,
+        neighbours=config.neighbours,
+        augmentation=augmentation,
+    )
+    optimizer = _optimizer(config, machine, model)
+    add_parameters(optimizer, loss.parameters())
+    scheduler = (
+        torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=config.patience_lr)
+        if config.lr_decrease
+        else None
+    )
+    first_epoch = _start_from(baseline, experiment, model, loss, optimizer, scheduler) if baseline else 0
+    constraint = build_constraint(config, len(data.labels), first_epoch=first_epoch)
+    if constraint:
+        add_parameters(optimizer, constraint.to(device).parameters())  # last: a baseline's optimizer has none of them
+    state = TrainState(
+        model=model,
+        loss=loss,
+        constraint=constraint,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        sampler=build_sampler(
+            experiment.settings,
+            data.train,
+            data.labels[data.train],
+            generator=torch_stream(seed, f"order{suffix}"),
+        ),
+        augmentation=augmentation,
+        train_scores=torch.full((len(data.labels),), torch.nan, device=device),
+        epoch=first_epoch,
+    )
+    return state, data
+
+
+def _optimizer(config: Config, machine: Machine, model: torch.nn.Module) -> torch.optim.Optimizer:
+    assert config.lr is not None
+    return build_optimizer(
+        config.optimizer,
+        model.parameters(),
+        lr=torch.tensor(config.lr, device=machine.device) if machine.captures else config.lr,
+        weight_decay=config.weight_dec,
+        momentum=config.momentum,
+        capturable=machine.captures,
+    )
+
+
+def compile_model(model: torch.nn.Module, device: torch.device) -> None:
+    """Compile ``model`` in place, for the shapes that it will see.
+
+    Raises:
+        UserError: the compiler that torch would call is not there.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and not shutil.which(compiler):
+        raise UserError(f"compile 1 needs a C++ compiler, and there is no {compiler}; install it or leave compile out")
+    model.compile(dynamic=False)
+
+
+def plain_batches(experiment: Experiment) -> Batches:
+    """Batches for evaluation: nothing in them is random."""
+    device = experiment.machine.device
+    generator = torch.Generator(device=device)
+    return Batches(experiment.task, augment="none", device=device, channels_last=True, generator=generator)
+
+
+def _start_from(
+    path: Path,
+    experiment: Experiment,
+    model: torch.nn.Module,
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None,
+) -> int:
+    """Load a baseline's best weights, those of its objective too, optimizer and scheduler.
+
+    Returns:
+        The number of the epoch to go on with.
+    """
+    saved = load(path, BEST)
+    same = [*SAME_DATA, "resnet_type", "training_type", "optimizer", "bsize"]
+    for name in same:
+        ours, theirs = asdict(experiment.config)[name], saved["config"][name]
+        if plain(ours) != plain(theirs):
+            raise UserError(
+                f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"
+            )
+    restore(model, saved["weights"], path=path, what="model")
+    restore(loss, saved["loss"], path=path, what="objective")
+    asked = [
+        {key: value for key, value in group.items() if _is_asked(experiment.settings, key)}
+        for group in optimizer.param_groups
+    ]
+    restore_optimizer(optimizer, saved["optimizer"])
+    for group, values in zip(optimizer.param_groups, asked, strict=True):
+        rate = float(values.pop("lr", 0))
+        group.update(values)
+        if rate:
+            set_learning_rate(group, rate)
+    if scheduler and saved["scheduler"]:
+        scheduler.load_state_dict(saved["scheduler"])
+        scheduler.patience = experiment.config.patience_lr
+    return int(saved["epoch"]) + 1
+
+
+def _is_asked(settings: Settings, key: str) -> bool:
+    """Whether the user chose this entry of an optimizer's parameter group, so that it wins over the baseline's."""
+    option = {"lr": "lr", "momentum": "momentum", "weight_decay": "weight_dec"}.get(key)
+    return option is not None and settings.is_given(option)
+
+
+def plain(value: Any) -> Any:
+    """A list for a tuple, as files hold it."""
+    return list(value) if isinstance(value, tuple) else value

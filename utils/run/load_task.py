@@ -1,0 +1,73 @@
+"""From the settings of a run to its task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..config.options import Config
+from ..config.settings import Settings
+from ..data import defaults_for, load_raw, resolve_augment
+from ..data.folds import Resampling
+from ..data.task import Task, build_task
+from ..errors import UserError
+
+
+def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]:
+    """Read the data, choose the images, and fill in the options that follow from them.
+
+    Raises:
+        UserError: the data are missing or damaged, or the options do not fit them.
+    """
+    config = settings.config
+    defaults = defaults_for(config.dataset_name)
+    origin = f"default of {config.dataset_name}"
+    raw = load_raw(config.dataset_name, data_root=Path(config.data_root), download=bool(config.download))
+    has_own_validation = raw.validation_images is not None and not config.folds
+    for name in ("validation_fraction", "validation_per_class"):
+        if has_own_validation and settings.is_given(name):
+            raise UserError(
+                f"{name} (from {settings.origins[name]}) cannot act: {raw.source} has its own validation set"
+            )
+    by_share = config.validation_fraction is not None or config.folds or has_own_validation
+    settings = settings.completed(
+        {
+            "lr": defaults.lr,
+            "validation_per_class": None if by_share else defaults.validation_per_class,
+            "negative_classes": defaults.negative_classes,
+            "positive_classes": defaults.positive_classes,
+        },
+        origin,
+    )
+    if settings.config.validation_per_class is None and not has_own_validation:
+        settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
+    config = settings.config
+    task = build_task(
+        raw,
+        negative_classes=config.negative_classes,
+        positive_classes=config.positive_classes,
+        ratio_pos_train=config.ratio_pos_train,
+        validation_fraction=config.validation_fraction or defaults.validation_fraction,
+        validation_per_class=config.validation_per_class,
+        train_fraction=config.train_fraction,
+        resampling=_resampling(config),
+        device=device,
+    )
+    found = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
+    settings = settings.completed({"ratio_pos_train": task.ratio_pos_train}, "the subsets")
+    found_augment = resolve_augment(defaults.augment, channels=task.channels)
+    return settings.completed({**found, "augment": found_augment}, origin), task
+
+
+def _resampling(config: Config) -> Resampling | None:
+    if not config.folds:
+        return None
+    return Resampling(
+        folds=config.folds,
+        fold=config.fold,
+        subset_ratios=config.subset_ratios,
+        test_subset=config.test_subset,
+        train_on=config.train_on,
+        downsample=bool(config.downsample),
+    )

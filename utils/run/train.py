@@ -1,0 +1,276 @@
+"""Train the seeds of a run, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..config.options import Config
+from ..config.settings import Settings
+from ..errors import UserError
+from ..learners import LEARNERS
+from ..run_files.checkpoints import BEST, LAST, load, save
+from ..run_files.history import Events, History, Progress, read_history
+from ..run_files.last_pt import best_is_missing, load_last, restore_last
+from ..run_files.paths import RunPaths, SeedPaths
+from ..run_files.results_json import check_done, read_done, report, seed_result, write_done
+from ..run_files.roc_png import roc_figure
+from ..system.files import locked, make_folder, remove_leftovers, write_text
+from ..training.epoch import NonFiniteLossError, train_epoch, training_multipliers
+from ..training.fitting import fit_epoch
+from ..training.notices import Watch
+from ..training.state import TrainState
+from ..training.step import TrainingSteps
+from .announcement import announce
+from .best_checkpoint import checkpoint_content, reading_of, result_facts, score_checkpoint
+from .epoch_writer import EpochWriter
+from .experiment import Experiment, build_state, prepare
+from .run_record import compare, read, record
+from .seed_workers import train_in_processes
+
+
+def train_run(settings: Settings) -> int:
+    """Train what is not trained yet, then write and print the results of all finished seeds of the run."""
+    experiment = prepare(settings)
+    config, paths = experiment.config, RunPaths.of(experiment.config)
+    baselines = _baselines(config)
+    if paths.config.exists():
+        compare(read(paths.config), experiment, paths.config)
+    for seed in config.seeds:  # before anything is written: may each of them start?
+        if seed in baselines:
+            build_state(experiment, seed, baseline=baselines[seed])
+        if paths.seed(seed).folder.exists():
+            with locked(paths.seed(seed).lock, what=f"seed {seed} of {paths.folder}"):
+                _check_files(paths.seed(seed), _plan(paths.seed(seed), config, seed))
+    for seed in paths.seeds_with("done"):
+        read_done(paths.seed(seed))
+    make_folder(paths.folder)
+    with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
+        text = record(paths.config, experiment)
+    announce(experiment, paths)
+    failures = _train_seeds(experiment, paths, baselines, text)
+    if paths.seeds_with("done"):
+        facts = functools.partial(result_facts, experiment, paths)
+        report(paths, reading=reading_of(experiment), facts=facts, warned=True)
+    return 1 if failures else 0
+
+
+def _train_seeds(experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str) -> dict[int, str]:
+    """Train all seeds, one after the other or several at once; returns why each seed failed that did."""
+    machine, seeds = experiment.machine, experiment.config.seeds
+    if machine.seeds_at_once == 1:
+        failures = {seed: _train_locked(experiment, paths, baselines, text, seed) for seed in seeds}
+        return {seed: failure for seed, failure in failures.items() if failure}
+    on_cpu = machine.device.type == "cpu"
+    train = (
+        functools.partial(_train_locked, experiment, paths, baselines, text)
+        if on_cpu
+        else functools.partial(_train_afresh, experiment.settings, paths, baselines, text)
+    )
+    return train_in_processes(
+        train,
+        seeds,
+        at_once=machine.seeds_at_once,
+        threads=machine.threads,
+        forked=on_cpu,
+        meanwhile=_import_for_the_end,
+    )
+
+
+def _train_locked(
+    experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int
+) -> str | None:
+    """Train one seed while its folder is locked; returns why it failed, if it did."""
+    files = paths.seed(seed)
+    make_folder(files.folder)
+    with locked(files.lock, what=f"seed {seed} of {paths.folder}"):
+        plan = _plan(files, experiment.config, seed)
+        if plan == "skip":
+            print(f"seed {seed}: done before and kept; another --model_name trains anew")
+            return None
+        try:
+            _train_seed(experiment, seed, files, resume=plan == "resume", baseline=baselines.get(seed), text=text)
+        except NonFiniteLossError as error:
+            write_text(files.failed, f"{error}\n")
+            print(f"seed {seed} stopped: {error}")
+            return str(error)
+    return None
+
+
+def _train_afresh(settings: Settings, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int) -> str | None:
+    """The same in a process that shares nothing with its parent: data and device are its own."""
+    return _train_locked(prepare(settings), paths, baselines, text, seed)
+
+
+def _import_for_the_end() -> None:
+    """What every seed imports when it ends: once here, for the processes that are forked later."""
+    for name in ("sklearn.metrics", "torch.utils.tensorboard", "matplotlib.figure"):
+        importlib.import_module(name)
+
+
+def _plan(files: SeedPaths, config: Config, seed: int) -> str:
+    """``start``, ``resume`` or ``skip``.
+
+    Raises:
+        UserError: the folder holds an unfinished training or foreign weights, and the command does not say what to do.
+    """
+    if files.done.exists():
+        done = read_done(files)
+        more = not config.continue_train and config.num_epochs > done["epochs"] and not done["stopped_early"]
+        if config.resume and more and not _has_state(files):
+            raise UserError(
+                f"seed {seed} cannot be trained further: {files.last} is not there (keep_last 0 removed it)"
+            )
+        return "resume" if config.resume and more else "skip"
+    if _has_state(files):
+        if not config.resume:
+            raise UserError(
+                f"{files.folder} holds an unfinished training; add --resume 1 to go on with it, "
+                "or choose another --model_name"
+            )
+        return "resume"
+    if files.best.exists():
+        raise UserError(
+            f"{files.best} would be overwritten; evaluate it with --train 0, or choose another --model_name"
+        )
+    return "start"
+
+
+def _has_state(files: SeedPaths) -> bool:
+    return files.last.exists() or files.last_before.exists()
+
+
+def _check_files(files: SeedPaths, plan: str) -> None:
+    """Whether the files that ``plan`` needs can be read, and a finished seed is as it was.
+
+    Raises:
+        UserError: one is damaged, changed or of another program.
+    """
+    if plan == "resume":
+        load_last(files)
+    if plan == "skip":
+        load(files.best, BEST)
+        check_done(files)
+
+
+def _baselines(config: Config) -> dict[int, Path]:
+    """best.pt of each seed's baseline, where training goes on from one."""
+    if not config.continue_train:
+        return {}
+    assert config.baseline_cont_train is not None
+    paths = RunPaths.of(config)
+    baseline = RunPaths(paths.root, paths.subfolder_name, config.baseline_cont_train)
+    if baseline.folder == paths.folder:
+        raise UserError(
+            f"baseline_cont_train and model_name are both {config.model_name}; give the new run another name"
+        )
+    missing = [seed for seed in config.seeds if not baseline.seed(seed).best.is_file()]
+    if missing:
+        raise UserError(
+            f"continue_train needs a trained baseline: no {baseline.seed(missing[0]).best} "
+            f"(--baseline_cont_train names its model_name); seeds missing: {' '.join(map(str, missing))}"
+        )
+    return {seed: baseline.seed(seed).best for seed in config.seeds}
+
+
+def _train_seed(
+    experiment: Experiment, seed: int, files: SeedPaths, *, resume: bool, baseline: Path | None, text: str
+) -> None:
+    """Train one seed to its end, evaluate its best epoch, mark it as done."""
+    config = experiment.config
+    state, data = build_state(experiment, seed, baseline=baseline)
+    first = state.epoch
+    fitted = config.resnet_type in LEARNERS
+    end = first + config.continue_train_epochs if config.continue_train else 1 if fitted else config.num_epochs
+    if resume:
+        _restore(state, experiment, seed, files)
+    remove_leftovers(files.folder)
+    files.failed.unlink(missing_ok=True)
+    files.done.unlink(missing_ok=True)
+    history = History(files.history, keep=state.epoch)
+    watch = Watch(seed, seen=read_history(files.history))
+    steps = config.evaluate_every_steps or state.sampler.steps_per_epoch
+    progress = Progress(seed=seed, first=state.epoch, total=end, shares_terminal=experiment.machine.seeds_at_once > 1)
+    runner = TrainingSteps(state, data, machine=experiment.machine)
+    epoch = functools.partial(train_epoch, runner, steps=steps, delta=config.delta)
+    if fitted:
+        epoch = functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, delta=config.delta)
+    with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
+        events.configuration(text)
+        with EpochWriter(experiment.machine) as writer:
+            while state.epoch < end and not state.should_stop(config.patience_early_stopping):
+                epoch_record = epoch()
+                is_best = epoch_record.pop("is_best")
+                write = functools.partial(
+                    _write_epoch,
+                    files,
+                    history,
+                    events,
+                    epoch_record,
+                    multipliers=training_multipliers(state, data) if state.constraint else None,
+                    last=writer.own(state.state_dict()),
+                    best=writer.own(checkpoint_content(experiment, seed, state)) if is_best else None,
+                )
+                writer.put(write)
+                assert state.best is not None
+                progress.epoch(epoch_record, state.best.val_auc)
+                for line in watch.epoch(epoch_record):
+                    progress.note(line)
+        progress.close()  # before the next line is printed
+        stopped_early = fitted or state.epoch < end  # more epochs would change nothing
+        _finish_seed(experiment, seed, files, epochs=state.epoch, stopped_early=stopped_early, events=events)
+
+
+def _write_epoch(
+    files: SeedPaths,
+    history: History,
+    events: Events,
+    epoch_record: dict[str, Any],
+    *,
+    multipliers: Tensor | None,
+    last: dict[str, Any],
+    best: dict[str, Any] | None,
+) -> None:
+    """The files of a finished epoch.
+
+    last.pt comes after the records, which a resumed run cuts back to it, and before best.pt, which is made from it: so
+    a kill between any two of them loses nothing.
+    """
+    history.append(epoch_record)
+    events.epoch(epoch_record, multipliers)
+    save(files.last, LAST, last)
+    if best:
+        save(files.best, BEST, best)
+
+
+def _restore(state: TrainState, experiment: Experiment, seed: int, files: SeedPaths) -> None:
+    """Load last.pt, and make sure that best.pt belongs to it."""
+    if note := restore_last(state, files):
+        print(f"note: {note}")
+    if best_is_missing(state, files):
+        save(files.best, BEST, checkpoint_content(experiment, seed, state))
+
+
+def _finish_seed(
+    experiment: Experiment, seed: int, files: SeedPaths, *, epochs: int, stopped_early: bool, events: Events
+) -> None:
+    """Score the best epoch, log the final numbers, mark the seed as done."""
+    config = experiment.config
+    checkpoint = load(files.best, BEST)
+    scores = score_checkpoint(experiment, seed, checkpoint, files)
+    for part, values in scores.items():
+        values.write(files.scores(part))
+    result = seed_result(**scores, reading=reading_of(experiment), stream="bootstrap", seed=seed)
+    figure = roc_figure({seed: scores["test"]}, scores["test"], result, title=f"{config.model_name}, seed {seed}")
+    events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epochs=epochs)
+    events.close()  # what is not written yet would be lost if the process were killed now, as a done seed is left alone
+    write_done(files, best_epoch=checkpoint["epoch"], epochs=epochs, stopped_early=stopped_early)
+    if not config.keep_last:
+        files.last_before.unlink(missing_ok=True)  # first: where last.pt is not there, no state is
+        files.last.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""One module for each file under ``checkpoint/``, reader and writer together."""

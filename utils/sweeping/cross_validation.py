@@ -1,0 +1,81 @@
+"""Cross-validation: each row of the table once for every fold, tested subset and way of training.
+
+resampling:
+  folds: 5
+  subset_ratios: [1, 99]            # negatives per positive of each disjoint subset; [1] or left out: plain K-fold
+  train_on: [same, other, all]      # left out: these three, with one subset: same
+  downsample: [0]                   # [0, 1] adds the same training sets cut to the smallest of the three
+rows:
+  - {name: LeNet5_BCE, objective: baseline_bce, set: {resnet_type: lenet5}}
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import UserError
+from ..registry import unknown
+from .blocks import Scan, Stage
+from .table_file import Row, Table, options_of
+
+KEYS = ("folds", "subset_ratios", "train_on", "downsample")
+WAYS = ("same", "other", "all")
+
+
+class Resampling:
+    """See above.
+
+    Raises:
+        UserError: the block's content is not what it must be.
+    """
+
+    def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
+        origin = f"resampling of {table.path}"
+        for key in content:
+            if key not in KEYS:
+                raise unknown("key", str(key), KEYS, origin=origin)
+        checked = options_of({key: content[key] for key in ("folds", "subset_ratios") if key in content}, origin)
+        self.folds: int = checked.get("folds", 0)
+        if self.folds < 2:
+            raise UserError(f"{origin} needs folds: an integer >= 2, got {content.get('folds', 'none')}")
+        if not table.lines:
+            raise UserError(f"{origin} needs rows: what is to be cross-validated")
+        self.ratios: tuple[int, ...] = checked.get("subset_ratios", (1,))
+        self.ways = self._values(content, "train_on", WAYS if len(self.ratios) > 1 else ("same",), origin)
+        if len(self.ratios) == 1 and "other" in self.ways:
+            raise UserError(f"train_on other of {origin} needs two subset_ratios or more, got one")
+        self.cuts = self._values(content, "downsample", (0,), origin)
+        self.table = table
+
+    @staticmethod
+    def _values(content: Mapping[str, Any], name: str, default: tuple[Any, ...], origin: str) -> tuple[Any, ...]:
+        given = content.get(name, list(default))
+        values = given if isinstance(given, list) else [given]
+        return tuple(options_of({name: value}, origin)[name] for value in values)
+
+    def examples(self) -> tuple[Row, ...]:
+        """All rows."""
+        return tuple(
+            self._row(row, subset, way, cut, fold)
+            for row in self.table.rows()
+            for subset, way, cut in itertools.product(range(1, len(self.ratios) + 1), self.ways, self.cuts)
+            for fold in range(1, self.folds + 1)
+        )
+
+    def stage(self, scan: Scan, *, advance: bool) -> Stage:
+        """All rows, at once."""
+        return Stage(self.examples())
+
+    def _row(self, row: Row, subset: int, way: str, cut: int, fold: int) -> Row:
+        own = {
+            "folds": self.folds,
+            "fold": fold,
+            "subset_ratios": self.ratios,
+            "test_subset": subset,
+            "train_on": way,
+            "downsample": cut,
+        }
+        name = f"{row.name}_subset{subset}_on_{way}{'_cut' if cut else ''}_fold{fold}"
+        return self.table.row(name, {**row.options, **own}, row.seeds)

@@ -1,0 +1,1 @@
+"""What knows the operating system: files, locks, signals, memory, devices."""

@@ -1,0 +1,202 @@
+"""Files that are whole or not there, even after a power cut, and locks that die with their process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from ..errors import UserError
+
+# what a file system answers that has no hard links, or none for this file
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, before: Path | None = None) -> None:
+    """Call ``write`` on a temporary file beside ``path``, flush it to the disk, then rename it.
+
+    A reader, or a process killed at any moment, sees the old file or the new one, never a part; so does who comes
+    after a power cut, and what is written later is not there without it.
+
+    Args:
+        before: where to keep the old file. At every moment one of the two is whole.
+
+    Raises:
+        UserError: the disk refuses (full, quota, no permission); the old file is untouched.
+    """
+    temporary = _temporary(path)
+    try:
+        with open(temporary, "wb", opener=no_link) as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if before is not None and path.exists():
+            _keep(path, before)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(f"cannot write {path}: {error.strerror or error}; the last good version is kept") from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def no_link(path: str, flags: int) -> int:
+    """Open for ``open``, but never what a link of that name points to: it may lie anywhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _keep(path: Path, before: Path) -> None:
+    """Give the file the name ``before`` too; where there are no hard links, instead."""
+    link = _temporary(before)
+    try:
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.replace(path, before)
+        return
+    try:
+        os.replace(link, before)
+    finally:
+        link.unlink(missing_ok=True)  # it stays where both were names of one file already
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the renames in ``folder`` reach the disk; some network file systems cannot, and do it by themselves."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    write_atomically(path, lambda stream: stream.write(text.encode()))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, atomically. NaN and infinity have no place in JSON: an error."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and its parents.
+
+    Raises:
+        UserError: it cannot be made or written to.
+    """
+    try:
+        new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in new:  # without its name in the folder above, a file is lost in a power cut, however well written
+            sync_folder(made.parent)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write into the folder {folder}: no permission")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of processes that were killed while they wrote; for the holder of the lock only."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds ``path`` as a lock; to look, it is held for a moment itself."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # a pipe would wait for its other end
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _take(stream: IO[str], *, wait: bool) -> None:
+    """Lock the open file; who does not want to wait tries for half a second, so that ``is_held`` is in nobody's way.
+
+    By then the other holder has written its name, too.
+    """
+    for _ in range(0 if wait else 10):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.05)
+    return fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def _sign(stream: IO[str]) -> None:
+    """Write who holds the lock, in place of the last holder."""
+    stream.truncate(0)
+    stream.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+    stream.flush()
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
+    """Hold ``path`` as a lock. The kernel lets go of it when the process ends, however it ends.
+
+    Args:
+        path: the lock file; it is left behind, empty of meaning, when nobody holds it.
+        what: what is being locked, for the message.
+        wait: wait for the other holder instead of giving up.
+
+    Raises:
+        UserError: another process holds it; the text names host, process and since when.
+    """
+    try:
+        stream = open(path, "a+", encoding="utf-8", errors="replace", opener=no_link)  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    with contextlib.ExitStack() as stack:
+        stack.callback(_close, stream)
+        try:
+            _take(stream, wait=wait)
+            _sign(stream)
+        except BlockingIOError:
+            stream.seek(0)
+            raise UserError(f"{what} is in use by {stream.read().strip() or 'another process'}") from None
+        except OSError as error:
+            raise UserError(f"cannot lock {path}: {error.strerror or error}") from error
+        yield
+
+
+def _close(stream: IO[str]) -> None:
+    """Close it, and so unlock it; a signature that a full disk did not take may not come in between."""
+    with contextlib.suppress(OSError):
+        stream.close()

@@ -1,0 +1,37 @@
+"""How much memory there is, asked before much of it is taken."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from ..errors import UserError
+
+
+def memory_to_spare() -> int:
+    """Bytes that this process may take without harm to others, as far as the system says."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    bounds = [] if limit == resource.RLIM_INFINITY else [limit]
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        bounds += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    except OSError:
+        bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(bounds, default=2**63)
+
+
+def check_widths(widths: Sequence[int]) -> None:
+    """Refuse layers that would take more memory than there is: weights, gradients, momentum and a copy.
+
+    Raises:
+        UserError: they would; the text says how much.
+    """
+    needed, spare = sum(16 * ins * outs + 2**14 for ins, outs in pairwise(widths)), memory_to_spare()
+    if needed > spare / 2:
+        raise UserError(
+            f"hidden_widths make a model of {needed:,} bytes, more than half of the {spare:,} that are free; "
+            "use fewer or narrower layers"
+        )

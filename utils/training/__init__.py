@@ -1,0 +1,1 @@
+"""One seed: its state, its step, its epoch, its evaluation."""

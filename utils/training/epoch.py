@@ -1,0 +1,129 @@
+"""One epoch of training: its steps, its numbers, its validation."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..pairwise import pairs as pairwise
+from .evaluation import model_outputs
+from .notices import likely_cause
+from .state import TrainingData, TrainState
+from .step import TrainingSteps
+
+
+class NonFiniteLossError(Exception):
+    """The loss was NaN or infinite; no update was made from that batch on."""
+
+
+def train_epoch(runner: TrainingSteps, *, steps: int, delta: float) -> dict[str, Any]:
+    """Train ``steps`` steps, validate, and finish the epoch.
+
+    Args:
+        runner: the seed's state and data.
+        delta: margin at which the violation is logged, with or without a constraint.
+
+    Returns:
+        The epoch's record for history.jsonl, and ``is_best``. Train AUC and violation are of the scores with which the
+        samples were trained (augmented, before that batch's update), so that they cost no pass of their own.
+
+    Raises:
+        NonFiniteLossError: a batch's loss was not finite, and the weights are those before that batch; or what the
+            epoch's last update led to is not finite.
+    """
+    start = time.perf_counter()
+    state, data = runner.state, runner.data
+    epoch, lr = state.epoch, float(state.optimizer.param_groups[0]["lr"])
+    state.loss.begin_epoch(epoch)
+    sums = runner.run(steps)
+    good = int(sums.good)
+    if good < sums.steps:
+        what = f"the loss was not finite in epoch {epoch}, batch {good + 1} of {steps}"
+        raise NonFiniteLossError(f"{what}; no update was made from it on. {_cause(state, data, delta)}")
+    train_auc, violation = _train_metrics(state, data, delta)
+    val_loss, val_auc = validate(runner)
+    broken = not_finite(state) or ("validation scores" if math.isnan(val_auc) else "")
+    if broken:
+        what = f"the {broken} were not finite after epoch {epoch}, batch {steps} of {steps}"
+        raise NonFiniteLossError(f"{what}; the weights of this epoch are not kept. {_cause(state, data, delta)}")
+    mu = state.constraint.mu_value if state.constraint else None
+    is_best = state.finish_epoch(val_auc, val_loss, train_auc)
+    return {
+        "epoch": epoch,
+        "train_loss": float(sums.objective) / sums.samples,
+        "train_penalty": float(sums.penalty) / sums.steps,
+        "constraint_violation": violation,
+        "mu": mu,
+        "multiplier_quantiles": _multiplier_quantiles(state, data),
+        "train_auc": train_auc,
+        "val_auc": val_auc,
+        "val_loss": val_loss,
+        "lr": lr,
+        "seconds": time.perf_counter() - start,
+        "one_class_batches": int(sums.one_class),
+        "steps": steps,
+        "is_best": is_best,
+    }
+
+
+@torch.no_grad()
+def not_finite(state: TrainState) -> str:
+    """``weights`` or ``multipliers`` where one of them is NaN or infinite, otherwise ''; waits once for the device."""
+    tensors = [*state.model.parameters(), *state.model.buffers(), *state.loss.parameters(), *state.loss.buffers()]
+    tensors += state.constraint.parameters() if state.constraint else []
+    weights = torch.nn.utils.get_total_norm([each for each in tensors if each.is_floating_point()], math.inf)
+    multipliers = state.constraint.multipliers.abs().max() if state.constraint else torch.zeros_like(weights)
+    sound = torch.stack([weights, multipliers]).isfinite().tolist()
+    return next((name for name, fine in zip(("weights", "multipliers"), sound, strict=True) if not fine), "")
+
+
+def _cause(state: TrainState, data: TrainingData, delta: float) -> str:
+    """The likely cause of a number that is not finite, and what to try."""
+    return likely_cause(
+        lr=float(state.optimizer.param_groups[0]["lr"]),
+        multipliers=training_multipliers(state, data).tolist() if state.constraint else (),
+        mu=state.constraint.mu_value if state.constraint else 0.0,
+        delta=delta,
+        sound_weights=not_finite(state) != "weights",
+    )
+
+
+def _train_metrics(state: TrainState, data: TrainingData, delta: float) -> tuple[float, float]:
+    """AUC and mean violation over the training samples that have been trained on."""
+    scores = state.train_scores[data.train]
+    both = pairwise.auc_and_mean_violation(scores, data.labels[data.train], delta=delta, counted=~scores.isnan())
+    train_auc, violation = torch.stack(both).tolist()
+    return train_auc, violation
+
+
+def validate(runner: TrainingSteps) -> tuple[float, float]:
+    """Loss and AUC of the validation set; the AUC is NaN where a score is not finite."""
+    state, data = runner.state, runner.data
+    outputs = model_outputs(state.model, data.batches, data.validation, machine=runner.machine)
+    targets = data.labels[data.validation]
+    with torch.inference_mode():
+        loss = state.loss(outputs, targets, data.validation)
+        scores = state.loss.score(outputs)
+        val_auc = pairwise.auc(scores, targets) + torch.where(scores.isfinite().all(), 0.0, torch.nan)
+        val_loss, val_auc = torch.stack([loss.double(), val_auc]).tolist()
+    return val_loss, val_auc
+
+
+def _multiplier_quantiles(state: TrainState, data: TrainingData) -> dict[str, float] | None:
+    """Smallest, quartiles and largest of the multipliers that concern the training positives."""
+    if not state.constraint:
+        return None
+    values = training_multipliers(state, data)
+    levels = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
+    return dict(zip(("0", "0.25", "0.5", "0.75", "1"), values.quantile(levels).tolist(), strict=True))
+
+
+def training_multipliers(state: TrainState, data: TrainingData) -> Tensor:
+    """The multipliers of the constraint that concern the training positives, on the CPU."""
+    assert state.constraint is not None
+    positives = data.train[data.labels[data.train] == 1]
+    return state.constraint.shown_multipliers(positives).cpu()

@@ -1,0 +1,70 @@
+"""A learner that is fitted at once takes the place of the epochs: one call, one epoch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..learners import learner
+from ..pairwise import pairs as pairwise
+from ..seeding import numpy_stream
+from .epoch import validate
+from .evaluation import model_outputs
+from .step import TrainingSteps
+
+
+def fit_epoch(runner: TrainingSteps, *, name: str, seed: int, delta: float) -> dict[str, Any]:
+    """Fit the learner ``name`` on the training samples, put what it found into the linear model, and validate.
+
+    Args:
+        runner: the seed's state and data; its model is linear.
+        delta: margin at which the violation is logged.
+
+    Returns:
+        The record of epoch 0, with the keys that ``training.train_epoch`` gives, and ``is_best``.
+    """
+    from threadpoolctl import threadpool_limits  # here, as other runs have no need of it
+
+    start = time.perf_counter()
+    state, data = runner.state, runner.data
+    features = _pixels(runner, data.train).double().cpu().numpy()
+    labels = data.labels[data.train].cpu().numpy()
+    # BLAS knows nothing of --threads, and seeds at once would fight for the cores
+    with threadpool_limits(limits=torch.get_num_threads(), user_api="blas"):
+        weights, bias = learner(name)(features, labels, generator=numpy_stream(seed, "fit"))
+    head = state.model.head
+    assert isinstance(head, torch.nn.Linear)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weights))
+        head.bias.fill_(bias)
+    outputs = model_outputs(state.model, data.batches, data.train, machine=runner.machine)
+    targets = data.labels[data.train]
+    with torch.inference_mode():
+        scores, loss = state.loss.score(outputs), float(state.loss(outputs, targets, data.train))
+        both = pairwise.auc_and_mean_violation(scores, targets, delta=delta)
+    train_auc, violation = torch.stack(both).tolist()
+    val_loss, val_auc = validate(runner)
+    return {
+        "epoch": state.epoch,
+        "train_loss": loss,
+        "train_penalty": 0.0,
+        "constraint_violation": violation,
+        "mu": None,
+        "multiplier_quantiles": None,
+        "train_auc": train_auc,
+        "val_auc": val_auc,
+        "val_loss": val_loss,
+        "lr": float(state.optimizer.param_groups[0]["lr"]),
+        "seconds": time.perf_counter() - start,
+        "one_class_batches": 0,
+        "steps": 0,
+        "is_best": state.finish_epoch(val_auc, val_loss, train_auc),
+    }
+
+
+def _pixels(runner: TrainingSteps, indices: Tensor) -> Tensor:
+    """(n, C * H * W) what the model sees of the images ``indices`` (n,), in the order in which it flattens them."""
+    return torch.cat([runner.data.batches.plain(chunk).flatten(1) for chunk in indices.split(1024)])

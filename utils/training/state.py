@@ -1,0 +1,111 @@
+"""What a seed trains with: everything that changes from step to step, and the data it sees."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..constraints import AugmentedLagrangian, RateConstraint
+from ..data.batches import Batches
+from ..losses.base import Loss
+from ..samplers.base import Sampler
+from .optimizers import restore_optimizer
+
+TRAIN_AUC_SLACK = 0.05  # a tie in validation AUC is a new best only if the train AUC is at most this much lower
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch whose weights are in best.pt."""
+
+    epoch: int
+    val_auc: float
+    val_loss: float
+    train_auc: float
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What one seed trains and validates on: dataset indices on the device, and what makes batches of them."""
+
+    batches: Batches
+    labels: Tensor  # (M,) 0 or 1, by dataset index; made-up samples stand behind the data set's
+    train: Tensor  # (n,) dataset indices
+    validation: Tensor
+
+
+@dataclass
+class TrainState:
+    """Exactly what last.pt holds. ``epoch`` counts the finished ones, so it is the number of the next."""
+
+    model: nn.Module
+    loss: Loss
+    constraint: AugmentedLagrangian | RateConstraint | None
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None
+    sampler: Sampler
+    augmentation: torch.Generator
+    train_scores: Tensor  # (M,) score of each sample when it was last trained on; NaN before
+    epoch: int = 0
+    best: Best | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and dicts of them."""
+        return {
+            "model": self.model.state_dict(),
+            "loss": self.loss.state_dict(),
+            "constraint": self.constraint.state_dict() if self.constraint else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "sampler": self.sampler.state_dict(),
+            "augmentation": self.augmentation.get_state(),
+            "train_scores": self.train_scores,
+            "epoch": self.epoch,
+            "best": asdict(self.best) if self.best else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The other way round, in place."""
+        self.model.load_state_dict(state["model"])
+        self.loss.load_state_dict(state["loss"])
+        if self.constraint:
+            self.constraint.load_state_dict(state["constraint"])
+        restore_optimizer(self.optimizer, state["optimizer"])
+        if self.scheduler:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.sampler.load_state_dict(state["sampler"])
+        self.augmentation.set_state(state["augmentation"])
+        self.train_scores.copy_(state["train_scores"])
+        self.epoch = int(state["epoch"])
+        self.best = Best(**state["best"]) if state["best"] else None
+
+    def should_stop(self, patience: int) -> bool:
+        """Whether the last finished epoch is more than ``patience`` epochs past the best one."""
+        return self.best is not None and self.epoch - 1 - self.best.epoch > patience
+
+    def finish_epoch(self, val_auc: float, val_loss: float, train_auc: float) -> bool:
+        """Choose the best epoch, adapt learning rate and mu, count the epoch.
+
+        Returns:
+            Whether this epoch is the best so far: a higher validation AUC; or the same with a lower validation loss
+            and a train AUC above the best's minus 0.05.
+        """
+        new = Best(self.epoch, val_auc, val_loss, train_auc)
+        is_best = self.best is None or _beats(new, self.best)
+        if is_best:
+            self.best = new
+        if self.scheduler:
+            self.scheduler.step(val_auc)
+        if self.constraint:
+            self.constraint.end_epoch(val_auc)
+        self.epoch += 1
+        return is_best
+
+
+def _beats(new: Best, old: Best) -> bool:
+    if new.val_auc != old.val_auc:
+        return new.val_auc > old.val_auc
+    return new.val_loss < old.val_loss and new.train_auc > old.train_auc - TRAIN_AUC_SLACK

@@ -1,0 +1,108 @@
+"""The training step: gather, augmentation, forward, objective, constraint, backward, update, multipliers.
+
+Nothing in it waits for the device: no ``.item()``, no shape that depends on the data. All it keeps from step to step
+lies in tensors that stay where they are, so that on a GPU the whole of it can be replayed from a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..system import interruption
+from ..system.devices import Machine
+from .capture import CapturedStep
+from .state import TrainingData, TrainState
+
+
+@dataclass
+class Sums:
+    """Sums over the steps of an epoch. The tensors are 0-dim and stay on the device until the epoch ends."""
+
+    objective: Tensor  # of the samples
+    penalty: Tensor  # of the steps
+    one_class: Tensor  # batches that lack a class
+    good: Tensor  # steps before the first one whose loss or scores were not finite
+    alive: Tensor  # 1 until then, 0 from then on
+    samples: int = 0
+    steps: int = 0
+
+    def reset(self) -> None:
+        """Before an epoch."""
+        for tensor in (self.objective, self.penalty, self.one_class, self.good):
+            tensor.zero_()
+        self.alive.fill_(1)
+        self.samples = self.steps = 0
+
+
+class TrainingSteps:
+    """Runs the training steps of one seed.
+
+    Args:
+        state: what they change.
+        data: what they read.
+        machine: device and arithmetic; it also says whether the step is captured.
+    """
+
+    def __init__(self, state: TrainState, data: TrainingData, *, machine: Machine) -> None:
+        self.state, self.data, self.machine = state, data, machine
+        device = data.labels.device
+        objective, penalty, one_class, good, alive = (torch.zeros((), device=device) for _ in range(5))
+        self.sums = Sums(objective, penalty, one_class, good, alive)
+        self.sums.reset()
+        self._no_penalty = torch.zeros((), device=device)
+        # the fused optimizers make no update where this is 1
+        self._skip_update = torch.zeros((), device=device)
+        state.optimizer.found_inf = self._skip_update  # type: ignore[attr-defined]
+        self._run_step = CapturedStep(self.step, generators=[state.augmentation]) if machine.captures else self.step
+
+    def run(self, steps: int) -> Sums:
+        """Take the next ``steps`` batches of the sampler."""
+        self.state.model.train()
+        self.sums.reset()
+        for indices in itertools.islice(self.state.sampler, steps):
+            interruption.check()
+            self._run_step(indices)
+            self.sums.samples += len(indices)
+            self.sums.steps += 1
+        return self.sums
+
+    def step(self, indices: Tensor) -> None:
+        """One step on the samples ``indices`` (B,)."""
+        state, data, sums = self.state, self.data, self.sums
+        targets = data.labels.index_select(0, indices)
+        with self.machine.autocast():
+            outputs = state.model(data.batches.training(indices))
+        outputs = outputs.float()
+        scores = state.loss.score(outputs)
+        objective = state.loss(outputs, targets, indices)
+        penalty = state.constraint.penalty(scores, targets, indices) if state.constraint else self._no_penalty
+        total = objective + penalty if state.constraint else objective
+
+        self._judge(total.detach(), scores.detach())
+        state.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        state.optimizer.step()
+        state.loss.after_step()
+        if state.constraint:
+            state.constraint.update_multipliers()
+
+        state.train_scores.index_copy_(0, indices, scores.detach())
+        sums.objective.add_(objective.detach() * len(indices))
+        sums.penalty.add_(penalty.detach())
+        positives = targets.sum()
+        sums.one_class.add_(positives * (len(indices) - positives) == 0)
+
+    def _judge(self, total: Tensor, scores: Tensor) -> None:
+        """From the first batch on that is not finite, nothing is changed any more.
+
+        The scores are asked too: where they are infinite, a sigmoid can still give a finite loss.
+        """
+        sums = self.sums
+        zero_or_nan = (total - total) + (scores * 0).sum()
+        sums.alive.mul_(zero_or_nan == 0)
+        sums.good.add_(sums.alive)
+        torch.sub(1, sums.alive, out=self._skip_update)

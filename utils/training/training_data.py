@@ -1,0 +1,68 @@
+"""The samples that one seed trains and validates on, those included that its sampler has made up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..data.batches import Batches
+from ..data.splits import Split
+from ..data.synthetic_positives import synthetic_positives
+from ..data.task import Task
+from ..errors import UserError
+from ..samplers import sampler_class
+from ..seeding import numpy_stream
+from .state import TrainingData
+
+
+def training_data(
+    task: Task,
+    split: Split,
+    *,
+    seed: int,
+    augment: str,
+    sampler: str,
+    neighbours: int | None,
+    augmentation: torch.Generator,
+) -> TrainingData:
+    """The indices and labels of a seed's samples, and what makes batches of them.
+
+    Args:
+        sampler: its name; where it makes up positives, they stand behind the data set's samples.
+        neighbours: between which they are made; None: the sampler's default.
+        augmentation: generator of crops and flips, on the device.
+
+    Raises:
+        UserError: there are too few positives to make up others.
+    """
+    device = task.labels.device
+    train, labels, images = torch.from_numpy(split.train).to(device), task.labels, task.images
+    count = samples_to_make(sampler, task.class_counts(split)["train"])
+    if count:
+        made = _made_up(task, split, count=count, seed=seed, neighbours=neighbours).to(device)
+        train = torch.cat([train, torch.arange(len(labels), len(labels) + count, device=device)])
+        labels = torch.cat([labels, labels.new_ones(count)])
+        images = torch.cat([images, made])
+    enlarged = replace(task, images=images)
+    batches = Batches(enlarged, augment=augment, device=device, channels_last=True, generator=augmentation)
+    return TrainingData(batches, labels, train, torch.from_numpy(split.validation).to(device))
+
+
+def samples_to_make(sampler: str, counts: Mapping[str, int]) -> int:
+    """How many positives ``sampler`` makes up beside those of the training set, whose ``counts`` these are."""
+    return max(0, counts["negative"] - counts["positive"]) if sampler_class(sampler).synthesises else 0
+
+
+def _made_up(task: Task, split: Split, *, count: int, seed: int, neighbours: int | None) -> torch.Tensor:
+    """(count, C, H, W) uint8 images between the training positives."""
+    positives = split.train[np.isin(task.original_class[split.train], task.positive_classes)]
+    images = task.images[torch.from_numpy(positives).to(task.images.device)].cpu().numpy()
+    options = {} if neighbours is None else {"neighbours": neighbours}
+    try:
+        made = synthetic_positives(images, count=count, generator=numpy_stream(seed, "smote"), **options)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return torch.from_numpy(made)
