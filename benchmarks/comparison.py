@@ -30,7 +30,7 @@ from benchmarks.published_runs import (
 )
 from utils.errors import UserError
 from utils.metrics.curves import bootstraps, interval
-from utils.run_files.scores_csv import Scores
+from utils.run_files.scores_csv import read_scores
 from utils.seeding import numpy_stream
 
 NAME = "comparison"
@@ -129,7 +129,7 @@ def _numbers(run: SeedRun, resamples: int) -> tuple[dict[str, float], dict[str, 
     assert run.result is not None
     test = run.result["test"]
     fpr = next(float(value) for tpr, value in test["fpr_at_tpr"].items() if float(tpr) == TPR)
-    scores = Scores.read(run.files.scores("test"))
+    scores = read_scores(run.files.scores("test"))
     generator = numpy_stream(0, "comparison images")
     (drawn,) = bootstraps(
         scores.label, [scores.score], tprs=[TPR], thresholds=[], generator=generator, resamples=resamples

@@ -13,7 +13,8 @@ import numpy as np
 import yaml
 
 from utils.config.options import Config
-from utils.run_files.scores_csv import Scores
+from utils.metrics.scores import Scores
+from utils.run_files.scores_csv import write_scores
 
 COUNTS = {"train": (200, 10), "validation": (20, 20), "test": (40, 30)}
 
@@ -66,7 +67,7 @@ def make_seed(run: Path, seed: int, *, gain: float = 1.5, counts: Mapping[str, t
     folder = run / f"seed{seed}"
     folder.mkdir()
     for part in ("validation", "test"):
-        scores(part, seed, gain=gain, counts=counts).write(folder / f"{part}.csv")
+        write_scores(folder / f"{part}.csv", scores(part, seed, gain=gain, counts=counts))
     records = [
         {"epoch": epoch, "train_auc": 0.7 + 0.1 * epoch + 0.01 * seed, "val_auc": 0.6 + 0.1 * epoch + 0.01 * seed}
         for epoch in range(3)

@@ -38,7 +38,7 @@ from utils.run import train as train_run
 from utils.run.experiment import build_state
 from utils.run_files.history import History
 from utils.run_files.results_json import read_done
-from utils.run_files.scores_csv import Scores
+from utils.run_files.scores_csv import read_scores
 from utils.system.yaml_files import read_yaml
 from utils.training.epoch import NonFiniteLossError, train_epoch
 from utils.training.step import TrainingSteps
@@ -321,7 +321,7 @@ def _read_results(paths: Any, **_: Any) -> None:
     for seed in paths.seeds_with("done"):
         read_done(paths.seed(seed))
         for part in ("validation", "test"):
-            Scores.read(paths.seed(seed).scores(part))
+            read_scores(paths.seed(seed).scores(part))
 
 
 def _read_config(data: bytes) -> bool:

@@ -24,14 +24,17 @@ from sklearn.metrics import det_curve, f1_score, matthews_corrcoef, precision_sc
 
 from utils.metrics.calibration import LEAST, MOST, calibration_error, fitted_temperature
 from utils.metrics.curves import Rates, rates_at, roc
+from utils.metrics.scores import Scores
+from utils.metrics.summary import EvaluationOptions
 from utils.metrics.thresholds import cost_threshold, fpr_threshold, prior_threshold
 from utils.run_files.results_json import seed_result
 from utils.run_files.roc_png import roc_figure
-from utils.run_files.scores_csv import Scores
-from utils.training.evaluation import Reading
+from utils.run_files.scores_csv import read_scores
 
 Sample = tuple[NDArray[np.int64], NDArray[np.float64]]
-READING = Reading((0.98, 0.95, 0.9), 0.5, 0.0, fprs=(0.01, 0.05, 0.1), cost_ratio=10.0, class_counts=(111, 11))
+OPTIONS = EvaluationOptions(
+    (0.98, 0.95, 0.9), 0.5, 0.0, fprs=(0.01, 0.05, 0.1), cost_ratio=10.0, class_counts=(111, 11)
+)
 
 samples = (
     st.lists(st.tuples(st.integers(0, 1), st.integers(-6, 6)), min_size=2, max_size=30)
@@ -347,8 +350,8 @@ def test_the_numbers_that_were_there_keep_every_bit(run: str) -> None:
     """results.json and score files of before thresholds, costs and calibration were added."""
     stored = json.loads((STORED / run / "results.json").read_text())
     for seed, expected in stored["seeds"].items():
-        parts = {part: Scores.read(STORED / run / f"seed{seed}" / f"{part}.csv") for part in ("validation", "test")}
-        found = seed_result(**parts, reading=READING, stream="bootstrap", seed=int(seed))
+        parts = {part: read_scores(STORED / run / f"seed{seed}" / f"{part}.csv") for part in ("validation", "test")}
+        found = seed_result(**parts, options=OPTIONS, stream="bootstrap", seed=int(seed))
         for part in parts:
             for key, value in expected[part].items():
                 ours = found[part][key]
@@ -362,8 +365,8 @@ def test_a_seeds_blocks_by_hand() -> None:
     labels = np.array([1, 1, 1, 1, 0, 0, 0, 0])
     validation = scores_of(labels, np.array([4.0, 3.0, 2.0, -1.0, 2.5, 0.0, -2.0, -3.0]))
     test = scores_of(labels, np.array([3.5, 2.5, 1.0, -0.5, 3.0, 1.5, -0.5, -4.0]))
-    reading = Reading((0.75,), 0.5, 0.0, fprs=(0.3,), cost_ratio=3.0, class_counts=(30, 10))
-    block = seed_result(validation, test, reading=reading, stream="bootstrap", seed=1)["test"]
+    options = EvaluationOptions((0.75,), 0.5, 0.0, fprs=(0.3,), cost_ratio=3.0, class_counts=(30, 10))
+    block = seed_result(validation, test, options=options, stream="bootstrap", seed=1)["test"]
     assert block["tpr_at_fpr"] == {"0.3": 0.5}  # 3.5, 3.0 (an alarm), 2.5; 1.5 would be the second
     assert block["error_at_fpr"] == {"0.3": 3 / 8}
     assert block["at_default_threshold"]["expected_cost"] == (3 * 1 + 2) / 8
@@ -382,8 +385,8 @@ def test_cost_and_temperature_are_of_the_validation_set_whatever_its_class_mix()
         scores_of(*gaussian_log_odds(seed, positives=positives, negatives=negatives, prior=0.3))
         for seed, positives, negatives in ((5, 20, 70), (6, 50, 40))
     )
-    reading = replace(READING, cost_ratio=1.0)
-    block = seed_result(validation, test, reading=reading, stream="bootstrap", seed=1)["test"]
+    options = replace(OPTIONS, cost_ratio=1.0)
+    block = seed_result(validation, test, options=options, stream="bootstrap", seed=1)["test"]
     expected, _ = cost_by_loop(validation.label.tolist(), validation.score.tolist(), 1.0)
     assert block["thresholds"][1]["threshold"] == expected
     fitted = fitted_temperature(validation.label, validation.score)
@@ -396,11 +399,11 @@ def test_cost_and_temperature_are_of_the_validation_set_whatever_its_class_mix()
 def test_separated_validation_scores_are_said_to_have_no_temperature() -> None:
     labels = np.array([1, 1, 0, 0])
     perfect = scores_of(labels, np.array([2.0, 1.0, -1.0, -2.0]))
-    block = seed_result(perfect, perfect, reading=READING, stream="bootstrap", seed=1)["test"]["calibration"]
+    block = seed_result(perfect, perfect, options=OPTIONS, stream="bootstrap", seed=1)["test"]["calibration"]
     assert (block["temperature"], block["at_bound"], block["bins"]) == (1e-6, True, 15)
     assert (block["error"] > 0.1, block["error_scaled"]) == (True, 0.0)
     useless = scores_of(labels, np.zeros(4))
-    block = seed_result(useless, useless, reading=READING, stream="bootstrap", seed=1)["test"]
+    block = seed_result(useless, useless, options=OPTIONS, stream="bootstrap", seed=1)["test"]
     assert block["calibration"]["at_bound"]
     json.dumps(block, allow_nan=False)  # thresholds above all scores are numbers too
 
@@ -408,7 +411,7 @@ def test_separated_validation_scores_are_said_to_have_no_temperature() -> None:
 def test_the_default_threshold_is_marked_on_the_roc() -> None:
     labels, score = gaussian_log_odds(4, positives=30, negatives=50, prior=0.1)
     test = scores_of(labels, score)
-    result = seed_result(test, test, reading=READING, stream="bootstrap", seed=1)
+    result = seed_result(test, test, options=OPTIONS, stream="bootstrap", seed=1)
     figure = roc_figure({1: test}, test, result, title="run")
     expected = rates_at(labels, score, 0.0)
     for axes in figure.axes:

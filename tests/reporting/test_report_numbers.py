@@ -17,11 +17,12 @@ from report_by_hand import STORED
 from report_folders import Page, make_run
 
 import report
+from utils.metrics.scores import averaged
+from utils.metrics.summary import EvaluationOptions, summary_with_intervals
 from utils.reporting.analysis import analyse
 from utils.reporting.fold_tables import crosses
 from utils.reporting.runs import read_folder
-from utils.run_files.scores_csv import Scores, averaged
-from utils.training.evaluation import Reading, summary_with_intervals
+from utils.run_files.scores_csv import read_scores
 
 TPRS = (0.98, 0.95, 0.9)
 METRICS = (None, *TPRS)
@@ -201,12 +202,12 @@ def test_other_thresholds_are_those_that_results_json_would_have(page: Page, out
     """The stored results.json are older than these numbers: they are made anew from the scores."""
     counts = yaml.safe_load((STORED / run / "config.yaml").read_text())["class_counts"]["train"]
     sets = {
-        part: averaged([Scores.read(STORED / run / f"seed{seed}" / f"{part}.csv") for seed in SEEDS[run]])
+        part: averaged([read_scores(STORED / run / f"seed{seed}" / f"{part}.csv") for seed in SEEDS[run]])
         for part in ("validation", "test")
     }
     fprs, trained = (0.01, 0.05, 0.1), (counts["negative"], counts["positive"])
-    reading = Reading(TPRS, 0.5, 0.0, fprs, 10.0, trained)
-    stored = summary_with_intervals(**sets, reading=reading, generator=np.random.default_rng(0))
+    options = EvaluationOptions(TPRS, 0.5, 0.0, fprs, 10.0, trained)
+    stored = summary_with_intervals(**sets, options=options, generator=np.random.default_rng(0))
     default = {"rule": "default", "threshold": 0.0, **stored["at_default_threshold"]}
     default = {name: default[name] for name in ("rule", "threshold", "tpr", "fpr", "precision", "f1", "expected_cost")}
     found = [line for line in lines(out / "thresholds.csv") if line["model_name"] == run]

@@ -29,6 +29,7 @@ from utils.errors import UserError
 from utils.losses import BCE, LOSSES, AllPairsSquaredHinge, AUMRate, WeightedLogistic
 from utils.losses.base import Loss
 from utils.metrics.curves import auc, fpr_at_tpr
+from utils.run_files.scores_csv import write_scores
 from utils.samplers import SAMPLERS
 from utils.sweeping.blocks import BLOCKS, block_of
 from utils.sweeping.table_file import arguments, read_table
@@ -459,7 +460,7 @@ def with_scores(root: Path, table: str, rows: Sequence[str], gains: Mapping[str,
         blocks = {}
         for seed in (1, 2, 3):
             made = made_up_test_scores("test", seed, gain=gains[name], counts={"test": (200, 100)})
-            made.write(root / table / name / f"seed{seed}" / "test.csv")
+            write_scores(root / table / name / f"seed{seed}" / "test.csv", made)
             test = {"auc": auc(made.label, made.score)}
             fpr = {"fpr_at_tpr": {"0.98": fpr_at_tpr(made.label, made.score, 0.98)}}
             blocks[str(seed)] = {"validation": {"auc": 0.9}, "test": {**test, **fpr}, "best_epoch": 1}

@@ -15,7 +15,7 @@ import main
 from utils.config.settings import resolve
 from utils.learners import LEARNERS
 from utils.run.experiment import build_state, prepare
-from utils.run_files.scores_csv import Scores
+from utils.run_files.scores_csv import read_scores
 from utils.samplers import SAMPLERS
 from utils.training import fitting
 from utils.training.evaluation import model_outputs
@@ -84,9 +84,9 @@ def test_the_rate_constraint_places_the_score_at_its_operating_point(tmp_path: P
     state.model.load_state_dict(best(folder / "seed1")["weights"])
     scores = model_outputs(state.model, data.batches, data.train, machine=experiment.machine)[:, 0]
     assert (scores[data.labels[data.train] == 1] >= threshold).float().mean() >= 0.85
-    written = Scores.read(folder / "seed1" / "test.csv").score
+    written = read_scores(folder / "seed1" / "test.csv").score
     run(tmp_path, "--train 0")
-    np.testing.assert_array_equal(Scores.read(folder / "seed1" / "test.csv").score, written)
+    np.testing.assert_array_equal(read_scores(folder / "seed1" / "test.csv").score, written)
     multipliers = history(folder / "seed1")[-1]["multiplier_quantiles"]
     assert multipliers["1"] >= multipliers["0"] >= 0
 
@@ -119,14 +119,14 @@ def test_a_learner_is_fitted_and_found_again(tmp_path: Path, name: str) -> None:
     folder = run(tmp_path, f"--resnet_type {name} --num_epochs 5 --seeds 1-2")
     content = results(folder)
     assert len(history(folder / "seed1")) == 1
-    scores = Scores.read(folder / "seed1" / "test.csv").score
+    scores = read_scores(folder / "seed1" / "test.csv").score
     if name == "featureless":
         assert len(set(scores)) == 1
         assert content["seeds"]["1"]["test"]["auc"] == 0.5
     else:
         assert content["seeds"]["1"]["test"]["auc"] > 0.85
     run(tmp_path, f"--resnet_type {name} --train 0")
-    np.testing.assert_array_equal(Scores.read(folder / "seed1" / "test.csv").score, scores)
+    np.testing.assert_array_equal(read_scores(folder / "seed1" / "test.csv").score, scores)
     before = (folder / "seed1" / "best.pt").read_bytes()
     run(tmp_path, f"--resnet_type {name} --num_epochs 9 --seeds 1-2 --resume 1")
     assert (folder / "seed1" / "best.pt").read_bytes() == before

@@ -32,7 +32,7 @@ from utils.data import npz
 from utils.data.npz import read_npz
 from utils.errors import UserError, one_line
 from utils.reporting.runs import read_folder
-from utils.run_files.scores_csv import Scores
+from utils.run_files.scores_csv import read_scores
 from utils.system import text_files as reading
 from utils.system import yaml_files
 from utils.system.files import is_held, locked, write_text
@@ -228,7 +228,7 @@ HEADER = "index,label,score,split,original_class\n"
 )
 def test_a_score_file(content: str | bytes, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        Scores.read(made("test.csv", content))
+        read_scores(made("test.csv", content))
 
 
 def test_a_file_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "text": read_text,
     "lines": lambda path: list(read_lines(path)),
     "yaml": read_yaml,
-    "scores": Scores.read,
+    "scores": read_scores,
     "lock": is_held,
     "npz": lambda path: read_npz(path, name="pipe"),
 }
@@ -258,7 +258,7 @@ def test_a_pipe_is_not_waited_for(read: Callable[[Path], Any]) -> None:
         assert read(Path("pipe")) is False
 
 
-@pytest.mark.parametrize("read", [read_text, read_yaml, Scores.read])
+@pytest.mark.parametrize("read", [read_text, read_yaml, read_scores])
 def test_a_device_is_no_file(read: Callable[[Path], Any]) -> None:
     with pytest.raises((UserError, UnreadableError), match="no regular file"):
         read(Path("/dev/zero"))

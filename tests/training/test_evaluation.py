@@ -44,10 +44,12 @@ from sklearn.metrics import (
 import main
 from utils.data import load_raw
 from utils.errors import UserError
+from utils.metrics.scores import Scores, averaged
+from utils.metrics.summary import EvaluationOptions
 from utils.run.experiment import build_state
 from utils.run_files.paths import RunPaths
-from utils.run_files.results_json import Reading, report, seed_result, write_done
-from utils.run_files.scores_csv import COLUMNS, Scores, averaged
+from utils.run_files.results_json import report, seed_result, write_done
+from utils.run_files.scores_csv import COLUMNS, read_scores, write_scores
 from utils.system.files import locked
 from utils.training.evaluation import model_outputs
 
@@ -158,7 +160,7 @@ def test_the_scores_are_those_of_the_best_epoch(trained: Path, tmp_path: Path) -
         records = history(folder)
         epoch = max(range(3), key=lambda number: records[number]["val_auc"])
         assert best(folder)["epoch"] == results(trained)["seeds"][str(seed)]["best_epoch"] == epoch
-        values = Scores.read(folder / "validation.csv")
+        values = read_scores(folder / "validation.csv")
         val_auc = records[epoch]["val_auc"]
         assert roc_auc_score(values.label, values.score) == pytest.approx(val_auc, abs=1e-15)
         assert val_auc == best(folder)["validation_auc"]
@@ -196,8 +198,8 @@ def test_score_files_round_trip(tmp_path: Path) -> None:
     score = np.array([0.1, 1 / 3, -1e-300, 1e300, 5e-324, float(np.float32(0.1)), -0.0])
     index = np.arange(len(score), dtype=np.int64)
     scores = Scores(index, index % 2, score, ["test"] * len(score), index + 3)
-    scores.write(tmp_path / "test.csv")
-    again = Scores.read(tmp_path / "test.csv")
+    write_scores(tmp_path / "test.csv", scores)
+    again = read_scores(tmp_path / "test.csv")
     assert again.score.tobytes() == score.tobytes()
     for name in ("index", "label", "split", "original_class"):
         assert list(getattr(again, name)) == list(getattr(scores, name))
@@ -222,7 +224,7 @@ def blocks(folder: Path) -> Iterator[tuple[str, dict[str, Any], Scores, Scores]]
         *((f"seed{seed}", content["seeds"][str(seed)]) for seed in SEEDS),
         ("ensemble", content["ensemble"]),
     ]:
-        yield name, block, *(Scores.read(folder / name / file) for file in NAMES)
+        yield name, block, *(read_scores(folder / name / file) for file in NAMES)
 
 
 def test_results_hold_what_they_must(trained: Path) -> None:
@@ -388,8 +390,8 @@ def test_mean_and_deviation_over_the_seeds(trained: Path) -> None:
 
 def test_the_ensemble_averages_the_scores(trained: Path) -> None:
     for name in NAMES:
-        seeds = [Scores.read(trained / f"seed{seed}" / name) for seed in SEEDS]
-        ensemble = Scores.read(trained / "ensemble" / name)
+        seeds = [read_scores(trained / f"seed{seed}" / name) for seed in SEEDS]
+        ensemble = read_scores(trained / "ensemble" / name)
         for row in range(len(ensemble.score)):
             assert ensemble.score[row] == pytest.approx(sum(s.score[row] for s in seeds) / 3, abs=1e-12)
         for column in ("index", "label", "split", "original_class"):
@@ -398,7 +400,7 @@ def test_the_ensemble_averages_the_scores(trained: Path) -> None:
 
 def test_scores_of_other_samples_are_not_averaged(trained: Path) -> None:
     with pytest.raises(UserError, match="scored on different samples"):
-        averaged([Scores.read(trained / "seed1" / name) for name in NAMES])
+        averaged([read_scores(trained / "seed1" / name) for name in NAMES])
 
 
 def some_scores(seed: int, *, size: int = 300) -> Scores:
@@ -409,10 +411,10 @@ def some_scores(seed: int, *, size: int = 300) -> Scores:
 
 
 def test_thresholds_do_not_look_at_the_test_set() -> None:
-    reading = Reading((0.98, 0.9), 0.5, 0.0, fprs=(0.05,), cost_ratio=10.0, class_counts=(200, 100))
+    options = EvaluationOptions((0.98, 0.9), 0.5, 0.0, fprs=(0.05,), cost_ratio=10.0, class_counts=(200, 100))
     validation = some_scores(1)
     tests = [
-        seed_result(validation, some_scores(seed), reading=reading, stream="bootstrap", seed=1)["test"]
+        seed_result(validation, some_scores(seed), options=options, stream="bootstrap", seed=1)["test"]
         for seed in (2, 3, 4)
     ]
     for name in ("operating_points", "thresholds"):
@@ -421,7 +423,7 @@ def test_thresholds_do_not_look_at_the_test_set() -> None:
             assert len({point["fpr"] for point in (one, *others)}) > 1
     assert len({test["calibration"]["temperature"] for test in tests}) == 1
     assert len({test["calibration"]["error"] for test in tests}) == 3
-    moved = seed_result(some_scores(5), some_scores(2), reading=reading, stream="bootstrap", seed=1)["test"]
+    moved = seed_result(some_scores(5), some_scores(2), options=options, stream="bootstrap", seed=1)["test"]
     assert moved["operating_points"][0]["threshold"] != tests[0]["operating_points"][0]["threshold"]
     pairs = zip(moved["thresholds"], tests[0]["thresholds"], strict=True)
     changed = [new["threshold"] != old["threshold"] for new, old in pairs]
@@ -430,9 +432,9 @@ def test_thresholds_do_not_look_at_the_test_set() -> None:
 
 
 def test_intervals_are_reproducible_and_follow_the_seed() -> None:
-    reading = Reading((0.98, 0.9), 0.5, 0.0, fprs=(0.05,), cost_ratio=10.0, class_counts=TRAINING)
+    options = EvaluationOptions((0.98, 0.9), 0.5, 0.0, fprs=(0.05,), cost_ratio=10.0, class_counts=TRAINING)
     one, same, other = (
-        seed_result(some_scores(1), some_scores(2), reading=reading, stream="bootstrap", seed=seed)["test"]
+        seed_result(some_scores(1), some_scores(2), options=options, stream="bootstrap", seed=seed)["test"]
         for seed in (1, 1, 2)
     )
     assert_same(one, same)
@@ -546,8 +548,8 @@ def test_a_seed_that_another_process_finished_meanwhile_counts(tmp_path: Path) -
     assert list(results(folder)["seeds"]) == ["1"]
     facts = {key: expected[key] for key in ("command", "data_checksum", "class_counts")}
     fprs = (0.01, 0.05, 0.1)
-    reading = Reading((0.98, 0.95, 0.9), 0.5, 0.0, fprs=fprs, cost_ratio=10.0, class_counts=TRAINING)
-    waiting = threading.Thread(target=lambda: report(paths, reading=reading, facts=lambda seed: facts))
+    options = EvaluationOptions((0.98, 0.95, 0.9), 0.5, 0.0, fprs=fprs, cost_ratio=10.0, class_counts=TRAINING)
+    waiting = threading.Thread(target=lambda: report(paths, options=options, facts=lambda seed: facts))
     with locked(paths.lock, what="the results"):
         waiting.start()
         time.sleep(0.2)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..metrics.curves import Array, Bootstrap, Rates, Roc, auc, bootstraps, interval, rates_at, roc
-from ..run_files.scores_csv import Scores, averaged
+from ..metrics.scores import Scores, averaged
 from ..seeding import numpy_stream
 from .labels import constraint, extras, objective, sort_key
 from .runs import Folder, Run, same_samples

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..metrics.curves import Bootstrap, interval, roc
 from ..metrics.paired_tests import bootstrap_p, delong, holm, mcnemar, wilcoxon_p
-from ..run_files.scores_csv import Scores, averaged
+from ..metrics.scores import Scores, averaged
 from .analysis import RESAMPLES, Metric, OperatingPoint, Report, Row, operating_points, resamples, values_of
 from .labels import base_key
 

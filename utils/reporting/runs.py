@@ -10,8 +10,9 @@ from typing import Any
 
 from ..errors import UserError, one_line
 from ..metrics.curves import checked
+from ..metrics.scores import Scores
 from ..run_files.paths import RunPaths, SeedPaths
-from ..run_files.scores_csv import Scores
+from ..run_files.scores_csv import read_scores
 from ..run_files.table_json import Plan, read_plan
 from ..system.files import is_held
 from ..system.text_files import parse_json, read_json, read_lines, read_text
@@ -148,7 +149,7 @@ def _read_seed(
     files: SeedPaths, source: dict[str, Any], problems: list[Problem], run: str, number: int
 ) -> SeedRun | None:
     try:
-        scores = {part: Scores.read(files.scores(part)) for part in PARTS}
+        scores = {part: read_scores(files.scores(part)) for part in PARTS}
         for part, values in scores.items():
             try:
                 checked(values.label, values.score)

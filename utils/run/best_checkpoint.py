@@ -12,11 +12,12 @@ from ..config.options import FREE, OPTIONS, Config, convert
 from ..config.settings import Settings
 from ..errors import UserError
 from ..losses import loss_class
+from ..metrics.scores import Scores
+from ..metrics.summary import EvaluationOptions
 from ..run_files.checkpoints import BEST, check_like, load, restore
 from ..run_files.paths import RunPaths, SeedPaths
-from ..run_files.results_json import Reading
 from ..seeding import torch_stream
-from ..training.evaluation import Scores, model_outputs
+from ..training.evaluation import model_outputs
 from ..training.state import TrainState
 from .components import build_loss
 from .experiment import Experiment, build_network, plain, plain_batches, run_facts
@@ -122,11 +123,11 @@ def score_checkpoint(
     return result
 
 
-def reading_of(experiment: Experiment) -> Reading:
+def evaluation_options(experiment: Experiment) -> EvaluationOptions:
     """How the scores of this experiment are read."""
     config, task = experiment.config, experiment.task
     counts = task.class_counts(task.split(config.seeds[0]))["train"]  # the same for every seed
-    return Reading(
+    return EvaluationOptions(
         tprs=config.tpr,
         alpha=config.alpha,
         default_threshold=loss_class(config.training_type).default_threshold,

@@ -10,8 +10,9 @@ from ..errors import UserError
 from ..run_files.checkpoints import BEST, load
 from ..run_files.paths import RunPaths
 from ..run_files.results_json import read_done, report
+from ..run_files.scores_csv import write_scores
 from ..system.files import locked
-from .best_checkpoint import from_checkpoint, reading_of, result_facts, score_checkpoint
+from .best_checkpoint import evaluation_options, from_checkpoint, result_facts, score_checkpoint
 from .experiment import prepare
 from .run_record import record
 
@@ -40,11 +41,11 @@ def evaluate_run(settings: Settings) -> int:
                 record(paths.config, experiment)
         for seed, parts in scores.items():
             for part, values in parts.items():
-                values.write(paths.seed(seed).scores(part))
+                write_scores(paths.seed(seed).scores(part), values)
     report(
         paths,
         evaluated={seed: int(content["epoch"]) for seed, content in checkpoints.items()},
-        reading=reading_of(experiment),
+        options=evaluation_options(experiment),
         facts=lambda seed: result_facts(experiment, paths, seed),
     )
     return 0

@@ -21,6 +21,7 @@ from ..run_files.last_pt import best_is_missing, load_last, restore_last
 from ..run_files.paths import RunPaths, SeedPaths
 from ..run_files.results_json import check_done, read_done, report, seed_result, write_done
 from ..run_files.roc_png import roc_figure
+from ..run_files.scores_csv import write_scores
 from ..system.files import locked, make_folder, remove_leftovers, write_text
 from ..training.epoch import NonFiniteLossError, train_epoch, training_multipliers
 from ..training.fitting import fit_epoch
@@ -28,7 +29,7 @@ from ..training.notices import Watch
 from ..training.state import TrainState
 from ..training.step import TrainingSteps
 from .announcement import announce
-from .best_checkpoint import checkpoint_content, reading_of, result_facts, score_checkpoint
+from .best_checkpoint import checkpoint_content, evaluation_options, result_facts, score_checkpoint
 from .epoch_writer import EpochWriter
 from .experiment import Experiment, build_state, prepare
 from .run_record import compare, read, record
@@ -57,7 +58,7 @@ def train_run(settings: Settings) -> int:
     failures = _train_seeds(experiment, paths, baselines, text)
     if paths.seeds_with("done"):
         facts = functools.partial(result_facts, experiment, paths)
-        report(paths, reading=reading_of(experiment), facts=facts, warned=True)
+        report(paths, options=evaluation_options(experiment), facts=facts, warned=True)
     return 1 if failures else 0
 
 
@@ -265,8 +266,8 @@ def _finish_seed(
     checkpoint = load(files.best, BEST)
     scores = score_checkpoint(experiment, seed, checkpoint, files)
     for part, values in scores.items():
-        values.write(files.scores(part))
-    result = seed_result(**scores, reading=reading_of(experiment), stream="bootstrap", seed=seed)
+        write_scores(files.scores(part), values)
+    result = seed_result(**scores, options=evaluation_options(experiment), stream="bootstrap", seed=seed)
     figure = roc_figure({seed: scores["test"]}, scores["test"], result, title=f"{config.model_name}, seed {seed}")
     events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epochs=epochs)
     events.close()  # what is not written yet would be lost if the process were killed now, as a done seed is left alone

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.tensorboard import SummaryWriter
 
-    from ..training.evaluation import Scores
+    from ..metrics.scores import Scores
 
 HYPER_PARAMETERS = [
     name

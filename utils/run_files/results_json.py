@@ -10,28 +10,30 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import UserError
+from ..metrics.scores import Scores, averaged
+from ..metrics.summary import EvaluationOptions, summary, summary_with_intervals
 from ..seeding import numpy_stream
 from ..system.files import locked, make_folder, remove_leftovers, write_json
 from ..system.text_files import read_json
 from ..training import notices
-from ..training.evaluation import Reading as Reading
-from ..training.evaluation import summary, summary_with_intervals
 from .checksums import PARTS, REMEDY, changed_files, checksums
 from .history import read_history
 from .paths import RunPaths, SeedPaths
 from .roc_png import roc_figure, save_figure
-from .scores_csv import Scores, averaged
+from .scores_csv import read_scores, write_scores
 
 Combine = Callable[[list[float]], float | None]
 OF_CALLS = ("precision", "f1", "mcc", "expected_cost")
 
 
-def seed_result(validation: Scores, test: Scores, *, reading: Reading, stream: str, seed: int) -> dict[str, Any]:
+def seed_result(
+    validation: Scores, test: Scores, *, options: EvaluationOptions, stream: str, seed: int
+) -> dict[str, Any]:
     """The blocks of validation and test; ``stream`` and ``seed`` name the random stream of the bootstrap."""
     generator = numpy_stream(seed, stream)
     return {
-        "validation": summary(validation, reading=reading),
-        "test": summary_with_intervals(validation, test, reading=reading, generator=generator),
+        "validation": summary(validation, options=options),
+        "test": summary_with_intervals(validation, test, options=options, generator=generator),
     }
 
 
@@ -39,7 +41,7 @@ def rebuild(
     paths: RunPaths,
     *,
     evaluated: Mapping[int, int] = MappingProxyType({}),
-    reading: Reading,
+    options: EvaluationOptions,
     facts: Callable[[int], dict[str, Any]],
 ) -> dict[str, Any]:
     """Write results.json, ensemble/ and roc.png from the score files of the finished seeds.
@@ -57,16 +59,16 @@ def rebuild(
         done = {seed: read_done(paths.seed(seed)) for seed in paths.seeds_with("done")}
         finished = {seed: content["best_epoch"] for seed, content in done.items()}
         best_epochs = dict(sorted({**finished, **evaluated}.items()))
-        scores = {seed: {part: Scores.read(paths.seed(seed).scores(part)) for part in PARTS} for seed in best_epochs}
+        scores = {seed: {part: read_scores(paths.seed(seed).scores(part)) for part in PARTS} for seed in best_epochs}
         # after the reading, so that what was read is what is vouched for
         sums = {seed: _vouched(paths.seed(seed), done.get(seed), evaluated=evaluated.get(seed)) for seed in scores}
         seeds = {
-            str(seed): seed_result(**parts, reading=reading, stream="bootstrap", seed=seed)
+            str(seed): seed_result(**parts, options=options, stream="bootstrap", seed=seed)
             | {"best_epoch": best_epochs[seed], "checksums": sums[seed]}
             for seed, parts in scores.items()
         }
         mean_scores = {part: averaged([parts[part] for parts in scores.values()]) for part in PARTS}
-        ensemble = seed_result(**mean_scores, reading=reading, stream="bootstrap of the ensemble", seed=0)
+        ensemble = seed_result(**mean_scores, options=options, stream="bootstrap of the ensemble", seed=0)
         known = facts(min(best_epochs))
         repeats = known.pop("repeats", {})
         result = {
@@ -75,14 +77,14 @@ def rebuild(
             "std": combined(list(seeds.values()), _sample_deviation),
             "ensemble": ensemble,
             "n_seeds": len(seeds),
-            "warnings": [*warnings(reading, ensemble, repeats), *_of_training(paths, best_epochs)],
+            "warnings": [*warnings(options, ensemble, repeats), *_of_training(paths, best_epochs)],
             **known,
         }
         make_folder(paths.ensemble)
         for folder in (paths.folder, paths.ensemble):
             remove_leftovers(folder)
         for part, values in mean_scores.items():
-            values.write(paths.ensemble / f"{part}.csv")
+            write_scores(paths.ensemble / f"{part}.csv", values)
         tests = {seed: parts["test"] for seed, parts in scores.items()}
         save_figure(roc_figure(tests, mean_scores["test"], ensemble, title=paths.model_name), paths.roc)
         write_json(paths.results, result)
@@ -123,12 +125,12 @@ def _sample_deviation(values: list[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def warnings(reading: Reading, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
+def warnings(options: EvaluationOptions, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
     """What the data cannot tell, and what they tell twice (see ``notices.of_data``)."""
     counts = {
         part: {"negative": ensemble[part]["n_negative"], "positive": ensemble[part]["n_positive"]} for part in PARTS
     }
-    return notices.of_data(counts, tprs=reading.tprs, repeats=repeats)
+    return notices.of_data(counts, tprs=options.tprs, repeats=repeats)
 
 
 def _of_training(paths: RunPaths, seeds: Iterable[int]) -> list[str]:
@@ -183,12 +185,12 @@ def report(
     paths: RunPaths,
     *,
     evaluated: Mapping[int, int] = MappingProxyType({}),
-    reading: Reading,
+    options: EvaluationOptions,
     facts: Callable[[int], dict[str, Any]],
     warned: bool = False,
 ) -> None:
     """Rebuild the results (see ``rebuild``), print the table and where to look; and the warnings, unless they were."""
-    result = rebuild(paths, evaluated=evaluated, reading=reading, facts=facts)
+    result = rebuild(paths, evaluated=evaluated, options=options, facts=facts)
     print(f"\n{table(result)}")
     for line in [] if warned else result["warnings"]:
         print(f"note: {line}")

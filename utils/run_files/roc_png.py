@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..metrics.curves import Roc, roc
+from ..metrics.scores import Scores
 from ..system.files import write_atomically
-from ..training.evaluation import Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
