@@ -28,7 +28,7 @@ class Figure:
     """Panels beside each other, under one heading and with one legend."""
 
     heading: str
-    panels: tuple[str, ...]
+    panels: tuple[Panel, ...]
     legend: tuple[Entry, ...]
     caption: str = ""
 
@@ -90,7 +90,7 @@ def _legend(styled: Sequence[tuple[Row, str]]) -> tuple[Entry, ...]:
     )
 
 
-def _roc_panels(report: Report, styled: Sequence[tuple[Row, str]], *, marked: bool) -> tuple[str, ...]:
+def _roc_panels(report: Report, styled: Sequence[tuple[Row, str]], *, marked: bool) -> tuple[Panel, ...]:
     names = "false positive rate, %", "true positive rate, %"
     across, up = (axis(-0.008, 1.008, name, percent=True) for name in names)
     whole = Panel(across, up, "whole ROC")
@@ -107,7 +107,7 @@ def _roc_panels(report: Report, styled: Sequence[tuple[Row, str]], *, marked: bo
             if marked:
                 _mark(panel, report, row, css, radius=4.5 if panel is corner else 3)
     description = " ".join(_in_words(report, row) for row, _ in styled)
-    return whole.svg(description), corner.svg(description)
+    return whole.described(description), corner.described(description)
 
 
 def _mark(panel: Panel, report: Report, row: Row, css: str, *, radius: float) -> None:
@@ -157,7 +157,7 @@ def epoch_figure(family: Family, lows: Mapping[str, float]) -> Figure | None:
         for row, css in styled:
             _draw_epochs(panel, row, css, name)
             words.append(_epochs_in_words(row, name))
-        panels.append(panel.svg(" ".join(words)))
+        panels.append(panel.described(" ".join(words)))
     legend = tuple(Entry(f"{row.full_name} ({_seeds(len(row.run.seeds))})", css) for row, css in styled)
     return Figure(family.heading, tuple(panels), legend)
 
@@ -224,7 +224,7 @@ def _epochs_in_words(row: Row, name: str) -> str:
 # --- what ALM changes --------------------------------------------------------------------------------------
 
 
-def forest(metric: Metric, comparisons: Sequence[Comparison]) -> str:
+def forest(metric: Metric, comparisons: Sequence[Comparison]) -> Panel:
     """Difference and interval of each row in one metric, filled where it is clear after correction."""
     changes = [each.changes[metric.key] for each in comparisons]
     reach = 1.08 * max([1e-3, *(abs(bound) for change in changes for bound in (change.low, change.high))])
@@ -253,7 +253,7 @@ def forest(metric: Metric, comparisons: Sequence[Comparison]) -> str:
     better = (reach, "end", "ALM better \N{RIGHTWARDS ARROW}"), (-reach, "start", "\N{LEFTWARDS ARROW} ALM better")
     side, anchor, text = better[0] if metric.sign > 0 else better[1]
     panel.note((side, rows.high), text, anchor=anchor, css="hint", shift=(0, -5))
-    return panel.svg(" ".join(words))
+    return panel.described(" ".join(words))
 
 
 def _forest_label(each: Comparison, comparisons: Sequence[Comparison]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from itertools import groupby
 
 from .svg import minus
 
@@ -54,6 +54,11 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Each common heading and the number of its columns; no heading is ""."""
+        return [(name, len(list(members))) for name, members in groupby(column.group for column in self.columns)]
+
 
 def markdown(table: Table) -> str:
     """GitHub's form of a table; the best of a column is bold, numbers stand to the right."""
@@ -61,7 +66,7 @@ def markdown(table: Table) -> str:
     rules = ["--:" if column.numeric else ":--" for column in table.columns]
     lines = [_line([plain(title) for title in titles]), _line(rules)]
     lines += [_line([_markdown_cell(cell) for cell in row]) for row in table.rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -77,56 +82,6 @@ def _markdown_cell(cell: Cell) -> str:
 def plain(text: str) -> str:
     """Text that Markdown takes literally, on one line."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
-
-
-def html(table: Table) -> str:
-    """A table whose columns sort when their heading is chosen."""
-    body = "".join(f"<tr>{_html_row(row, table.columns)}</tr>" for row in table.rows)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}">'
-        f'<table id="{table.key}" class="sortable"><caption>{escape(table.caption)}</caption>'
-        f"<thead>{_html_head(table.columns)}</thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _html_head(columns: Sequence[Column]) -> str:
-    groups, position = [], 0
-    while position < len(columns):
-        group = columns[position].group
-        end = position + 1
-        while group and end < len(columns) and columns[end].group == group:
-            end += 1
-        label = f'<th colspan="{end - position}" scope="colgroup" class="group">{escape(group)}</th>'
-        groups.append(label if group else '<td class="nogroup"></td>')
-        position = end
-    heads = "".join(
-        f'<th scope="col"{_side(column)}><button type="button">{escape(column.title)}</button></th>'
-        for column in columns
-    )
-    first = f"<tr>{''.join(groups)}</tr>" if any(column.group for column in columns) else ""
-    return f'{first}<tr class="heads">{heads}</tr>'
-
-
-def _html_row(row: Sequence[Cell], columns: Sequence[Column]) -> str:
-    cells = []
-    for number, (cell, column) in enumerate(zip(row, columns, strict=True)):
-        value = cell.text if cell.value is None else cell.value
-        shown = repr(value) if isinstance(value, float) else str(value)
-        text = escape(cell.text)
-        if cell.best:
-            text = f'<strong class="best">{text}<span class="star" aria-hidden="true">\u2605</span>'
-            text += '<span class="unseen"> (best)</span></strong>'
-        if cell.warning:
-            text += f' <span class="warning">{escape(cell.warning)}</span>'
-        if cell.under:
-            text += f' <span class="under">{escape(cell.under)}</span>'
-        tag = 'th scope="row"' if number == 0 else "td"
-        cells.append(f'<{tag}{_side(column)} data-value="{escape(shown)}">{text}</{tag.split()[0]}>')
-    return "".join(cells)
-
-
-def _side(column: Column) -> str:
-    return ' class="number"' if column.numeric else ""
 
 
 # --- numbers -----------------------------------------------------------------------------------------------
