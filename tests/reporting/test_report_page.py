@@ -107,7 +107,7 @@ def test_axes_have_round_ticks_and_names() -> None:
 
 
 def test_a_line_is_drawn_where_its_numbers_are() -> None:
-    panel = Panel(axis(0, 1, "x"), axis(0, 1, "y"), "t", width=172, height=172)  # the plot is 100 x 100
+    panel = Panel(axis(0, 1, "x"), axis(0, 1, "y"), "t", width=176, height=172)  # the plot is 100 x 100
     panel.line([(0, 0), (0, 0.5), (0, 0.75), (1, 1)], "c0")
     assert panel.marks[0].attributes["d"] == "M0 100L0 25L100 0"  # the middle of an upright run is left out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .analysis import Metric, Report, Row, group_letter
 from .comparison import CLEAR, Change, Comparison
@@ -152,7 +152,9 @@ def epoch_figure(family: Family, lows: Mapping[str, float]) -> Figure | None:
     last = max(len(row.run.curves[seed]["val_auc"]) for row, _ in styled for seed in row.run.seeds)
     panels = []
     for name, title in (("val_auc", "validation AUC"), ("train_auc", "training AUC")):
-        panel = Panel(_epoch_axis(last), axis(lows[name], 1.0, "AUC"), title, height=270)
+        up = axis(lows[name], 1.0, "AUC")
+        up = replace(up, high=1.0 + 0.02 * (1.0 - lows[name]))  # room for a dot at 1
+        panel = Panel(_epoch_axis(last), up, title, height=270)
         words = []
         for row, css in styled:
             _draw_epochs(panel, row, css, name)

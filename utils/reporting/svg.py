@@ -87,7 +87,7 @@ class Panel:
     title: str
     width: float = 430.0
     height: float = 330.0
-    left: float = 58.0
+    left: float = 62.0
     right: float = 14.0
     top: float = 28.0
     bottom: float = 44.0
