@@ -9,7 +9,7 @@ from itertools import groupby
 
 from .svg import minus
 
-Sortable = float | str | None
+DASH = "\N{EN DASH}"  # where there is no value
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Cell:
     """
 
     text: str
-    value: Sortable = None
+    value: float | str | None = None
     under: str = ""
     best: bool = False
     warning: str = ""
@@ -107,7 +107,30 @@ def bounds(low: float, high: float, *, tpr: float | None, sign: bool = False) ->
 def p_value(value: float | None) -> str:
     """A p with two significant digits, or a dash."""
     if value is None:
-        return "\N{EN DASH}"
+        return DASH
     if value < 0.0001:
         return "< 0.0001"
     return f"{value:.4f}" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+# --- cells and columns of numbers --------------------------------------------------------------------------
+
+
+def numeric(*titles: str, group: str = "") -> tuple[Column, ...]:
+    """Columns of numbers under one common heading."""
+    return tuple(Column(title, group, numeric=True) for title in titles)
+
+
+def count(value: int) -> Cell:
+    """A whole number."""
+    return Cell(str(value), float(value))
+
+
+def percent(value: float) -> Cell:
+    """A rate in per cent, with one decimal."""
+    return Cell(f"{value * 100:.1f}", value)
+
+
+def p_cell(value: float | None) -> Cell:
+    """A p value; one that is missing is sorted behind all others."""
+    return Cell(p_value(value), 2.0 if value is None else value)
