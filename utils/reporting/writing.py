@@ -10,7 +10,7 @@ from ..system.files import make_folder, write_text
 from .analysis import analyse, default_tprs
 from .changed_seeds import with_changes
 from .comparison import compare
-from .csv_files import changes_csv, points_csv, rows_csv, rules_csv, seeds_csv
+from .csv_files import csv_files
 from .page import rendered
 from .runs import read_folder
 
@@ -30,14 +30,7 @@ def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None
         raise UserError(f"{out} holds a run or is no folder; choose another --out")
     report = analyse(found, tprs=tprs or default_tprs(found))
     comparisons = compare(report)
-    texts = {
-        **rendered(report, comparisons, command=command),
-        "rows.csv": rows_csv(report),
-        "seeds.csv": seeds_csv(report),
-        "alm.csv": changes_csv(report, comparisons),
-        "operating_points.csv": points_csv(report),
-        "thresholds.csv": rules_csv(report),
-    }
+    texts = rendered(report, comparisons, command=command) | csv_files(report, comparisons)
     make_folder(out)
     for name, text in texts.items():
         write_text(out / name, text)
