@@ -43,7 +43,7 @@ def results_table(report: Report) -> Table:
             cells.append(Cell(rate(measure.mean, tpr=tpr), measure.mean, spread, best=of_seeds))
             cells.append(Cell(rate(measure.ensemble, tpr=tpr), measure.ensemble, interval, best=of_ensemble))
         rows.append(tuple(cells))
-    return Table("results", "Test set: single seeds and their ensemble", tuple(columns), tuple(rows))
+    return Table("results", "Test set: mean over the seeds, and their ensemble", tuple(columns), tuple(rows))
 
 
 def comparison_table(metric: Metric, comparisons: Sequence[Comparison]) -> Table:
@@ -99,14 +99,14 @@ def points_table(report: Report) -> Table:
                 *(percent(value) for value in (rates.tpr, rates.fpr)),
             ]
             rows.append(tuple(cells))
-    caption = "Thresholds chosen on the validation set, and what they give on the test set"
+    caption = "Thresholds chosen on the validation set, evaluated on the test set"
     return Table("points", caption, (Column("objective"), *numeric(*names)), tuple(rows))
 
 
 def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
-    """At each operating point: samples that only one of the two gets wrong, with McNemar's p."""
+    """At each operating point: samples that only one of the two models gets wrong, with McNemar's p."""
     columns = [Column("objective"), *numeric("target TPR, %")]
-    for group in ("false alarms of one only", "misses of one only"):
+    for group in ("false positives of one only", "false negatives of one only"):
         columns += numeric("without", "with ALM", "McNemar p", "p, Holm", group=group)
     rows = []
     for each in comparisons:
@@ -120,7 +120,7 @@ def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
                 *(p_cell(p) for p in (point.positives_p, point.positives_p_corrected)),
             ]
             rows.append(tuple(cells))
-    caption = "At the chosen thresholds: test samples that only one of the two gets wrong"
+    caption = "At the chosen thresholds: test samples that only one of the two models gets wrong"
     return Table("point_changes", caption, tuple(columns), tuple(rows))
 
 
@@ -140,4 +140,4 @@ def seeds_table(report: Report) -> Table:
             ]
             rows.append(tuple(cells))
     columns = (Column("objective"), *numeric("seed", "best epoch", *titles))
-    return Table("seeds", "Test set: every seed", columns, tuple(rows))
+    return Table("seeds", "Test set: each seed", columns, tuple(rows))

@@ -1,4 +1,4 @@
-"""The report as one HTML page and as Markdown: what the templates ``page.html.j2`` and ``report.md.j2`` show."""
+"""The report as an HTML page and as Markdown: the variables and rendering of ``page.html.j2`` and ``report.md.j2``."""
 
 from __future__ import annotations
 
@@ -32,22 +32,24 @@ TEMPLATES = Environment(
 )
 TEMPLATES.filters |= {"markdown": markdown, "minus": minus, "plain": plain}
 HOW_TO_READ = (
-    "Mean and SD are over the seeds: each trains on its own draw of the training data. The ensemble averages the "
-    "scores of the seeds. Its interval is the middle 95 % of 1000 bootstrap resamples of the test samples, each class "
-    "by itself.",
-    "FPR at a TPR is that of the first ROC point of the test set that reaches the TPR. An operating point is stricter: "
-    "its threshold is chosen on the validation set, so that its TPR on the test set may fall short of the target.",
-    "Other rules for a threshold: log(P/N) of the training set (for a model trained by plain cross-entropy on natural "
-    "batches), the least cost on the validation set, an FPR that the validation set keeps to. Costs and calibration "
-    "errors hold for the class mix of these sets, and a calibration error says little of a score that is no log-odds.",
-    "With ALM minus without: both on the same test samples and the same seeds. The interval of a difference is the "
-    "middle 95 % of 2000 paired bootstrap resamples. DeLong's test compares AUCs; FPRs at a TPR, whose threshold moves "
-    "with the sample, are tested by the paired bootstrap (p not below 0.001); at fixed thresholds McNemar's exact test "
-    "counts the samples that only one of the two gets wrong. These speak of the test samples. Wilcoxon's signed ranks "
-    "over the seeds speak of training: with S seeds p is never below 2 / 2^S, so 5 seeds cannot give p < 0.05.",
+    "Mean and SD are over the seeds; each seed trains on its own draw of the training data. The ensemble averages the "
+    "scores of the seeds. Its interval holds the middle 95 % of 1000 bootstrap resamples of the test samples, drawn "
+    "within each class.",
+    "The FPR at a TPR is that of the first point of the test ROC curve that reaches the TPR. An operating point is "
+    "stricter: its threshold is chosen on the validation set, so its TPR on the test set may fall short of the target.",
+    "Other threshold rules: log(P/N) of the training set (for a model trained with plain cross-entropy on batches with "
+    "the natural class frequencies), the lowest cost on the validation set, and an FPR that holds on the validation "
+    "set. Costs and calibration errors apply to the class proportions of these sets, and a calibration error says "
+    "little about a score that is not a log-odds.",
+    "Differences with ALM minus without use the same test samples and the same seeds. The interval of a difference "
+    "holds the middle 95 % of 2000 paired bootstrap resamples. DeLong's test compares AUCs. FPRs at a TPR, whose "
+    "threshold varies with the sample, are tested by the paired bootstrap (p is never below 0.001). At fixed "
+    "thresholds, McNemar's exact test counts the samples that only one of the two models gets wrong. These tests are "
+    "about the test samples. Wilcoxon's signed-rank test over the seeds is about training: with S seeds p is never "
+    "below 2 / 2^S, so 5 seeds cannot give p < 0.05.",
     "Each family of p values is corrected for the number of rows by Holm's method. Rows share their test samples, so a "
-    "count of improved rows is no test. The best of a column is the highest or lowest number and need not differ "
-    "clearly from the next.",
+    "count of improved rows is not a test. The best value of a column is the highest or lowest number; it need not "
+    "differ clearly from the next.",
 )
 
 
@@ -59,7 +61,7 @@ def rendered(report: Report, comparisons: Sequence[Comparison], *, command: str)
 
 
 def _content(report: Report, comparisons: Sequence[Comparison], command: str) -> dict[str, Any]:
-    """What the templates may name."""
+    """The variables of the templates."""
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     found = crosses(report.folds)
     return {
@@ -105,7 +107,7 @@ def _tables(report: Report, comparisons: Sequence[Comparison]) -> dict[str, Tabl
 
 
 def _findings(report: Report, comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
-    """The big numbers: the best rows, and in how many rows ALM helps."""
+    """The large numbers at the top: the best rows, and in how many rows ALM helps."""
     found = []
     for metric in report.metrics[:2]:
         names = best(report, metric, of_ensemble=True, group=0)
@@ -119,8 +121,8 @@ def _findings(report: Report, comparisons: Sequence[Comparison]) -> list[tuple[s
             found.append((value, f"{which} of an ensemble: {rows[0].name}{others}"))
     for tally in contents.tallies(report, comparisons)[:2]:
         what = "a higher AUC" if tally.metric.tpr is None else f"a lower {tally.metric.title}"
-        clear = f"clearly in {tally.clearly_improved}; clearly worse in {tally.clearly_worsened}"
-        found.append((f"{tally.improved} of {tally.rows}", f"rows get {what} with ALM, {clear} (corrected p < 0.05)"))
+        clear = f"{tally.clearly_improved} of them clearly; {tally.clearly_worsened} are clearly worse"
+        found.append((f"{tally.improved} of {tally.rows}", f"rows have {what} with ALM, {clear} (corrected p < 0.05)"))
     return found
 
 

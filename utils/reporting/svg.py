@@ -1,7 +1,7 @@
-"""Charts as SVG elements: a panel with two axes and what is drawn into it. ``page.html.j2`` writes them out.
+"""Charts as data: a panel with two axes and the SVG elements drawn in it. ``page.html.j2`` renders them.
 
-Classes: ``c0`` .. ``c7`` choose a colour (see page.css), ``dashed``, ``thin``, ``hollow`` a style. Each panel is an
-image with a title and a description for those who cannot see it.
+CSS classes set the colour (``c0`` .. ``c7``) and style (``dashed``, ``hollow``), see page.css. Each panel has a title
+and a description for screen readers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its range, its name, its ticks as (value, text)."""
+    """Range, name and ticks of an axis; each tick is (value, text)."""
 
     low: float
     high: float
@@ -23,12 +23,12 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
 
     def at(self, value: float) -> float:
-        """Where ``value`` lies, 0 at the low end and 1 at the high one."""
+        """Relative position of ``value``: 0 at the low end, 1 at the high end."""
         return (value - self.low) / (self.high - self.low)
 
 
 def axis(low: float, high: float, name: str, *, percent: bool = False, most: int = 6) -> Axis:
-    """An axis with at most about ``most`` round ticks."""
+    """An axis with about ``most`` round ticks at most."""
     step = _round_step((high - low) / most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     factor, decimals = (100, -2) if percent else (1, 0)
@@ -40,7 +40,7 @@ def axis(low: float, high: float, name: str, *, percent: bool = False, most: int
 
 
 def minus(text: str) -> str:
-    """With a minus sign for a hyphen."""
+    """``text`` with minus signs instead of hyphens."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -51,12 +51,12 @@ def _round_step(rough: float) -> float:
 
 @dataclass(frozen=True)
 class Mark:
-    """An SVG element. The template escapes all of it.
+    """An SVG element; the template escapes its values.
 
     Args:
-        attributes: by name; those that are None are left out.
-        text: inside the element.
-        label: shown when pointed at.
+        attributes: values by name; None leaves an attribute out.
+        text: content of the element.
+        label: tooltip.
     """
 
     tag: str
@@ -71,15 +71,15 @@ def _text(css: str, text: str, *, anchor: str | None = None, **position: str) ->
 
 @dataclass
 class Panel:
-    """A chart of ``width`` x ``height`` units; one unit is about a pixel at full width.
+    """A chart of ``width`` x ``height`` units; a unit is about one pixel at full width.
 
     Args:
         x, y: the axes.
-        left: room for what stands left of the vertical axis.
-        title: stands above.
+        left: margin to the left of the plot; ``right``, ``top`` and ``bottom`` likewise.
+        title: shown above the plot.
         description: what the panel shows, in words.
-        marks: what has been drawn, in plot coordinates.
-        notes: texts in the coordinates of the whole image.
+        marks: elements drawn in the plot, in its coordinates.
+        notes: texts in the coordinates of the whole chart.
     """
 
     x: Axis
@@ -96,7 +96,7 @@ class Panel:
     notes: list[Mark] = field(default_factory=list)
 
     def place(self, point: Point) -> Point:
-        """Units from the upper left corner of the plot."""
+        """Position of ``point`` in units from the upper left corner of the plot."""
         x, y = point
         return self.x.at(x) * self.inner_width, (1 - self.y.at(y)) * self.inner_height
 
@@ -111,32 +111,32 @@ class Panel:
         return self.height - self.top - self.bottom
 
     def line(self, points: Sequence[Point], css: str, *, label: str = "", row: str = "") -> None:
-        """A line through ``points``; ``label`` shows when pointed at, ``row`` lets the legend find it."""
+        """Draw a line; ``label`` is its tooltip, ``row`` lets the legend find it."""
         path = _path(self.place(point) for point in self._seen(points))
         if path:
             given = {"class": f"line {css}", "data-row": row or None, "d": path}
             self.marks.append(Mark("path", given, label=label))
 
     def band(self, lower: Sequence[Point], upper: Sequence[Point], css: str) -> None:
-        """The area between two lines."""
+        """Fill the area between two lines."""
         path = _path(self.place(point) for point in [*upper, *reversed(lower)])
         if path:
             self.marks.append(Mark("path", {"class": f"band {css}", "d": f"{path}Z"}))
 
     def dot(self, point: Point, css: str, *, label: str = "", radius: float = 4.0) -> None:
-        """A round mark."""
+        """Draw a dot."""
         x, y = self.place(point)
         given = {"class": f"dot {css}", "cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{radius:g}"}
         self.marks.append(Mark("circle", given, label=label))
 
     def note(self, point: Point, text: str, *, css: str = "", anchor: str = "start", shift: Point = (0, 0)) -> None:
-        """Text at ``point``, moved by ``shift`` units; may lie outside the plot."""
+        """Write text at ``point``, moved by ``shift`` units; it may lie outside the plot."""
         x, y = self.place(point)
         x, y = x + self.left + shift[0], y + self.top + shift[1]
         self.notes.append(_text(f"note {css}", text, x=f"{x:.1f}", y=f"{y:.1f}", anchor=anchor))
 
     def described(self, description: str) -> Panel:
-        """The panel with its content in words."""
+        """Set the description and return the panel."""
         self.description = description
         return self
 
@@ -161,7 +161,7 @@ class Panel:
         return marks
 
     def _seen(self, points: Sequence[Point]) -> list[Point]:
-        """``points`` from the last before the plot to the first behind it (x ascending, y ascending or within)."""
+        """``points`` from the last before the visible range to the first after it (x ascending)."""
         inside = [
             number
             for number, (x, y) in enumerate(points)
@@ -173,7 +173,7 @@ class Panel:
 
 
 def _path(points: Iterable[Point]) -> str:
-    """SVG path through ``points``, to a tenth of a unit, without points that lie on a straight level or upright run."""
+    """SVG path through ``points``, to a tenth of a unit; points inside horizontal or vertical runs are dropped."""
     kept: list[tuple[float, float]] = []
     for x, y in points:
         point = (round(x, 1), round(y, 1))

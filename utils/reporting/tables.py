@@ -1,4 +1,4 @@
-"""A table that can be written as Markdown or as HTML, and numbers as text."""
+"""Tables, their Markdown, and numbers as text. The page's template renders the same tables as HTML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DASH = "\N{EN DASH}"  # where there is no value
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Columns side by side with one ``group`` stand under a common heading."""
+    """A column. Adjacent columns with the same ``group`` share a heading."""
 
     title: str
     group: str = ""
@@ -22,20 +22,20 @@ class Column:
 
     @property
     def flat(self) -> str:
-        """Both headings in one."""
+        """Group and title as one heading."""
         return f"{self.group}: {self.title}" if self.group else self.title
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a field.
+    """One cell.
 
     Args:
         text: as shown.
-        value: by which it is sorted, with all its digits; the text where None.
+        value: sort key at full precision; None sorts by the text.
         under: a second, smaller line.
-        best: whether it is the best of its column.
-        warning: what is wrong with the row, shown beside the text.
+        best: whether it is the best value of its column.
+        warning: a problem of the row, shown after the text.
     """
 
     text: str
@@ -61,7 +61,7 @@ class Table:
 
 
 def markdown(table: Table) -> str:
-    """GitHub's form of a table; the best of a column is bold, numbers stand to the right."""
+    """A GitHub table; the best value of a column is bold, numbers are right-aligned."""
     titles = [column.flat for column in table.columns]
     rules = ["--:" if column.numeric else ":--" for column in table.columns]
     lines = [_line([plain(title) for title in titles]), _line(rules)]
@@ -80,7 +80,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown takes literally, on one line."""
+    """``text`` on one line, escaped for Markdown."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
 
 
@@ -93,19 +93,19 @@ def rate(value: float, *, tpr: float | None) -> str:
 
 
 def signed(value: float, *, tpr: float | None) -> str:
-    """The same for a difference, with its sign."""
+    """A difference in the same format, with its sign."""
     text = f"{value:+.4f}" if tpr is None else f"{value * 100:+.1f}"
     return minus("0.0000" if text in ("+0.0000", "-0.0000") else "0.0" if text in ("+0.0", "-0.0") else text)
 
 
 def bounds(low: float, high: float, *, tpr: float | None, sign: bool = False) -> str:
-    """An interval."""
+    """An interval in brackets."""
     one, other = (signed(value, tpr=tpr) if sign else rate(value, tpr=tpr) for value in (low, high))
     return f"[{one}, {other}]"
 
 
 def p_value(value: float | None) -> str:
-    """A p with two significant digits, or a dash."""
+    """A p value with about two significant digits, or a dash."""
     if value is None:
         return DASH
     if value < 0.0001:
@@ -132,5 +132,5 @@ def percent(value: float) -> Cell:
 
 
 def p_cell(value: float | None) -> Cell:
-    """A p value; one that is missing is sorted behind all others."""
+    """A p value; a missing one sorts after all others."""
     return Cell(p_value(value), 2.0 if value is None else value)

@@ -1,4 +1,4 @@
-"""The report's files: one page, one Markdown file, the numbers as CSV."""
+"""Write the report: an HTML page, a Markdown file, and the numbers as CSV."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from .runs import read_folder
 
 
 def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None, command: str) -> list[Path]:
-    """Read ``folder``, write the report into ``out`` (default: ``folder``/report); the files, the page first.
+    """Report the runs of ``folder`` in ``out`` (default: ``folder``/report).
+
+    Returns:
+        The files written, the page first.
 
     Raises:
-        UserError: nothing to report, or ``out`` cannot be written to; nothing was written.
+        UserError: there is nothing to report, or ``out`` is unsuitable; nothing was written.
     """
     found = with_changes(read_folder(folder))
     given = out is not None
     out = folder / "report" if out is None else out
     if not given and out.is_symlink():
-        raise UserError(f"{out} is a link: the report would come to lie elsewhere; remove it or choose an --out")
+        raise UserError(f"{out} is a link, so the report would be written elsewhere; remove it or choose another --out")
     if (out / "config.yaml").exists() or (out.exists() and not out.is_dir()):
-        raise UserError(f"{out} holds a run or is no folder; choose another --out")
+        raise UserError(f"expected a folder for the report, {out} holds a run or is not a folder; choose another --out")
     report = analyse(found, tprs=tprs or default_tprs(found))
     comparisons = compare(report)
     texts = rendered(report, comparisons, command=command) | csv_files(report, comparisons)
