@@ -1,4 +1,4 @@
-"""Compare the runs of one folder: tables, tests, ROC and one HTML page. Reads files only."""
+"""Compare the runs of a folder: tables, tests and ROC curves in one HTML page. Reads the runs' files only."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="report.py",
-        description="Compare the runs of one folder: tables, tests, ROC and one HTML page. Needs no GPU and no data.",
+        description="Compare the runs of a folder: tables, tests and ROC curves in one page. Needs no GPU and no data.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>")
-    parser.add_argument("--out", type=Path, help="folder of the report (default: <folder>/report)")
+    parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>, the folder that holds the runs")
+    parser.add_argument("--out", type=Path, help="where to write the report (default: <folder>/report)")
     parser.add_argument(
         "--tpr",
         nargs="+",
         metavar="X",
-        help="true positive rates at which the false positive rate is read (default: those of the runs)",
+        help="true positive rates at which to report the false positive rate (default: the --tpr of the runs)",
     )
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns the exit code: 0 done, 2 bad input."""
+    """Return the exit code: 0 for success, 2 for bad input."""
     try:
         asked = _parser().parse_args(argv)
         tprs = convert("tpr", asked.tpr, "the command line") if asked.tpr else None

@@ -78,7 +78,8 @@ def outcome(guard: Guard, tree: Path) -> tuple[str, float]:
     start = time.monotonic()
     try:
         path.write_text(original.replace(guard.old, guard.new), encoding="utf-8")
-        compile(path.read_text(encoding="utf-8"), str(path), "exec")
+        if path.suffix == ".py":
+            compile(path.read_text(encoding="utf-8"), str(path), "exec")
         pytest = PYTEST.format(MEMORY)
         command = [sys.executable, "-c", pytest, "-q", "-x", "-p", "no:cacheprovider", guard.test]
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)

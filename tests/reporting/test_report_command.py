@@ -1,4 +1,4 @@
-"""report.py as a command: what it writes, what it refuses, and that it reads files only."""
+"""report.py as a command: the files it writes, the input it rejects, and that it leaves the runs unchanged."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ print(code, sorted(loaded & {{"torch", "torchvision", "matplotlib", "models"}}))
     assert everything(STORED) == before
 
 
-def test_by_default_the_report_lies_beside_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_default_folder_is_inside_the_folder_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path, "run")
-    for _ in range(2):  # a second report does not take the first for a run
+    for _ in range(2):  # a second report does not read the first as a run
         assert report.main([str(tmp_path)]) == 0
     assert everything(tmp_path / "report") == FILES
     assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "report" / "report.html")
 
 
-def test_the_report_is_no_row_of_a_sweep(tmp_path: Path) -> None:
+def test_the_report_is_not_a_row_of_a_sweep(tmp_path: Path) -> None:
     make_run(tmp_path, "run")
     row = {"name": "run", "folder": "run", "seeds": [1], "options": {}}
     (tmp_path / "table.json").write_text(json.dumps({"title": "sweep", "rows": [row]}))
@@ -78,8 +78,8 @@ def test_the_same_files_give_the_same_report(tmp_path: Path) -> None:
         (["{runs}", "--colour"], "unrecognized arguments: --colour"),
         (["{runs}/nothing"], "no folder"),
         (["{runs}/run"], "no finished seed in"),
-        (["{runs}", "--out", "{runs}/run"], "holds a run or is no folder; choose another --out"),
-        (["{runs}", "--out", "{runs}/run/config.yaml"], "holds a run or is no folder"),
+        (["{runs}", "--out", "{runs}/run"], "holds a run or is not a folder; choose another --out"),
+        (["{runs}", "--out", "{runs}/run/config.yaml"], "holds a run or is not a folder"),
         (["{runs}", "--out", "{runs}/run/config.yaml/x"], "cannot"),
         (["{runs}/" + "x" * 300], ""),
     ],
@@ -114,7 +114,7 @@ def test_every_name_is_escaped(tmp_path: Path) -> None:
     assert page.count("<script") == 1  # our own
     for tag in ("<img", "<b>runs", "<i>", "<u>"):
         assert tag not in page
-    assert "onerror" in page  # shown as text
+    assert "onerror" in page  # as text
     markdown = (tmp_path / "out" / "report.md").read_text()
     tables = [line for line in markdown.splitlines() if line.startswith("|")]
     assert not [line for line in tables if re.search(r"(?<!\\)<", line)]
@@ -130,9 +130,9 @@ def test_a_single_run_with_a_single_seed(tmp_path: Path) -> None:
     make_run(tmp_path, "run", seeds=(1,))
     assert report.main([str(tmp_path)]) == 0
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "With ALM and without" not in page
+    assert "With and without ALM" not in page
     assert "(best)" not in page
-    assert "Nothing: every row has the seeds that the others have." in page
+    assert "None: no seed failed, and every row has the same seeds." in page
 
 
 def test_only_folds(tmp_path: Path) -> None:

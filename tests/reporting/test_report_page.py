@@ -1,4 +1,4 @@
-"""The page itself: whole without a network, readable without eyes, and at work in a real browser."""
+"""The HTML page: self-contained, accessible, and working in a real browser."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def text(path: Path) -> str:
 # --- the text of the page ----------------------------------------------------------------------------------
 
 
-def test_asks_no_network(text: str) -> None:
+def test_loads_nothing(text: str) -> None:
     assert "default-src 'none'" in text
     page = Page(text)
     links = [value for _, given in page.tags for name, value in given.items() if name in ("href", "src", "action")]
@@ -45,9 +45,9 @@ def test_asks_no_network(text: str) -> None:
     assert not re.search(r"url\(|@import|https?://", text)
 
 
-def test_every_picture_has_words(text: str) -> None:
+def test_every_chart_has_a_description(text: str) -> None:
     charts = [given for tag, given in Page(text).tags if tag == "svg" and given.get("class") == "chart"]
-    # 2 metrics x ... : 4 forests, 2 of all rows, 2 for each of the 4 objectives in ROC and again against epoch
+    # 4 forest plots, 2 panels for all rows, 2 for each of 4 objectives as ROC and again by epoch
     assert len(charts) == 4 + 2 + 4 * 2 * 2
     assert all(given.get("role") == "img" and len(given.get("aria-label") or "") > 40 for given in charts)
     hidden = [given for tag, given in Page(text).tags if tag == "svg" and given.get("aria-hidden")]
@@ -55,7 +55,7 @@ def test_every_picture_has_words(text: str) -> None:
     assert len(charts) + len(hidden) + nested == text.count("<svg")
 
 
-def test_links_and_labels_lead_somewhere(text: str) -> None:
+def test_links_and_labels_have_targets(text: str) -> None:
     tags = Page(text).tags
     ids = [given["id"] for _, given in tags if "id" in given]
     assert len(ids) == len(set(ids))
@@ -69,7 +69,7 @@ def test_tags_are_closed(text: str) -> None:
         assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>"), tag
 
 
-def test_what_failed_is_on_the_page(text: str) -> None:
+def test_failed_and_missing_seeds_are_listed(text: str) -> None:
     rows = [[cell for cell, _ in row] for row in Page(text).rows("problems")]
     assert [row[:3] for row in rows] == [
         ["mbauc", "2", "unfinished"],
@@ -82,7 +82,7 @@ def test_what_failed_is_on_the_page(text: str) -> None:
     assert "--name_file_alm ALM_12_beg" in rows[1][4]
 
 
-def test_where_the_numbers_come_from_is_on_the_page(text: str) -> None:
+def test_data_versions_and_commands_are_listed(text: str) -> None:
     page = Page(text)
     (first, second) = ([cell for cell, _ in row] for row in page.rows("data"))
     assert first[:5] == ["A", "5", "111 : 11", "13 : 13", "46 : 44"]
@@ -107,16 +107,16 @@ def test_axes_have_round_ticks_and_names() -> None:
 
 
 def test_a_line_is_drawn_where_its_numbers_are() -> None:
-    panel = Panel(axis(0, 1, "x"), axis(0, 1, "y"), "t", width=172, height=172)  # the plot is 100 x 100
+    panel = Panel(axis(0, 1, "x"), axis(0, 1, "y"), "t", width=176, height=172)  # the plot is 100 x 100
     panel.line([(0, 0), (0, 0.5), (0, 0.75), (1, 1)], "c0")
-    assert 'd="M0 100L0 25L100 0"' in panel.marks[0]  # the middle of an upright run is left out
+    assert panel.marks[0].attributes["d"] == "M0 100L0 25L100 0"  # the middle of a vertical run is left out
 
 
 # --- in a browser ------------------------------------------------------------------------------------------
 
 
 def chromium(page: Path, tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Show a page without a window; its console is on stderr."""
+    """Open a page in a headless browser; its console goes to stderr."""
     assert CHROMIUM is not None
     fixed = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     quiet = "--disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr --v=0"
@@ -130,13 +130,13 @@ def console(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def with_script(text: str, script: str, to: Path) -> Path:
-    """The page with a script of ours at its end, which its own policy would not let run."""
+    """Write the page with ``script`` at its end and without its policy, which would block the script."""
     to.write_text(POLICY.sub("", text).replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
     return to
 
 
-def said(text: str, script: str, tmp_path: Path, *flags: str) -> str:
-    """What ``script`` puts into the title of the page."""
+def title_after(text: str, script: str, tmp_path: Path, *flags: str) -> str:
+    """The title of the page that ``script`` set."""
     done = chromium(with_script(text, script, tmp_path / "asked.html"), tmp_path, "--dump-dom", *flags)
     assert not console(done)
     found = re.search(r"<title>(.*?)</title>", done.stdout, flags=re.DOTALL)
@@ -147,7 +147,7 @@ def said(text: str, script: str, tmp_path: Path, *flags: str) -> str:
 @browser
 @pytest.mark.parametrize("width", [1280, 500])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_shows_without_a_word_in_the_console(path: Path, tmp_path: Path, width: int, scheme: str) -> None:
+def test_renders_without_console_messages(path: Path, tmp_path: Path, width: int, scheme: str) -> None:
     picture = tmp_path / "picture.png"
     setting = f"--blink-settings=preferredColorScheme={int(scheme == 'light')}"
     done = chromium(path, tmp_path, f"--window-size={width},900", f"--screenshot={picture}", setting)
@@ -158,12 +158,12 @@ def test_shows_without_a_word_in_the_console(path: Path, tmp_path: Path, width: 
 
 
 @browser
-def test_an_error_would_be_seen_in_the_console(text: str, tmp_path: Path) -> None:
+def test_script_errors_reach_the_console(text: str, tmp_path: Path) -> None:
     broken = with_script(text, "nothing.at.all()", tmp_path / "broken.html")
     assert "nothing is not defined" in console(chromium(broken, tmp_path, "--dump-dom"))[0]
     foreign = tmp_path / "foreign.html"
     foreign.write_text(text.replace("</body>", "<script>document.title = 'ours'</script></body>"), encoding="utf-8")
-    done = chromium(foreign, tmp_path, "--dump-dom")  # the policy lets no other script run
+    done = chromium(foreign, tmp_path, "--dump-dom")  # the policy blocks any other script
     assert "Content Security Policy" in console(done)[0]
     assert "<title>ours" not in done.stdout
 
@@ -185,7 +185,7 @@ document.title = seen.join("; ");
 @pytest.mark.parametrize("column", [1, 3])
 def test_a_click_sorts(text: str, tmp_path: Path, column: int) -> None:
     values = [row[column][1] for row in Page(text).rows("results")]
-    first, up, down, back = said(text, ORDER.replace("COLUMN", str(column)), tmp_path).split("; ")
+    first, up, down, back = title_after(text, ORDER.replace("COLUMN", str(column)), tmp_path).split("; ")
     assert first.split() == values
     assert up.split() == ["ascending", *sorted(values, key=float)]
     assert down.split() == ["descending", *sorted(values, key=float, reverse=True)]
@@ -193,7 +193,7 @@ def test_a_click_sorts(text: str, tmp_path: Path, column: int) -> None:
 
 
 @browser
-def test_a_legend_brings_its_curve_forward(text: str, tmp_path: Path) -> None:
+def test_a_legend_entry_highlights_its_curve(text: str, tmp_path: Path) -> None:
     script = """
 const button = document.querySelector(".legend button[data-row=bce_alm]");
 const figure = button.closest(".figure");
@@ -204,20 +204,20 @@ const first = state();
 button.click();
 document.title = first + "; " + state();
 """
-    assert said(text, script, tmp_path) == "true 2 true; false 0 true"
+    assert title_after(text, script, tmp_path) == "true 2 true; false 0 true"
 
 
 @browser
 @pytest.mark.parametrize("width", [1280, 500])
-def test_nothing_sticks_out_sideways(tmp_path: Path, width: int) -> None:
-    """Long names wrap and wide tables scroll in themselves."""
+def test_nothing_overflows_sideways(tmp_path: Path, width: int) -> None:
+    """Long names wrap; wide tables scroll inside their box."""
     make_run(tmp_path / "runs", "x" * 100, training_type="Y" * 60, command="python main.py --" + "z" * 300)
     make_run(tmp_path / "runs", "w" * 100, training_type="Y" * 60, use_ALM=1)
     assert report.main([str(tmp_path / "runs"), "--out", str(tmp_path)]) == 0
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     script = "document.title = document.documentElement.scrollWidth + ' ' + window.innerWidth"
     for page in (text, stored_page(tmp_path)):
-        content, window = map(int, said(page, script, tmp_path, f"--window-size={width},900").split())
+        content, window = map(int, title_after(page, script, tmp_path, f"--window-size={width},900").split())
         assert content <= window == width
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .analysis import Metric, Report, Row, group_letter
 from .comparison import CLEAR, Change, Comparison
 from .svg import Axis, Panel, Point, axis, minus
 
-COLOURS = 8
-MOST_LETTERS = 30  # of a name beside a chart
+COLOURS = 8  # c0 .. c7 of page.css
+MOST_LETTERS = 30  # of a name in a forest plot; a longer one is cut
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a legend."""
+    """A legend entry; ``row`` makes it a button that highlights the row's curve."""
 
     text: str
     css: str
@@ -25,28 +25,28 @@ class Entry:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels beside each other, under one heading and with one legend."""
+    """Panels side by side, with a common heading and legend."""
 
     heading: str
-    panels: tuple[str, ...]
+    panels: tuple[Panel, ...]
     legend: tuple[Entry, ...]
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class Family:
-    """An objective: its row without ALM, if there is one, and those with."""
+    """The row of an objective without ALM, if there is one, and its rows with ALM."""
 
     rows: tuple[Row, ...]
 
     @property
     def heading(self) -> str:
-        """The objective; with the letter of its data where those are not the first."""
+        """The objective, and a note if its data are not those of the main group."""
         group = self.rows[0].group
         return f"{self.rows[0].label} (not comparable: data {group_letter(group)})" if group else self.rows[0].label
 
     def styles(self) -> list[tuple[Row, str]]:
-        """Each row with its colour: without ALM the first, with ALM the others."""
+        """Each row with its colour: c0 without ALM, the others with ALM."""
         number = 1
         styled = []
         for row in self.rows:
@@ -56,7 +56,7 @@ class Family:
 
 
 def families(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[Family]:
-    """Each row without ALM together with those that are compared with it; rows without a partner alone."""
+    """Group each row without ALM with the rows compared with it; a row without a partner is alone."""
     partner = {each.alm.run.name: each.base.run.name for each in comparisons}
     members: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: bool(row.constraint)):
@@ -69,17 +69,17 @@ def families(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[Fam
 
 
 def roc_overview(report: Report, group: int) -> Figure:
-    """The ensembles of all rows of a group, a colour an objective, dashed without ALM."""
+    """The ensembles of all rows of a group: one colour per objective, dashed without ALM."""
     rows = [row for row in report.rows if row.group == group]
     labels = list(dict.fromkeys(row.label for row in rows))
     styled = [(row, f"c{labels.index(row.label) % COLOURS}{'' if row.constraint else ' dashed'}") for row in rows]
     heading = "All rows" if group == 0 else f"Rows with data {group_letter(group)}"
-    caption = "Solid with ALM, dashed without. Choose a row in the legend to bring it forward."
+    caption = "Solid with ALM, dashed without. Click a row in the legend to highlight it."
     return Figure(heading, _roc_panels(report, styled, marked=False), _legend(styled), caption)
 
 
 def roc_figure(report: Report, family: Family) -> Figure:
-    """One objective without and with ALM, the FPR at each TPR marked."""
+    """One objective without and with ALM, with the FPR at each TPR marked."""
     styled = family.styles()
     return Figure(family.heading, _roc_panels(report, styled, marked=True), _legend(styled))
 
@@ -90,10 +90,10 @@ def _legend(styled: Sequence[tuple[Row, str]]) -> tuple[Entry, ...]:
     )
 
 
-def _roc_panels(report: Report, styled: Sequence[tuple[Row, str]], *, marked: bool) -> tuple[str, ...]:
+def _roc_panels(report: Report, styled: Sequence[tuple[Row, str]], *, marked: bool) -> tuple[Panel, ...]:
     names = "false positive rate, %", "true positive rate, %"
     across, up = (axis(-0.008, 1.008, name, percent=True) for name in names)
-    whole = Panel(across, up, "whole ROC")
+    whole = Panel(across, up, "full ROC curve")
     bottom = corner_bottom(report)
     wide = axis(-0.003, corner_width(report), names[0], percent=True)
     corner = Panel(wide, axis(bottom, 1.003, names[1], percent=True), f"TPR above {bottom * 100:g} %")
@@ -107,7 +107,7 @@ def _roc_panels(report: Report, styled: Sequence[tuple[Row, str]], *, marked: bo
             if marked:
                 _mark(panel, report, row, css, radius=4.5 if panel is corner else 3)
     description = " ".join(_in_words(report, row) for row, _ in styled)
-    return whole.svg(description), corner.svg(description)
+    return whole.described(description), corner.described(description)
 
 
 def _mark(panel: Panel, report: Report, row: Row, css: str, *, radius: float) -> None:
@@ -124,25 +124,25 @@ def _in_words(report: Report, row: Row) -> str:
 
 
 def corner_bottom(report: Report) -> float:
-    """The TPR from which the corner is shown: ten points below the lowest target, at most 0.9."""
+    """Lowest TPR of the enlarged part: ten points below the lowest target, at most 0.9."""
     return max(0.0, min([0.9, *(tpr - 0.1 for tpr in report.tprs)]))
 
 
 def corner_width(report: Report) -> float:
-    """The FPR up to which the corner is shown: where most rows reach the highest target, the same for all."""
+    """Highest FPR of the enlarged part, the same in all figures: most rows reach the highest target below it."""
     tops = [tpr for tpr in report.tprs if tpr < 1] or [0.98]
     needed = sorted(row.curve.fpr_at(max(tops)) for row in report.rows)
     return min(1.0, max(0.05, 1.2 * needed[int(0.9 * (len(needed) - 1))])) if needed else 1.0
 
 
-# --- AUC against epoch -------------------------------------------------------------------------------------
+# --- AUC by epoch ------------------------------------------------------------------------------------------
 
 
 def epoch_figure(family: Family, lows: Mapping[str, float]) -> Figure | None:
-    """Mean over the seeds and their range, on validation and on training; None without a history.
+    """Mean and range of the seeds, on validation and training data; None without a history.
 
     Args:
-        lows: where the AUC axis of ``val_auc`` and of ``train_auc`` begins.
+        lows: lower ends of the AUC axes of ``val_auc`` and ``train_auc``.
     """
     styled = [
         (row, css) for row, css in family.styles() if any(row.run.curves[seed]["val_auc"] for seed in row.run.seeds)
@@ -152,12 +152,14 @@ def epoch_figure(family: Family, lows: Mapping[str, float]) -> Figure | None:
     last = max(len(row.run.curves[seed]["val_auc"]) for row, _ in styled for seed in row.run.seeds)
     panels = []
     for name, title in (("val_auc", "validation AUC"), ("train_auc", "training AUC")):
-        panel = Panel(_epoch_axis(last), axis(lows[name], 1.0, "AUC"), title, height=270)
+        up = axis(lows[name], 1.0, "AUC")
+        up = replace(up, high=1.0 + 0.02 * (1.0 - lows[name]))  # room for a dot at 1
+        panel = Panel(_epoch_axis(last), up, title, height=270)
         words = []
         for row, css in styled:
             _draw_epochs(panel, row, css, name)
             words.append(_epochs_in_words(row, name))
-        panels.append(panel.svg(" ".join(words)))
+        panels.append(panel.described(" ".join(words)))
     legend = tuple(Entry(f"{row.full_name} ({_seeds(len(row.run.seeds))})", css) for row, css in styled)
     return Figure(family.heading, tuple(panels), legend)
 
@@ -174,7 +176,7 @@ def _epoch_axis(last: int) -> Axis:
 
 
 def _by_epoch(row: Row, name: str) -> list[tuple[int, list[float]]]:
-    """(epoch, the values of the seeds that got so far)."""
+    """Each epoch with the values of the seeds that reached it."""
     curves = [row.run.curves[seed][name] for seed in row.run.seeds]
     longest = max((len(curve) for curve in curves), default=0)
     found = []
@@ -186,7 +188,7 @@ def _by_epoch(row: Row, name: str) -> list[tuple[int, list[float]]]:
 
 
 def lowest_auc(rows: Sequence[Row], name: str) -> float:
-    """Where an AUC axis begins: below all curves of that name, a multiple of 0.05."""
+    """Lower end of an AUC axis: a multiple of 0.05 below all curves of that name, at most 0.9."""
     values = [value for row in rows for _, each in _by_epoch(row, name) for value in each]
     return max(0.0, min(0.9, math.floor(min(values, default=0.5) * 20) / 20))
 
@@ -212,20 +214,20 @@ def _draw_epochs(panel: Panel, row: Row, css: str, name: str) -> None:
 def _epochs_in_words(row: Row, name: str) -> str:
     epochs = _by_epoch(row, name)
     if not epochs:
-        return f"{row.full_name}: no record."
+        return f"{row.full_name}: not recorded."
     means = {epoch: sum(values) / len(values) for epoch, values in epochs}
     first, last, top = epochs[0][0], epochs[-1][0], max(means, key=lambda epoch: means[epoch])
     return (
         f"{row.full_name}: mean {means[first]:.3f} in epoch {first}, highest {means[top]:.3f} in epoch {top}, "
-        f"{means[last]:.3f} in the last, {last}."
+        f"{means[last]:.3f} in the last epoch, {last}."
     )
 
 
-# --- what ALM changes --------------------------------------------------------------------------------------
+# --- effect of ALM -----------------------------------------------------------------------------------------
 
 
-def forest(metric: Metric, comparisons: Sequence[Comparison]) -> str:
-    """Difference and interval of each row in one metric, filled where it is clear after correction."""
+def forest(metric: Metric, comparisons: Sequence[Comparison]) -> Panel:
+    """Difference and interval of each row in one metric; filled dots are clear after correction."""
     changes = [each.changes[metric.key] for each in comparisons]
     reach = 1.08 * max([1e-3, *(abs(bound) for change in changes for bound in (change.low, change.high))])
     name = "AUC, with ALM minus without" if metric.tpr is None else "FPR in points, with ALM minus without"
@@ -253,11 +255,11 @@ def forest(metric: Metric, comparisons: Sequence[Comparison]) -> str:
     better = (reach, "end", "ALM better \N{RIGHTWARDS ARROW}"), (-reach, "start", "\N{LEFTWARDS ARROW} ALM better")
     side, anchor, text = better[0] if metric.sign > 0 else better[1]
     panel.note((side, rows.high), text, anchor=anchor, css="hint", shift=(0, -5))
-    return panel.svg(" ".join(words))
+    return panel.described(" ".join(words))
 
 
 def _forest_label(each: Comparison, comparisons: Sequence[Comparison]) -> str:
-    """The objective; with the constraint where an objective stands there more than once."""
+    """The objective, with its constraint if several rows have that objective."""
     repeated = sum(other.alm.label == each.alm.label for other in comparisons) > 1
     name = f"{each.alm.label}, {each.alm.constraint.removeprefix('ALM ')}" if repeated else each.alm.label
     return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}\N{HORIZONTAL ELLIPSIS}"

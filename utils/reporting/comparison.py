@@ -1,4 +1,4 @@
-"""Each objective beside itself with ALM: the difference, its interval, its tests, corrected for the number of rows."""
+"""Each objective with and without ALM: differences, intervals and tests, corrected for the number of rows."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..metrics.scores import Scores, averaged
 from .analysis import RESAMPLES, Metric, OperatingPoint, Report, Row, operating_points, resamples, values_of
 from .labels import base_key
 
-TIE = 1e-12  # differences below are rounding
-CLEAR = 0.05  # a corrected p below counts as clear
+TIE = 1e-12  # smaller differences are rounding errors
+CLEAR = 0.05  # a corrected p below this is called clear
 
 
 @dataclass(frozen=True)
 class Change:
-    """One metric, with ALM minus without, on the same test samples.
+    """The change of one metric, with ALM minus without, on the same test samples.
 
     Args:
-        without, with_alm: of the ensembles of the common seeds.
-        difference: of the ensembles; its 95 % interval ``low``, ``high`` from the paired bootstrap over test samples.
-        p: of DeLong's test (AUC) or of the paired bootstrap (FPR at a TPR).
-        p_corrected: the same after Holm, over the rows.
-        seed_difference: mean over the common seeds.
-        seed_p, seed_p_corrected: of Wilcoxon's signed ranks over the common seeds.
+        without, with_alm: values of the ensembles of the common seeds.
+        difference: of these values; ``low`` and ``high`` bound its 95 % interval (paired bootstrap of test samples).
+        p: from DeLong's test (AUC) or the paired bootstrap (FPR at a TPR).
+        p_corrected: ``p`` after Holm's correction over the rows.
+        seed_difference: mean difference over the common seeds.
+        seed_p, seed_p_corrected: from Wilcoxon's signed-rank test over the common seeds.
     """
 
     without: float
@@ -43,11 +43,11 @@ class Change:
 
 @dataclass(frozen=True)
 class PointChange:
-    """At the thresholds chosen on validation: which test samples only one of the two gets wrong (McNemar).
+    """Test samples that only one of the two models gets wrong at the thresholds chosen on validation (McNemar).
 
     Args:
-        negatives: (false alarms of the row without ALM only, of the row with ALM only).
-        positives: the same for misses.
+        negatives: (false positives without ALM only, with ALM only).
+        positives: the same for false negatives.
     """
 
     without: OperatingPoint
@@ -62,17 +62,17 @@ class PointChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row with ALM and the same row without."""
+    """A row with ALM and the matching row without."""
 
     base: Row
     alm: Row
-    seeds: tuple[int, ...]  # those that both have
+    seeds: tuple[int, ...]  # common to both
     changes: dict[str, Change]
     points: tuple[PointChange, ...]
 
 
 def compare(report: Report) -> tuple[Comparison, ...]:
-    """All pairs of ``report``, corrected for their number."""
+    """Compare all pairs of ``report``; the p values are corrected for the number of pairs."""
     found = [_compared(base, alm, report) for base, alm in pairs(report.rows)]
     comparisons = [each for each in found if each is not None]
     for metric in report.metrics:
@@ -83,7 +83,7 @@ def compare(report: Report) -> tuple[Comparison, ...]:
 
 
 def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """(without, with ALM) for each row with ALM that has a partner: the same data, objective and other options."""
+    """(without, with ALM) for each row with ALM that has a partner with the same data, objective and other options."""
     bases: dict[tuple[object, ...], Row] = {}
     for row in rows:
         if not row.constraint:
@@ -114,7 +114,7 @@ def _compared(base: Row, alm: Row, report: Report) -> Comparison | None:
 
 @dataclass(frozen=True)
 class _Ensemble:
-    """The average of some seeds of a row."""
+    """The ensemble of some seeds of a row."""
 
     test: Scores
     values: dict[str, float]
@@ -123,7 +123,7 @@ class _Ensemble:
 
 
 def _ensemble(row: Row, seeds: Sequence[int], report: Report) -> _Ensemble:
-    if tuple(seeds) == tuple(row.run.seeds):  # all that it has: measured before
+    if tuple(seeds) == tuple(row.run.seeds):  # all its seeds: already measured
         values = {key: measure.ensemble for key, measure in row.measures.items()}
         return _Ensemble(row.test, values, row.resampled, row.points)
     validation, test = (
@@ -135,7 +135,7 @@ def _ensemble(row: Row, seeds: Sequence[int], report: Report) -> _Ensemble:
 
 
 def delong_p(first: Scores, second: Scores) -> float | None:
-    """None where a class has a single sample."""
+    """P value of DeLong's test; None if a class has a single sample."""
     try:
         return delong(first.label, first.score, second.score).p
     except ValueError:
@@ -178,7 +178,7 @@ def _point_change(without: OperatingPoint, with_alm: OperatingPoint, tests: tupl
 
 
 def _correct(comparisons: list[Comparison], metric: Metric) -> None:
-    """Put the corrected p of one metric into all comparisons; the family is the rows."""
+    """Set the corrected p values of one metric; the rows are the family."""
     changes = [each.changes[metric.key] for each in comparisons]
     of_samples, of_seeds = holm([each.p for each in changes]), holm([each.seed_p for each in changes])
     for each, change, p, seed_p in zip(comparisons, changes, of_samples, of_seeds, strict=True):
@@ -196,7 +196,7 @@ def _correct_points(comparisons: list[Comparison], position: int) -> None:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many rows ALM improves in one metric, and how many of those clearly."""
+    """How many rows ALM improves or worsens in one metric, and how many of them clearly."""
 
     metric: Metric
     improved: int
@@ -207,7 +207,7 @@ class Tally:
 
 
 def tally(metric: Metric, comparisons: Sequence[Comparison]) -> Tally:
-    """Count over the rows; an exact tie is neither."""
+    """Count the rows; a tie is neither improved nor worsened."""
     gains = [(metric.sign * each.changes[metric.key].difference, each.changes[metric.key]) for each in comparisons]
 
     def count(accept: Callable[[float], bool], *, clear: bool) -> int:

@@ -1,4 +1,4 @@
-"""The tables of the report, as they stand on the page and in the Markdown file."""
+"""The tables of the report, for the page and for Markdown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from .analysis import Metric, Report, Row, best, group_letter
 from .comparison import Comparison, Tally, tally
 from .svg import minus
-from .tables import Cell, Column, Table, bounds, p_value, rate, signed
-
-DASH = "\N{EN DASH}"
+from .tables import DASH, Cell, Column, Table, bounds, count, numeric, p_cell, percent, rate, signed
 
 
 def row_warning(row: Row) -> str:
@@ -18,92 +16,61 @@ def row_warning(row: Row) -> str:
 
 
 def name_cell(row: Row) -> Cell:
-    """The row's name, with the constraint's numbers under it."""
+    """The row's name, with the constraint's numbers below it."""
     return Cell(row.name, under=row.constraint.removeprefix("ALM "), warning=row_warning(row))
 
 
-def _metric_columns(metric: Metric) -> tuple[Column, ...]:
-    group = metric.title if metric.tpr is None else f"{metric.title} (in %)"
-    return (
-        Column("mean \N{PLUS-MINUS SIGN} SD", group, numeric=True),
-        Column("ensemble", group, numeric=True),
-    )
-
-
 def results_table(report: Report) -> Table:
-    """A line a row: mean and SD over the seeds, and the ensemble with its interval, for each metric."""
-    columns = [Column("objective"), Column("seeds", numeric=True)]
+    """A line per row: mean and SD over the seeds, and the ensemble with its interval, for each metric."""
+    columns = [Column("objective"), *numeric("seeds")]
     for metric in report.metrics:
-        columns += _metric_columns(metric)
+        group = metric.title if metric.tpr is None else f"{metric.title} (in %)"
+        columns += numeric("mean \N{PLUS-MINUS SIGN} SD", "ensemble", group=group)
+    groups = range(len(report.differences))
     top = {
-        (metric.key, ens): {
-            name
-            for group in range(len(report.differences))
-            for name in best(report, metric, of_ensemble=ens, group=group)
-        }
+        (metric.key, ens): {name for group in groups for name in best(report, metric, of_ensemble=ens, group=group)}
         for metric in report.metrics
         for ens in (True, False)
     }
     rows = []
     for row in report.rows:
-        cells = [
-            name_cell(row),
-            Cell(str(len(row.run.seeds)), float(len(row.run.seeds))),
-        ]
+        cells = [name_cell(row), count(len(row.run.seeds))]
         for metric in report.metrics:
             measure, tpr, name = row.measures[metric.key], metric.tpr, row.run.name
             spread = "" if measure.deviation is None else f"\N{PLUS-MINUS SIGN} {rate(measure.deviation, tpr=tpr)}"
             of_seeds, of_ensemble = name in top[metric.key, False], name in top[metric.key, True]
-            under = bounds(measure.low, measure.high, tpr=tpr)
+            interval = bounds(measure.low, measure.high, tpr=tpr)
             cells.append(Cell(rate(measure.mean, tpr=tpr), measure.mean, spread, best=of_seeds))
-            cells.append(Cell(rate(measure.ensemble, tpr=tpr), measure.ensemble, under, best=of_ensemble))
+            cells.append(Cell(rate(measure.ensemble, tpr=tpr), measure.ensemble, interval, best=of_ensemble))
         rows.append(tuple(cells))
-    return Table("results", "Test set: single seeds and their ensemble", tuple(columns), tuple(rows))
+    return Table("results", "Test set: mean over the seeds, and their ensemble", tuple(columns), tuple(rows))
 
 
 def comparison_table(metric: Metric, comparisons: Sequence[Comparison]) -> Table:
     """One metric: each objective without and with ALM, over test samples and over seeds."""
-    test = "DeLong p" if metric.tpr is None else "bootstrap p"
-    unit = "" if metric.tpr is None else " (in %)"
-    samples, seeds = f"ensembles, over test samples{unit}", f"seeds{unit}"
-    columns = (
-        Column("objective"),
-        Column("without", samples, numeric=True),
-        Column("with ALM", samples, numeric=True),
-        Column("difference", samples, numeric=True),
-        Column(test, samples, numeric=True),
-        Column("p, Holm", samples, numeric=True),
-        Column("n", seeds, numeric=True),
-        Column("difference", seeds, numeric=True),
-        Column("Wilcoxon p", seeds, numeric=True),
-        Column("p, Holm", seeds, numeric=True),
+    tpr = metric.tpr
+    test, unit = ("DeLong p", "") if tpr is None else ("bootstrap p", " (in %)")
+    columns = [Column("objective")]
+    columns += numeric(
+        "without", "with ALM", "difference", test, "p, Holm", group=f"ensembles, over test samples{unit}"
     )
+    columns += numeric("n", "difference", "Wilcoxon p", "p, Holm", group=f"seeds{unit}")
     rows = []
     for each in comparisons:
-        change, tpr = each.changes[metric.key], metric.tpr
-        rows.append(
-            (
-                name_cell(each.alm),
-                Cell(rate(change.without, tpr=tpr), change.without),
-                Cell(rate(change.with_alm, tpr=tpr), change.with_alm),
-                Cell(
-                    signed(change.difference, tpr=tpr),
-                    change.difference,
-                    bounds(change.low, change.high, tpr=tpr, sign=True),
-                ),
-                _p_cell(change.p),
-                _p_cell(change.p_corrected),
-                Cell(str(len(each.seeds)), float(len(each.seeds))),
-                Cell(signed(change.seed_difference, tpr=tpr), change.seed_difference),
-                _p_cell(change.seed_p),
-                _p_cell(change.seed_p_corrected),
-            )
-        )
-    return Table(f"alm_{metric.key.replace('.', '_')}", f"{metric.title}: with ALM minus without", columns, tuple(rows))
-
-
-def _p_cell(value: float | None) -> Cell:
-    return Cell(p_value(value), 2.0 if value is None else value)
+        change = each.changes[metric.key]
+        interval = bounds(change.low, change.high, tpr=tpr, sign=True)
+        cells = [
+            name_cell(each.alm),
+            *(Cell(rate(value, tpr=tpr), value) for value in (change.without, change.with_alm)),
+            Cell(signed(change.difference, tpr=tpr), change.difference, interval),
+            *(p_cell(p) for p in (change.p, change.p_corrected)),
+            count(len(each.seeds)),
+            Cell(signed(change.seed_difference, tpr=tpr), change.seed_difference),
+            *(p_cell(p) for p in (change.seed_p, change.seed_p_corrected)),
+        ]
+        rows.append(tuple(cells))
+    key = f"alm_{metric.key.replace('.', '_')}"
+    return Table(key, f"{metric.title}: with ALM minus without", tuple(columns), tuple(rows))
 
 
 def tally_sentence(found: Tally) -> str:
@@ -119,8 +86,7 @@ def tallies(report: Report, comparisons: Sequence[Comparison]) -> list[Tally]:
 
 def points_table(report: Report) -> Table:
     """The confusion matrix of each operating point of each row's ensemble."""
-    columns = [Column("objective"), Column("target TPR, %", numeric=True)]
-    columns += [Column(name, numeric=True) for name in ("threshold", "TP", "FN", "FP", "TN", "TPR, %", "FPR, %")]
+    names = ("target TPR, %", "threshold", "TP", "FN", "FP", "TN", "TPR, %", "FPR, %")
     rows = []
     for row in report.rows:
         for point in row.points:
@@ -129,60 +95,49 @@ def points_table(report: Report) -> Table:
                 name_cell(row),
                 Cell(f"{point.target * 100:g}", point.target),
                 Cell(minus(f"{point.threshold:.4g}"), point.threshold),
+                *(count(number) for number in (rates.tp, rates.fn, rates.fp, rates.tn)),
+                *(percent(value) for value in (rates.tpr, rates.fpr)),
             ]
-            cells += [Cell(str(count), float(count)) for count in (rates.tp, rates.fn, rates.fp, rates.tn)]
-            cells += [Cell(f"{value * 100:.1f}", value) for value in (rates.tpr, rates.fpr)]
             rows.append(tuple(cells))
-    caption = "Thresholds chosen on the validation set, and what they give on the test set"
-    return Table("points", caption, tuple(columns), tuple(rows))
+    caption = "Thresholds chosen on the validation set, evaluated on the test set"
+    return Table("points", caption, (Column("objective"), *numeric(*names)), tuple(rows))
 
 
 def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
-    """At each operating point: samples that only one of the two gets wrong, with McNemar's p."""
-    alarms, misses = "false alarms of one only", "misses of one only"
-    columns = [Column("objective"), Column("target TPR, %", numeric=True)]
-    for group in (alarms, misses):
-        columns += [Column(name, group, numeric=True) for name in ("without", "with ALM", "McNemar p", "p, Holm")]
+    """At each operating point: samples that only one of the two models gets wrong, with McNemar's p."""
+    columns = [Column("objective"), *numeric("target TPR, %")]
+    for group in ("false positives of one only", "false negatives of one only"):
+        columns += numeric("without", "with ALM", "McNemar p", "p, Holm", group=group)
     rows = []
     for each in comparisons:
         for point in each.points:
             cells = [
                 name_cell(each.alm),
                 Cell(f"{point.without.target * 100:g}", point.without.target),
+                *(count(number) for number in point.negatives),
+                *(p_cell(p) for p in (point.negatives_p, point.negatives_p_corrected)),
+                *(count(number) for number in point.positives),
+                *(p_cell(p) for p in (point.positives_p, point.positives_p_corrected)),
             ]
-            for counts, p, corrected in (
-                (point.negatives, point.negatives_p, point.negatives_p_corrected),
-                (point.positives, point.positives_p, point.positives_p_corrected),
-            ):
-                cells += [Cell(str(count), float(count)) for count in counts]
-                cells += [_p_cell(p), _p_cell(corrected)]
             rows.append(tuple(cells))
-    caption = "At the chosen thresholds: test samples that only one of the two gets wrong"
+    caption = "At the chosen thresholds: test samples that only one of the two models gets wrong"
     return Table("point_changes", caption, tuple(columns), tuple(rows))
 
 
 def seeds_table(report: Report) -> Table:
-    """Every seed by itself."""
-    columns = [
-        Column("objective"),
-        Column("seed", numeric=True),
-        Column("best epoch", numeric=True),
-    ]
-    columns += [
-        Column(metric.title if metric.tpr is None else f"{metric.title}, in %", numeric=True)
-        for metric in report.metrics
-    ]
+    """Each seed separately."""
+    titles = [metric.title if metric.tpr is None else f"{metric.title}, in %" for metric in report.metrics]
     rows = []
     for row in report.rows:
         for number, seed in row.run.seeds.items():
-            epoch = seed.best_epoch
+            epoch = Cell(DASH, -1.0) if seed.best_epoch is None else count(seed.best_epoch)
+            values = [(metric.tpr, row.measures[metric.key].per_seed[number]) for metric in report.metrics]
             cells = [
                 name_cell(row),
-                Cell(str(number), float(number)),
-                Cell(DASH if epoch is None else str(epoch), -1.0 if epoch is None else float(epoch)),
+                count(number),
+                epoch,
+                *(Cell(rate(value, tpr=tpr), value) for tpr, value in values),
             ]
-            for metric in report.metrics:
-                value = row.measures[metric.key].per_seed[number]
-                cells.append(Cell(rate(value, tpr=metric.tpr), value))
             rows.append(tuple(cells))
-    return Table("seeds", "Test set: every seed", tuple(columns), tuple(rows))
+    columns = (Column("objective"), *numeric("seed", "best epoch", *titles))
+    return Table("seeds", "Test set: each seed", columns, tuple(rows))

@@ -1,10 +1,11 @@
-"""The numbers as CSV, with all their digits."""
+"""The numbers as CSV, at full precision."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from .analysis import Report, Row
 from .comparison import Comparison
@@ -12,9 +13,26 @@ from .decisions import rules_of
 
 Value = float | int | str | None
 
+NAMES = ("model_name", "objective", "constraint", "data_group")
+RATES = ("tp", "fn", "fp", "tn", "tpr", "fpr")
+MORE_RATES = (*RATES, "precision", "f1", "mcc", "balanced_accuracy")
+CHANGE = ("without", "with_alm", "difference", "low", "high", "p", "p_corrected")
+OVER_SEEDS = ("seed_difference", "seed_p", "seed_p_corrected")
+
+
+def csv_files(report: Report, comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """Each file's content by its name."""
+    return {
+        "rows.csv": rows_csv(report),
+        "seeds.csv": seeds_csv(report),
+        "alm.csv": changes_csv(report, comparisons),
+        "operating_points.csv": points_csv(report),
+        "thresholds.csv": rules_csv(report),
+    }
+
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
-    """CSV; a text that a spreadsheet would take for a formula gets a quote before it."""
+    """A header and rows as CSV; text that a spreadsheet would run as a formula is prefixed with a quote."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(header)
@@ -26,107 +44,63 @@ def _safe(value: Value) -> Value:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _names(row: Row) -> list[Value]:
-    return [row.run.name, row.label, row.constraint, row.group]
-
-
-NAMES = ["model_name", "objective", "constraint", "data_group"]
+def _names(row: Row) -> tuple[Value, ...]:
+    return (row.run.name, row.label, row.constraint, row.group)
 
 
 def rows_csv(report: Report) -> str:
-    """A line a row and metric."""
-    header = [*NAMES, "metric", "seeds", "mean", "sd", "ensemble", "ensemble_low", "ensemble_high"]
-    return csv_text(
-        header,
-        (
-            [
-                *_names(row),
-                metric.key,
-                len(row.run.seeds),
-                *(getattr(row.measures[metric.key], name) for name in ("mean", "deviation", "ensemble", "low", "high")),
-            ]
-            for row in report.rows
-            for metric in report.metrics
-        ),
-    )
+    """A line per row and metric."""
+    header = (*NAMES, "metric", "seeds", "mean", "sd", "ensemble", "ensemble_low", "ensemble_high")
+    numbers = attrgetter("mean", "deviation", "ensemble", "low", "high")
+    lines = [
+        (*_names(row), metric.key, len(row.run.seeds), *numbers(row.measures[metric.key]))
+        for row in report.rows
+        for metric in report.metrics
+    ]
+    return csv_text(header, lines)
 
 
 def seeds_csv(report: Report) -> str:
-    """A line a seed."""
-    header = [*NAMES, "seed", "best_epoch", *(metric.key for metric in report.metrics)]
-    return csv_text(
-        header,
-        (
-            [
-                *_names(row),
-                number,
-                seed.best_epoch,
-                *(row.measures[metric.key].per_seed[number] for metric in report.metrics),
-            ]
-            for row in report.rows
-            for number, seed in row.run.seeds.items()
-        ),
-    )
-
-
-CHANGE = ("without", "with_alm", "difference", "low", "high", "p", "p_corrected")
-OVER_SEEDS = ("seed_difference", "seed_p", "seed_p_corrected")
+    """A line per seed."""
+    keys = [metric.key for metric in report.metrics]
+    lines = [
+        (*_names(row), number, seed.best_epoch, *(row.measures[key].per_seed[number] for key in keys))
+        for row in report.rows
+        for number, seed in row.run.seeds.items()
+    ]
+    return csv_text((*NAMES, "seed", "best_epoch", *keys), lines)
 
 
 def changes_csv(report: Report, comparisons: Sequence[Comparison]) -> str:
-    """A line a pair and metric."""
-    header = [*NAMES, "compared_with", "metric", "test", "seeds", *CHANGE, *OVER_SEEDS]
-    return csv_text(
-        header,
-        (
-            [
-                *_names(each.alm),
-                each.base.run.name,
-                metric.key,
-                "DeLong" if metric.tpr is None else "paired bootstrap",
-                len(each.seeds),
-                *(getattr(each.changes[metric.key], name) for name in (*CHANGE, *OVER_SEEDS)),
-            ]
-            for each in comparisons
-            for metric in report.metrics
-        ),
-    )
+    """A line per pair and metric."""
+    header = (*NAMES, "compared_with", "metric", "test", "seeds", *CHANGE, *OVER_SEEDS)
+    numbers = attrgetter(*CHANGE, *OVER_SEEDS)
+    lines = []
+    for each in comparisons:
+        for metric in report.metrics:
+            test = "DeLong" if metric.tpr is None else "paired bootstrap"
+            start = (*_names(each.alm), each.base.run.name, metric.key, test, len(each.seeds))
+            lines.append((*start, *numbers(each.changes[metric.key])))
+    return csv_text(header, lines)
 
 
 def points_csv(report: Report) -> str:
-    """A line a row and operating point."""
-    header = [*NAMES, "target_tpr", "threshold", "tp", "fn", "fp", "tn", "tpr", "fpr"]
-    return csv_text(
-        header,
-        (
-            [
-                *_names(row),
-                point.target,
-                point.threshold,
-                *(getattr(point.rates, name) for name in ("tp", "fn", "fp", "tn", "tpr", "fpr")),
-            ]
-            for row in report.rows
-            for point in row.points
-        ),
-    )
+    """A line per row and operating point."""
+    numbers = attrgetter(*RATES)
+    lines = [
+        (*_names(row), point.target, point.threshold, *numbers(point.rates))
+        for row in report.rows
+        for point in row.points
+    ]
+    return csv_text((*NAMES, "target_tpr", "threshold", *RATES), lines)
 
 
 def rules_csv(report: Report) -> str:
-    """A line a row and rule for the threshold."""
-    of_rates = ("tp", "fn", "fp", "tn", "tpr", "fpr", "precision", "f1", "mcc", "balanced_accuracy")
-    header = [*NAMES, "rule", "target", "threshold", *of_rates, "expected_cost"]
-    return csv_text(
-        header,
-        (
-            [
-                *_names(row),
-                rule.name,
-                rule.target,
-                rule.threshold,
-                *(getattr(rule.rates, name) for name in of_rates),
-                rule.cost,
-            ]
-            for row in report.rows
-            for rule in rules_of(row)
-        ),
-    )
+    """A line per row and threshold rule."""
+    numbers = attrgetter(*MORE_RATES)
+    lines = [
+        (*_names(row), rule.name, rule.target, rule.threshold, *numbers(rule.rates), rule.cost)
+        for row in report.rows
+        for rule in rules_of(row)
+    ]
+    return csv_text((*NAMES, "rule", "target", "threshold", *MORE_RATES, "expected_cost"), lines)

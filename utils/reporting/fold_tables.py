@@ -171,7 +171,7 @@ def resampling_figure(found: Sequence[Cross]) -> Figure:
     return Figure("Trained on the same, the other or all subsets", tuple(panels), legend)
 
 
-def _panel(title: str, members: Sequence[Cross], labels: Sequence[str], low: float) -> str:
+def _panel(title: str, members: Sequence[Cross], labels: Sequence[str], low: float) -> Panel:
     count = len(members)
     across = axis(low, 1.0, "test AUC, a dot a fold")
     panel = Panel(
@@ -193,4 +193,4 @@ def _panel(title: str, members: Sequence[Cross], labels: Sequence[str], low: flo
         for fold, value in each.values.items():
             panel.dot((value, height), f"{css} hollow", label=f"fold {fold}: {value:.4f}", radius=3.5)
         words.append(f"{text} over {len(each.values)} folds.")
-    return panel.svg(" ".join(words))
+    return panel.described(" ".join(words))

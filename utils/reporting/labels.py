@@ -1,4 +1,4 @@
-"""What a row is called, and which rows belong together."""
+"""Names of rows, and which rows belong together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..config.options import OPTIONS
 from ..learners import LEARNERS
 from .runs import Run
 
+# Short names of objectives, in the order of the paper's tables; any other objective keeps its own name and comes last.
 SHORT = {
     "BCE": "BCE",
     "SYM_LM": "S-LM",
@@ -30,23 +31,25 @@ SHORT = {
     "SAMPLING_FREE": "Sampling-Free",
     "ANYLOSS": "AnyLoss",
 }
-# What says nothing about what is computed: names, places, what to do, how results are read.
-ASIDE = {name for name, item in OPTIONS.items() if item.metadata["group"] in ("run", "names", "evaluation")} - {
-    "num_epochs",
-    "evaluate_every_steps",
-}
+
+
+def _options(*groups: str) -> set[str]:
+    return {name for name, item in OPTIONS.items() if item.metadata["group"] in groups}
+
+
+# Options that do not affect what is trained: names, paths, what to run, how to evaluate.
+ASIDE = _options("run", "names", "evaluation") - {"num_epochs", "evaluate_every_steps"}
 ASIDE |= {"device", "threads", "parallel_seeds", "compile", "deterministic", "keep_last", "hot_enc"}
 ASIDE |= {"data_root", "download"}
-CONSTRAINT = {name for name, item in OPTIONS.items() if item.metadata["group"] == "constraint"}
-# ALM that goes on from the finished baseline is compared with that baseline.
-RESAMPLING = {name for name, item in OPTIONS.items() if item.metadata["group"] == "resampling"}
-CONTINUED = {name for name, item in OPTIONS.items() if item.metadata["group"] == "continue"}
+CONSTRAINT = _options("constraint")
+RESAMPLING = _options("resampling")
+CONTINUED = _options("continue")  # ALM that continues from a finished baseline is compared with that baseline
 RATES = {"TPR>=": "tpr_at_least", "FPR<=": "fpr_at_most"}
-OBJECTIVE = {name for name, item in OPTIONS.items() if item.metadata["group"] == "objective"}
+OBJECTIVE = _options("objective")
 
 
 def shown(value: Any) -> str:
-    """A value of an option as a reader writes it."""
+    """The value of an option as short text."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple):
@@ -82,15 +85,15 @@ def constraint(options: Mapping[str, Any]) -> str:
 
 
 def base_key(run: Run) -> tuple[Any, ...]:
-    """Equal for a run and the same run with ALM: data and options, those of the constraint aside."""
+    """Data and options without those of the constraint: equal for a run and the same run with ALM."""
     kept = {key: value for key, value in run.record.options.items() if key not in ASIDE | CONSTRAINT | CONTINUED}
     return (run.record.checksum, str(run.record.class_counts), *sorted((key, str(kept[key])) for key in kept))
 
 
 def extras(runs: Sequence[Run]) -> dict[str, str]:
-    """For each run's name what tells it apart beside objective and constraint; nothing where those are enough.
+    """What distinguishes each run beyond objective and constraint, by its name; empty if these suffice.
 
-    Options that differ between the runs are named in every row that has them: in a folder with two ratios each says
+    Options that differ between runs are named in every row that has them: with two ratios in a folder, each row states
     its own.
     """
     varying = varying_options([run.record.options for run in runs])
@@ -111,12 +114,12 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def varying_options(options: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The options beyond objective and constraint that are not the same in all runs."""
+    """The options besides objective and constraint that differ between the runs."""
     names = [name for name in OPTIONS if name not in ASIDE | CONSTRAINT | CONTINUED | OBJECTIVE]
     varying = [name for name in names if len({str(each.get(name)) for each in options}) > 1]
     if "dataset_name" not in varying:
         return varying
-    # the data set's name stands for what has one value in each data set, such as its ratio or number of epochs
+    # the data set's name also stands for options with a single value per data set, such as the number of epochs
     datasets = {str(each.get("dataset_name")) for each in options}
     return [
         name
@@ -133,7 +136,7 @@ def _extra(name: str, value: Any) -> str:
 
 
 def sort_key(run: Run) -> tuple[Any, ...]:
-    """The order of the paper's tables: by objective, each without ALM first."""
+    """Order of the paper's tables: by objective, without ALM first."""
     options = run.record.options
     name = str(options.get("training_type"))
     position = list(SHORT).index(name) if name in SHORT else len(SHORT)

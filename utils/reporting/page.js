@@ -1,5 +1,5 @@
 "use strict";
-// Sort a table by the column whose heading is chosen: ascending, descending, then the first order again.
+// Click a heading to sort by its column: ascending, descending, then the original order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const first = [...body.rows];
@@ -20,7 +20,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-// Bring a row's curve forward.
+// Click a legend entry to highlight its curve.
 for (const button of document.querySelectorAll(".legend button")) {
   const figure = button.closest(".figure");
   button.addEventListener("click", () => {

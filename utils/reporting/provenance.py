@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 
 from .analysis import Report, Row, group_letter
-from .contents import DASH
 from .runs import PARTS, Run
-from .tables import Cell, Column, Table
+from .tables import DASH, Cell, Column, Table
 
 MOST_NAMED = 3  # rows of a warning
 

@@ -1,22 +1,21 @@
-"""Charts as SVG text: a panel with two axes and what is drawn into it. Colours come from the page's style sheet.
+"""Charts as data: a panel with two axes and the SVG elements drawn in it. ``page.html.j2`` renders them.
 
-Classes: ``c0`` .. ``c7`` choose a colour (see page.css), ``dashed``, ``thin``, ``hollow`` a style. Each panel is an
-image with a title and a description for those who cannot see it.
+CSS classes set the colour (``c0`` .. ``c7``) and style (``dashed``, ``hollow``), see page.css. Each panel has a title
+and a description for screen readers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its range, its name, its ticks as (value, text)."""
+    """Range, name and ticks of an axis; each tick is (value, text)."""
 
     low: float
     high: float
@@ -24,12 +23,12 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
 
     def at(self, value: float) -> float:
-        """Where ``value`` lies, 0 at the low end and 1 at the high one."""
+        """Relative position of ``value``: 0 at the low end, 1 at the high end."""
         return (value - self.low) / (self.high - self.low)
 
 
 def axis(low: float, high: float, name: str, *, percent: bool = False, most: int = 6) -> Axis:
-    """An axis with at most about ``most`` round ticks."""
+    """An axis with about ``most`` round ticks at most."""
     step = _round_step((high - low) / most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     factor, decimals = (100, -2) if percent else (1, 0)
@@ -41,7 +40,7 @@ def axis(low: float, high: float, name: str, *, percent: bool = False, most: int
 
 
 def minus(text: str) -> str:
-    """With a minus sign for a hyphen."""
+    """``text`` with minus signs instead of hyphens."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -50,15 +49,37 @@ def _round_step(rough: float) -> float:
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
 
 
+@dataclass(frozen=True)
+class Mark:
+    """An SVG element; the template escapes its values.
+
+    Args:
+        attributes: values by name; None leaves an attribute out.
+        text: content of the element.
+        label: tooltip.
+    """
+
+    tag: str
+    attributes: Mapping[str, str | None]
+    text: str = ""
+    label: str = ""
+
+
+def _text(css: str, text: str, *, anchor: str | None = None, **position: str) -> Mark:
+    return Mark("text", {"class": css, **position, "text-anchor": anchor}, text)
+
+
 @dataclass
 class Panel:
-    """A chart of ``width`` x ``height`` units; one unit is about a pixel at full width.
+    """A chart of ``width`` x ``height`` units; a unit is about one pixel at full width.
 
     Args:
         x, y: the axes.
-        left: room for what stands left of the vertical axis.
-        title: stands above.
-        marks: what has been drawn, in plot coordinates.
+        left: margin to the left of the plot; ``right``, ``top`` and ``bottom`` likewise.
+        title: shown above the plot.
+        description: what the panel shows, in words.
+        marks: elements drawn in the plot, in its coordinates.
+        notes: texts in the coordinates of the whole chart.
     """
 
     x: Axis
@@ -66,92 +87,81 @@ class Panel:
     title: str
     width: float = 430.0
     height: float = 330.0
-    left: float = 58.0
+    left: float = 62.0
     right: float = 14.0
     top: float = 28.0
     bottom: float = 44.0
-    marks: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    description: str = ""
+    marks: list[Mark] = field(default_factory=list)
+    notes: list[Mark] = field(default_factory=list)
 
     def place(self, point: Point) -> Point:
-        """Units from the upper left corner of the plot."""
+        """Position of ``point`` in units from the upper left corner of the plot."""
         x, y = point
-        return self.x.at(x) * self._inner_width, (1 - self.y.at(y)) * self._inner_height
+        return self.x.at(x) * self.inner_width, (1 - self.y.at(y)) * self.inner_height
 
     @property
-    def _inner_width(self) -> float:
+    def inner_width(self) -> float:
+        """Of the plot."""
         return self.width - self.left - self.right
 
     @property
-    def _inner_height(self) -> float:
+    def inner_height(self) -> float:
+        """Of the plot."""
         return self.height - self.top - self.bottom
 
     def line(self, points: Sequence[Point], css: str, *, label: str = "", row: str = "") -> None:
-        """A line through ``points``; ``label`` shows when pointed at, ``row`` lets the legend find it."""
+        """Draw a line; ``label`` is its tooltip, ``row`` lets the legend find it."""
         path = _path(self.place(point) for point in self._seen(points))
-        data = f' data-row="{escape(row)}"' if row else ""
-        hint = f"<title>{escape(label)}</title>" if label else ""
         if path:
-            self.marks.append(f'<path class="line {css}"{data} d="{path}">{hint}</path>')
+            given = {"class": f"line {css}", "data-row": row or None, "d": path}
+            self.marks.append(Mark("path", given, label=label))
 
     def band(self, lower: Sequence[Point], upper: Sequence[Point], css: str) -> None:
-        """The area between two lines."""
+        """Fill the area between two lines."""
         path = _path(self.place(point) for point in [*upper, *reversed(lower)])
         if path:
-            self.marks.append(f'<path class="band {css}" d="{path}Z"/>')
+            self.marks.append(Mark("path", {"class": f"band {css}", "d": f"{path}Z"}))
 
     def dot(self, point: Point, css: str, *, label: str = "", radius: float = 4.0) -> None:
-        """A round mark."""
+        """Draw a dot."""
         x, y = self.place(point)
-        hint = f"<title>{escape(label)}</title>" if label else ""
-        self.marks.append(f'<circle class="dot {css}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{hint}</circle>')
+        given = {"class": f"dot {css}", "cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{radius:g}"}
+        self.marks.append(Mark("circle", given, label=label))
 
     def note(self, point: Point, text: str, *, css: str = "", anchor: str = "start", shift: Point = (0, 0)) -> None:
-        """Text at ``point``, moved by ``shift`` units; may lie outside the plot."""
+        """Write text at ``point``, moved by ``shift`` units; it may lie outside the plot."""
         x, y = self.place(point)
         x, y = x + self.left + shift[0], y + self.top + shift[1]
-        self.notes.append(
-            f'<text class="note {css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-        )
+        self.notes.append(_text(f"note {css}", text, x=f"{x:.1f}", y=f"{y:.1f}", anchor=anchor))
 
-    def svg(self, description: str) -> str:
-        """The whole image; ``description`` is what it shows, in words."""
-        inner = (
-            f'<svg x="{self.left:g}" y="{self.top:g}" width="{self._inner_width:g}" height="{self._inner_height:g}">'
-            + "".join(self.marks)
-            + "</svg>"
-        )
-        return (
-            f'<svg class="chart" viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
-            f'aria-label="{escape(f"{self.title}. {description}")}">'
-            f"{self._frame()}{inner}{''.join(self.notes)}</svg>"
-        )
+    def described(self, description: str) -> Panel:
+        """Set the description and return the panel."""
+        self.description = description
+        return self
 
-    def _frame(self) -> str:
-        bottom, right = self.top + self._inner_height, self.left + self._inner_width
-        parts = [f'<text class="chart-title" x="{self.left:g}" y="16">{escape(self.title)}</text>']
+    @property
+    def frame(self) -> list[Mark]:
+        """Title, grid, ticks and axis names."""
+        bottom, right = self.top + self.inner_height, self.left + self.inner_width
+        marks = [_text("chart-title", self.title, x=f"{self.left:g}", y="16")]
         for value, text in self.x.ticks:
-            x = self.left + self.x.at(value) * self._inner_width
-            parts.append(f'<path class="grid" d="M{x:.1f} {self.top:g}V{bottom:g}"/>')
-            parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 15:g}" text-anchor="middle">{text}</text>')
+            x = f"{self.left + self.x.at(value) * self.inner_width:.1f}"
+            marks.append(Mark("path", {"class": "grid", "d": f"M{x} {self.top:g}V{bottom:g}"}))
+            marks.append(_text("tick", text, x=x, y=f"{bottom + 15:g}", anchor="middle"))
         for value, text in self.y.ticks:
-            y = self.top + (1 - self.y.at(value)) * self._inner_height
-            parts.append(f'<path class="grid" d="M{self.left:g} {y:.1f}H{right:g}"/>')
-            parts.append(
-                f'<text class="tick" x="{self.left - 7:g}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>'
-            )
-        x, y = self.left + self._inner_width / 2, self.height - 8
-        parts.append(f'<text class="axis" x="{x:g}" y="{y:g}" text-anchor="middle">{escape(self.x.name)}</text>')
+            y = self.top + (1 - self.y.at(value)) * self.inner_height
+            marks.append(Mark("path", {"class": "grid", "d": f"M{self.left:g} {y:.1f}H{right:g}"}))
+            marks.append(_text("tick", text, x=f"{self.left - 7:g}", y=f"{y + 4:.1f}", anchor="end"))
+        x = f"{self.left + self.inner_width / 2:g}"
+        marks.append(_text("axis", self.x.name, x=x, y=f"{self.height - 8:g}", anchor="middle"))
         if self.y.name:
-            middle = self.top + self._inner_height / 2
-            parts.append(
-                f'<text class="axis" transform="translate(14 {middle:g}) rotate(-90)" text-anchor="middle">'
-                f"{escape(self.y.name)}</text>"
-            )
-        return "".join(parts)
+            turned = f"translate(14 {self.top + self.inner_height / 2:g}) rotate(-90)"
+            marks.append(_text("axis", self.y.name, transform=turned, anchor="middle"))
+        return marks
 
     def _seen(self, points: Sequence[Point]) -> list[Point]:
-        """``points`` from the last before the plot to the first behind it (x ascending, y ascending or within)."""
+        """``points`` from the last before the visible range to the first after it (x ascending)."""
         inside = [
             number
             for number, (x, y) in enumerate(points)
@@ -163,7 +173,7 @@ class Panel:
 
 
 def _path(points: Iterable[Point]) -> str:
-    """SVG path through ``points``, to a tenth of a unit, without points that lie on a straight level or upright run."""
+    """SVG path through ``points``, to a tenth of a unit; points inside horizontal or vertical runs are dropped."""
     kept: list[tuple[float, float]] = []
     for x, y in points:
         point = (round(x, 1), round(y, 1))

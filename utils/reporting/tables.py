@@ -1,20 +1,20 @@
-"""A table that can be written as Markdown or as HTML, and numbers as text."""
+"""Tables, their Markdown, and numbers as text. The page's template renders the same tables as HTML."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from itertools import groupby
 
 from .svg import minus
 
-Sortable = float | str | None
+DASH = "\N{EN DASH}"  # where there is no value
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Columns side by side with one ``group`` stand under a common heading."""
+    """A column. Adjacent columns with the same ``group`` share a heading."""
 
     title: str
     group: str = ""
@@ -22,24 +22,24 @@ class Column:
 
     @property
     def flat(self) -> str:
-        """Both headings in one."""
+        """Group and title as one heading."""
         return f"{self.group}: {self.title}" if self.group else self.title
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a field.
+    """One cell.
 
     Args:
         text: as shown.
-        value: by which it is sorted, with all its digits; the text where None.
+        value: sort key at full precision; None sorts by the text.
         under: a second, smaller line.
-        best: whether it is the best of its column.
-        warning: what is wrong with the row, shown beside the text.
+        best: whether it is the best value of its column.
+        warning: a problem of the row, shown after the text.
     """
 
     text: str
-    value: Sortable = None
+    value: float | str | None = None
     under: str = ""
     best: bool = False
     warning: str = ""
@@ -54,14 +54,19 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Each common heading and the number of its columns; no heading is ""."""
+        return [(name, len(list(members))) for name, members in groupby(column.group for column in self.columns)]
+
 
 def markdown(table: Table) -> str:
-    """GitHub's form of a table; the best of a column is bold, numbers stand to the right."""
+    """A GitHub table; the best value of a column is bold, numbers are right-aligned."""
     titles = [column.flat for column in table.columns]
     rules = ["--:" if column.numeric else ":--" for column in table.columns]
     lines = [_line([plain(title) for title in titles]), _line(rules)]
     lines += [_line([_markdown_cell(cell) for cell in row]) for row in table.rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -75,58 +80,8 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown takes literally, on one line."""
+    """``text`` on one line, escaped for Markdown."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
-
-
-def html(table: Table) -> str:
-    """A table whose columns sort when their heading is chosen."""
-    body = "".join(f"<tr>{_html_row(row, table.columns)}</tr>" for row in table.rows)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}">'
-        f'<table id="{table.key}" class="sortable"><caption>{escape(table.caption)}</caption>'
-        f"<thead>{_html_head(table.columns)}</thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _html_head(columns: Sequence[Column]) -> str:
-    groups, position = [], 0
-    while position < len(columns):
-        group = columns[position].group
-        end = position + 1
-        while group and end < len(columns) and columns[end].group == group:
-            end += 1
-        label = f'<th colspan="{end - position}" scope="colgroup" class="group">{escape(group)}</th>'
-        groups.append(label if group else '<td class="nogroup"></td>')
-        position = end
-    heads = "".join(
-        f'<th scope="col"{_side(column)}><button type="button">{escape(column.title)}</button></th>'
-        for column in columns
-    )
-    first = f"<tr>{''.join(groups)}</tr>" if any(column.group for column in columns) else ""
-    return f'{first}<tr class="heads">{heads}</tr>'
-
-
-def _html_row(row: Sequence[Cell], columns: Sequence[Column]) -> str:
-    cells = []
-    for number, (cell, column) in enumerate(zip(row, columns, strict=True)):
-        value = cell.text if cell.value is None else cell.value
-        shown = repr(value) if isinstance(value, float) else str(value)
-        text = escape(cell.text)
-        if cell.best:
-            text = f'<strong class="best">{text}<span class="star" aria-hidden="true">\u2605</span>'
-            text += '<span class="unseen"> (best)</span></strong>'
-        if cell.warning:
-            text += f' <span class="warning">{escape(cell.warning)}</span>'
-        if cell.under:
-            text += f' <span class="under">{escape(cell.under)}</span>'
-        tag = 'th scope="row"' if number == 0 else "td"
-        cells.append(f'<{tag}{_side(column)} data-value="{escape(shown)}">{text}</{tag.split()[0]}>')
-    return "".join(cells)
-
-
-def _side(column: Column) -> str:
-    return ' class="number"' if column.numeric else ""
 
 
 # --- numbers -----------------------------------------------------------------------------------------------
@@ -138,21 +93,44 @@ def rate(value: float, *, tpr: float | None) -> str:
 
 
 def signed(value: float, *, tpr: float | None) -> str:
-    """The same for a difference, with its sign."""
+    """A difference in the same format, with its sign."""
     text = f"{value:+.4f}" if tpr is None else f"{value * 100:+.1f}"
     return minus("0.0000" if text in ("+0.0000", "-0.0000") else "0.0" if text in ("+0.0", "-0.0") else text)
 
 
 def bounds(low: float, high: float, *, tpr: float | None, sign: bool = False) -> str:
-    """An interval."""
+    """An interval in brackets."""
     one, other = (signed(value, tpr=tpr) if sign else rate(value, tpr=tpr) for value in (low, high))
     return f"[{one}, {other}]"
 
 
 def p_value(value: float | None) -> str:
-    """A p with two significant digits, or a dash."""
+    """A p value with about two significant digits, or a dash."""
     if value is None:
-        return "\N{EN DASH}"
+        return DASH
     if value < 0.0001:
         return "< 0.0001"
     return f"{value:.4f}" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+# --- cells and columns of numbers --------------------------------------------------------------------------
+
+
+def numeric(*titles: str, group: str = "") -> tuple[Column, ...]:
+    """Columns of numbers under one common heading."""
+    return tuple(Column(title, group, numeric=True) for title in titles)
+
+
+def count(value: int) -> Cell:
+    """A whole number."""
+    return Cell(str(value), float(value))
+
+
+def percent(value: float) -> Cell:
+    """A rate in per cent, with one decimal."""
+    return Cell(f"{value * 100:.1f}", value)
+
+
+def p_cell(value: float | None) -> Cell:
+    """A p value; a missing one sorts after all others."""
+    return Cell(p_value(value), 2.0 if value is None else value)
