@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from utils.config.settings import parser, resolve
 from utils.errors import UserError, one_line
 from utils.system.interruption import Interruption
+from utils.system.streams import run_command
 
 FIRST_WORDS = """\
 Nothing asked for. Try first (embedded data, about a minute on two cores):
@@ -52,6 +53,8 @@ def train_or_evaluate(argv: Sequence[str]) -> int:
     except UserError as error:
         print("error:", one_line(error), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of what is printed has gone
+        raise
     except OSError as error:  # a path that the system refuses: no permission, too long, a broken disk
         where = f"{str(error.filename)!r:.200}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
@@ -59,4 +62,4 @@ def train_or_evaluate(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

@@ -12,6 +12,7 @@ from typing import NoReturn
 from utils.config.options import convert
 from utils.errors import UserError, one_line
 from utils.reporting.writing import write_report
+from utils.system.streams import run_command
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,4 +55,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

@@ -22,6 +22,7 @@ from utils.sweeping.plan import Board, Sweep
 from utils.sweeping.slurm import Queue, SlurmOptions, submit
 from utils.sweeping.table_file import parse_set, read_table
 from utils.system.resources import share_out
+from utils.system.streams import run_command
 
 FIRST_WORDS = """\
 Nothing asked for. Try first:
@@ -156,4 +157,4 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

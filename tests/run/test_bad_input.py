@@ -144,7 +144,7 @@ OPTIONS = [
     ("--dataset_name digts", r"'digts' is none of cifar10, .* looked for datasets/digts.npz and .* --dataset_name or "),
     ("--dataset_name cifar10 --download 0", r"looked for .* found neither; allow the download .*--data_root"),
     ("--dataset_name ../digits", r"dataset_name must be a plain name .* got ../digits"),
-    ("--use_ALM 1 --mu 1e308", r"mu_limit must be a finite number >= mu"),
+    ("--use_ALM 1 --mu 1e308", r"mu must be a number > 0, got 1e308 \(from the command line\): its magnitude"),
 ]
 
 

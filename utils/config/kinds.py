@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
 
 MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
+SMALLEST, LARGEST = 1e-30, 1e30  # magnitude of a number that is not 0: float32 holds it, and products of two
+INTEGER = re.compile(r"[+-]?[0-9]+")  # Python would also read 1_3 as 13
+DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
 
@@ -16,7 +20,7 @@ class Kind:
     """How a value is read and which values are legal.
 
     Args:
-        name: one of int, float, text, name (a file or folder name), switch (0 or 1), ints, floats, seeds.
+        name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats, seeds.
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
         open_low: whether ``low`` itself is excluded.
@@ -32,7 +36,8 @@ class Kind:
 
 
 SWITCH = Kind("switch", "0 or 1")
-TEXT = Kind("text", "a text")
+TEXT = Kind("text", "printable text")
+PATH = Kind("path", "a path in printable text")  # ~ is the home folder
 NAME = Kind("name", "a plain name of letters, digits and _ . + = - (no path)")
 COUNT = Kind("int", "an integer >= 1", low=1)
 WHOLE = Kind("int", "an integer >= 0", low=0)
@@ -55,7 +60,8 @@ def read(kind: Kind, value: Any) -> Any:
     """``value``, a text or of a file, as the kind wants it.
 
     Raises:
-        ValueError, TypeError, OverflowError: it is no such value.
+        ValueError: it is no such value; its text, if any, is the rule that ``kind.expected`` leaves unsaid.
+        TypeError, OverflowError: likewise.
     """
     return _READERS[kind.name](value, kind)
 
@@ -63,17 +69,21 @@ def read(kind: Kind, value: Any) -> Any:
 def _int(value: Any, kind: Kind) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError
+    if isinstance(value, str) and not INTEGER.fullmatch(value.strip()):
+        raise ValueError
     number = int(value)
     if abs(number) > MOST:
-        raise ValueError
+        raise ValueError(f"at most {MOST}")
     _check_bounds(number, kind)
     return number
 
 
 def _float(value: Any, kind: Kind) -> float:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, str) and not DECIMAL.fullmatch(value.strip())):
         raise ValueError
     number = float(value)
+    if number and not SMALLEST <= abs(number) <= LARGEST:
+        raise ValueError(f"its magnitude must be 0 or in [{SMALLEST:g}, {LARGEST:g}]")
     _check_bounds(number, kind)
     return number
 
@@ -85,21 +95,33 @@ def _check_bounds(number: float, kind: Kind) -> None:
 
 
 def _text(value: Any, kind: Kind) -> str:
-    if not isinstance(value, str) or (kind.choices and value not in kind.choices) or not value.isprintable():
+    if not isinstance(value, str) or (kind.choices and value not in kind.choices):
         raise ValueError
+    for character in value:
+        if not character.isprintable():
+            raise ValueError(f"it holds {character!a}, which cannot be printed")
     return value
 
 
+def _path(value: Any, kind: Kind) -> str:
+    return os.path.expanduser(_text(value, kind))
+
+
 def _name(value: Any, kind: Kind) -> str:
-    if not SAFE_NAME.fullmatch(str(value)):
+    name = str(value)
+    if not SAFE_NAME.fullmatch(name):
+        if len(name) > 128:
+            raise ValueError(f"at most 128 characters, got {len(name)}")
+        if SAFE_NAME.fullmatch(f"_{name}"):
+            raise ValueError("the first character must be a letter, a digit or _")
         raise ValueError
-    return str(value)
+    return name
 
 
 def _switch(value: Any, kind: Kind) -> int:
-    if str(value) not in ("0", "1", "False", "True"):
+    if str(value).lower() not in ("0", "1", "false", "true"):
         raise ValueError
-    return int(str(value) in ("1", "True"))
+    return int(str(value).lower() in ("1", "true"))
 
 
 def _items(value: Any) -> list[Any]:
@@ -122,15 +144,19 @@ def _seeds(value: Any, kind: Kind) -> tuple[int, ...]:
         first, dash, last = str(item).partition("-")
         start = _int(first, kind)
         end = _int(last, kind) if dash else start
-        if not start <= end <= start + 9999:
-            raise ValueError
+        if end < start:
+            raise ValueError(f"{first}-{last} runs backwards; write {last}-{first}")
+        if end > start + 9999:
+            raise ValueError("at most 10,000 seeds in one range")
         seeds.extend(range(start, end + 1))
     return _unrepeated(seeds)
 
 
 def _unrepeated(items: list[Any], *, repeats: bool = False) -> tuple[Any, ...]:
-    if not items or (len(set(items)) < len(items) and not repeats):
+    if not items:
         raise ValueError
+    if not repeats and (twice := [item for item in items if items.count(item) > 1]):
+        raise ValueError(f"{twice[0]} stands twice")
     return tuple(items)
 
 
@@ -138,6 +164,7 @@ _READERS = {
     "int": _int,
     "float": _float,
     "text": _text,
+    "path": _path,
     "name": _name,
     "switch": _switch,
     "ints": _ints,

@@ -11,6 +11,7 @@ from .kinds import (
     FPRS,
     NAME,
     NON_NEGATIVE,
+    PATH,
     POSITIVE,
     RATE,
     SHARE,
@@ -63,11 +64,11 @@ class Config:
     model_name: str | None = _option("names", NAME, None,
         "name of the run's folder (default: from data set, configs and ratio)")
     subfolder_name: str = _option("names", NAME, "runs", "folder of the run's folder, under checkpoint/")
-    checkpoint_root: str = _option("names", TEXT, "checkpoint", "folder of all results")
+    checkpoint_root: str = _option("names", PATH, "checkpoint", "folder of all results")
 
     dataset_name: str = _option("data", NAME, "cifar10",
         "cifar10, cifar100, mnist, fashion_mnist, digits (embedded), or NAME for <data_root>/NAME.npz")
-    data_root: str = _option("data", TEXT, "datasets", "folder of the data; <data_root>/<dataset_name>/ too")
+    data_root: str = _option("data", PATH, "datasets", "folder of the data; <data_root>/<dataset_name>/ too")
     download: int = _option("data", SWITCH, 1, "1 downloads a data set that is not there")
     negative_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
         "classes that make up the majority (default: of the data set)")
@@ -223,8 +224,9 @@ def convert(name: str, value: Any, origin: str) -> Any:
     kind: Kind = OPTIONS[name].metadata["kind"]
     try:
         converted = read(kind, value)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError) as error:
         shown = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         shown = shown[:80] if shown and shown.isprintable() else repr(shown[:80])
-        raise ValueError(f"{name} must be {kind.expected}, got {shown} (from {origin})") from None
+        rule = f": {error}" if isinstance(error, ValueError) and str(error) else ""
+        raise ValueError(f"{name} must be {kind.expected}, got {shown} (from {origin}){rule}") from None
     return converted

@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 from ..errors import UserError
 from ..learners import LEARNERS
 from ..registry import near, unknown
-from ..system.text_files import UnreadableError, read_json
-from ..system.yaml_files import read_yaml
+from ..system.text_files import UnreadableError, read_json_as_written
+from ..system.yaml_files import read_yaml_as_written
 from .options import GROUPS, OPTIONS, Config, convert
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -113,7 +113,7 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
         UserError: it is no mapping, holds an unknown key or a value of the wrong type.
     """
     try:
-        content = read_json(path) if path.suffix == ".json" else read_yaml(path)
+        content = read_json_as_written(path) if path.suffix == ".json" else read_yaml_as_written(path)
     except (OSError, UnreadableError) as error:
         raise UserError(f"cannot read {origin}: {error}") from None
     if not isinstance(content, dict):

@@ -30,6 +30,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config.kinds import POSITIVE, SWITCH, Kind, read
 from ..config.options import OPTIONS
 from ..errors import UserError
 from ..registry import unknown
@@ -204,21 +205,19 @@ def _range(name: str, spec: Any, origin: str) -> Any:
         UserError: it is neither, or makes no sense.
     """
     if isinstance(spec, list) and spec and all(isinstance(value, (str, int, float)) for value in spec):
-        for value in spec:
-            options_of({name: value}, origin)
-        return spec
+        return [options_of({name: value}, origin)[name] for value in spec]
     kind = OPTIONS[name].metadata["kind"].name
     if not isinstance(spec, dict) or not {"low", "high"} <= set(spec) or set(spec) - set(RANGE_KEYS):
         raise UserError(f"{name} of the {origin} must be a list, or low, high and if need be step or log; got {spec!r}")
     if kind not in ("int", "float"):
         raise UserError(f"{name} of the {origin} has no range of numbers; give a list of values")
     low, high = (options_of({name: spec[end]}, origin)[name] for end in ("low", "high"))
-    log = spec.get("log", False)
     try:
-        step = None if spec.get("step") is None else float(spec["step"])
+        log = bool(read(SWITCH, spec.get("log", 0)))
+        step = None if spec.get("step") is None else read(POSITIVE, spec["step"])
     except (TypeError, ValueError):
-        step = math.nan
-    if not low < high or not isinstance(log, bool) or (log and (low <= 0 or step is not None)):
+        log, step = False, math.nan
+    if not low < high or (log and (low <= 0 or step is not None)):
         raise UserError(f"{name} of the {origin} needs low < high, and log without step above 0; got {spec!r}")
     if step is not None and (not step > 0 or (kind == "int" and step != int(step))):
         raise UserError(f"step of {name} must be a number > 0, whole for an integer, got {spec['step']!r}")
@@ -243,6 +242,7 @@ def _end(spec: Any, last: bool) -> Any:
 
 def _whole(content: Mapping[str, Any], key: str, origin: str, *, low: int = 1, default: int | None = None) -> int:
     value = content.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise UserError(f"{key} must be an integer >= {low}, got {value!r} (from {origin})")
-    return value
+    try:
+        return int(read(Kind("int", "", low=low), value))
+    except (TypeError, ValueError):
+        raise UserError(f"{key} must be an integer >= {low}, got {value} (from {origin})") from None

@@ -10,7 +10,7 @@ from typing import Any
 from ..config.options import OPTIONS, Config, convert
 from ..errors import UserError
 from ..registry import unknown
-from ..system.yaml_files import read_yaml
+from ..system.yaml_files import read_yaml_as_written
 
 SHORT = {"objective": "name_file_bs", "alm": "name_file_alm", "delta": "delta"}
 RESERVED = {  # what the sweep gives to each job itself
@@ -192,7 +192,7 @@ def _lines(content: Any, path: Path) -> tuple[dict[str, Any], ...]:
 
 def _read(path: Path) -> Any:
     try:
-        return read_yaml(path)
+        return read_yaml_as_written(path)
     except FileNotFoundError:
         raise UserError(f"there is no table file {path}; those of the project are in configs/table/") from None
     except (OSError, ValueError) as error:

@@ -60,14 +60,24 @@ def read_json(path: Path) -> Any:
     return parse_json(read_text(path, limit_bytes=JSON_BYTES))
 
 
-def parse_json(text: str) -> Any:
-    """The value that ``text`` is in JSON.
+def read_json_as_written(path: Path) -> Any:
+    """The content of a JSON file that a user wrote: each number is the text that stands there.
 
     Raises:
-        UnreadableError: it is none, is too deep or holds a number with too many digits.
+        UnreadableError, OSError: as :func:`read_json`.
     """
+    return parse_json(read_text(path, limit_bytes=JSON_BYTES), as_written=True)
+
+
+def parse_json(text: str, *, as_written: bool = False) -> Any:
+    """The value that ``text`` is in JSON; ``as_written``: numbers as texts.
+
+    Raises:
+        UnreadableError: it is none, is too deep, has a key twice or holds a number with too many digits.
+    """
+    texts: dict[str, Any] = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), str) if as_written else {}
     try:
-        content = json.loads(text, parse_int=_whole_number)
+        content = json.loads(text, **{"parse_int": _whole_number, **texts}, object_pairs_hook=_mapping)
     except RecursionError:
         raise UnreadableError(f"it is nested more than {MOST_DEPTH} deep") from None
     except json.JSONDecodeError as error:
@@ -87,9 +97,18 @@ def _opened(path: Path) -> IO[bytes]:
 
 def _decoded(data: bytes) -> str:
     try:
-        return data.decode()
+        return data.decode().removeprefix("\ufeff")  # the mark that some editors put at the start of a file
     except UnicodeDecodeError as error:
         raise UnreadableError(f"it is not UTF-8 text ({error.reason})") from None
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UnreadableError(f"it has {twice:.80} twice; remove one")
+    return result
 
 
 def _whole_number(text: str) -> int:

@@ -14,16 +14,31 @@ MOST_NODES = 20_000  # values, those behind an alias counted each time
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file: plain values, lists and mappings.
+    """The content of a YAML file that this program wrote: values of YAML's types, lists and mappings.
 
     Raises:
-        UnreadableError: it is no regular file, not YAML, too large, too deep, or too much once its aliases are
-            written out.
+        UnreadableError: it is no regular file, not YAML, too large, too deep, too much once its aliases are
+            written out, or has a key twice.
         OSError: it cannot be opened.
     """
+    return _read(path, _Loader)
+
+
+def read_yaml_as_written(path: Path) -> Any:
+    """The content of a YAML file that a user wrote: each value is the text that stands there, or None for null.
+
+    YAML would read ``1:20`` as 80, ``010`` as 8, ``1_3`` as 13, ``no`` as False and ``1.10`` as 1.1. As texts they mean
+    what they mean on the command line.
+
+    Raises:
+        UnreadableError, OSError: as :func:`read_yaml`.
+    """
+    return _read(path, _AsWritten)
+
+
+def _read(path: Path, loader: type[_Loader]) -> Any:
     try:
-        loader = _Loader(read_text(path, limit_bytes=MOST_BYTES))
-        return loader.get_single_data()
+        return loader(read_text(path, limit_bytes=MOST_BYTES)).get_single_data()
     except yaml.MarkedYAMLError as error:
         # without the excerpt that PyYAML draws over several lines
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
@@ -66,6 +81,15 @@ class _Loader(yaml.SafeLoader):
             raise UnreadableError(f"it has more than {MOST_NODES:,} values, those behind aliases counted each time")
         return node
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping; of two equal keys YAML would silently keep the last."""
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise UnreadableError(f"it has {key.value:.80} twice (line {key.start_mark.line + 1}); remove one")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
     def short_number(self, node: yaml.ScalarNode) -> float:
         """A number; one with many digits or, in base 60, many parts takes very long to read."""
         if len(node.value) > MOST_DIGITS:
@@ -76,3 +100,15 @@ class _Loader(yaml.SafeLoader):
 
 for _tag in ("int", "float"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.short_number)
+
+
+class _AsWritten(_Loader):
+    """The loader whose scalars are texts."""
+
+    def text(self, node: yaml.ScalarNode) -> str:
+        """The value as it is written."""
+        return str(node.value)
+
+
+for _tag in ("int", "float", "bool", "timestamp", "binary", "value"):
+    _AsWritten.add_constructor(f"tag:yaml.org,2002:{_tag}", _AsWritten.text)
