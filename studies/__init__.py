@@ -1,0 +1,1 @@
+"""Published numbers reproduced, and comparisons of our own; see README.md."""
