@@ -193,7 +193,7 @@ def commit() -> str | None:
     """The commit of the working tree, with a + where files differ from it; None outside git."""
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "-uno", "--", ".", f":!{RESULTS}", ":!benchmarks/README.md")
+        changed = _git("status", "--porcelain", "-uno", "--", ".", ":!*/results/*", ":!benchmarks/README.md")
     except (OSError, subprocess.CalledProcessError):
         return None
     return name + ("+" if changed else "")

@@ -15,8 +15,6 @@ from typing import Any
 from benchmarks.goals import BUSY_CORES, GOALS, Goal
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("published", "summary")
-PUBLISHED = ("published_mnist_lenet5", "published_linear", "published_even_odd")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,28 +25,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--write", action="store_true", help="replace the tables of that page")
     options = parser.parse_args(argv)
     files = latest(options.results)
-    texts = {
-        "published": published(options.results),
-        "summary": "\n\n".join([goals_table(files), *(rows_table(content) for content in files.values())]),
-    }
+    tables = "\n\n".join([goals_table(files), *(rows_table(content) for content in files.values())])
     if options.write:
         page = options.readme.read_text(encoding="utf-8")
-        for part in PARTS:
-            page = with_tables(page, part, texts[part])
-        options.readme.write_text(page, encoding="utf-8")
+        options.readme.write_text(with_tables(page, "summary", tables), encoding="utf-8")
     else:
-        print("\n\n".join(texts.values()))
+        print(tables)
     return 0
-
-
-def published(folder: Path) -> str:
-    """What the readers of published numbers wrote, a heading before each."""
-    parts = []
-    for name in PUBLISHED:
-        path = folder / f"{name}.md"
-        if path.is_file():
-            parts.append(f"### {name}\n\n{path.read_text(encoding='utf-8').strip()}")
-    return "\n\n".join(parts)
 
 
 def latest(folder: Path) -> dict[str, dict[str, Any]]:

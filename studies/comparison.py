@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.published_runs import (
+from studies.published_runs import (
     SeedRun,
     arguments,
     markdown,

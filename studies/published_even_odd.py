@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.published_runs import (
+from studies.published_runs import (
     SeedRun,
     arguments,
     markdown,

@@ -30,8 +30,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.made_up import found_or_made_up
-from benchmarks.published_columns import GRADIENTS, Columns, Model, Side
-from benchmarks.published_runs import arguments, markdown, mean_and_sd, record, shown, told, write
+from studies.published_columns import GRADIENTS, Columns, Model, Side
+from studies.published_runs import arguments, markdown, mean_and_sd, record, shown, told, write
 from utils.data import load_raw
 from utils.data.raw import RawData
 from utils.seeding import numpy_stream, torch_stream
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
         options.samples, options.subsets, options.most, options.patience = 400, [1], dict.fromkeys(MOST, 40), 20
     if options.threads:
         torch.set_num_threads(options.threads)
-    cache = options.checkpoint_root / ("benchmarks" if options.quick else NAME)
+    cache = options.checkpoint_root / ("studies" if options.quick else NAME)
     cache.mkdir(parents=True, exist_ok=True)
     with found_or_made_up("mnist", data_root=options.data_root, quick=options.quick) as data:
         raw = load_raw("mnist", data_root=data.root)

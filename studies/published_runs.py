@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import QUICK_RESULTS, RESULTS, commit, hardware, versions
+from benchmarks.measuring import commit, hardware, versions
 from utils.errors import UserError
 from utils.run_files.paths import RunPaths, SeedPaths, SweepPaths
 from utils.system.text_files import read_json
 from utils.system.yaml_files import read_yaml
 
+RESULTS = Path("studies/results")
+QUICK_RESULTS = Path("checkpoint/studies")  # git-ignored
 CONFIDENCE = 0.95
 
 
@@ -139,7 +141,7 @@ def record(name: str, argv: Sequence[str], *, quick: bool = False) -> dict[str, 
     return {
         "name": name,
         "date": datetime.now(UTC).date().isoformat(),
-        "command": shlex.join(["python", "-m", f"benchmarks.{name}", *argv]),
+        "command": shlex.join(["python", "-m", f"studies.{name}", *argv]),
         "commit": commit(),
         "quick": quick,
         "hardware": hardware("cpu"),

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.published_runs import markdown, mean_and_sd, record, shown, write
 from models import build_model
+from studies.published_runs import markdown, mean_and_sd, record, shown, write
 from utils.losses import BCE
 from utils.samplers import BalancedSampler, NaturalSampler
 from utils.seeding import torch_stream

@@ -16,10 +16,9 @@ import torch
 from report_folders import scores as made_up_test_scores
 from torch import Tensor
 
-from benchmarks import comparison, published_columns, published_even_odd, published_linear, published_mnist_lenet5, toy
-from benchmarks.measuring import RESULTS
-from benchmarks.published_columns import GRADIENTS, Columns, Model, Side, aucs
-from benchmarks.published_runs import read_sweep, told
+from studies import comparison, published_columns, published_even_odd, published_linear, published_mnist_lenet5, toy
+from studies.published_columns import GRADIENTS, Columns, Model, Side, aucs
+from studies.published_runs import RESULTS, read_sweep, told
 from utils.config.options import Config
 from utils.config.settings import resolve
 from utils.data.folds import Resampling, resampled_split
@@ -43,7 +42,7 @@ TEST = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
 
 @pytest.mark.parametrize("name", ["published_runs", "published_even_odd", "published_linear", "toy"])
 def test_examples(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"benchmarks.{name}"))
+    found = doctest.testmod(importlib.import_module(f"studies.{name}"))
     assert found.failed == 0
     assert found.attempted > 0
 
@@ -533,7 +532,7 @@ def test_the_toy_runs_and_balanced_batches_find_more_positives(tmp_path: Path) -
     assert toy.main(["--quick", "--out", str(tmp_path), "--picture", str(picture)]) == 0
     assert 1000 < picture.stat().st_size < 80_000
     content = json.loads((tmp_path / "toy.json").read_text())
-    assert content["command"].startswith("python -m benchmarks.toy --quick")
+    assert content["command"].startswith("python -m studies.toy --quick")
     rows = {(row["ratio"], row["boundary"]): row for row in content["rows"]}
     for ratio in (20, 100):
         natural, balanced = rows[ratio, "natural batches"], rows[ratio, "balanced batches"]
