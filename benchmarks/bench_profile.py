@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.made_up import found_or_made_up
 from benchmarks.measuring import Report, common_arguments, row
 from benchmarks.subject import CASES
+from benchmarks.synthetic import found_or_synthetic
 
 # part -> functions, as the end of their file's path and their name; all time inside them counts
 PARTS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     for model in options.models:
         case = CASES[model]
         report = Report(f"profile_{model}", options, script="bench_profile", argv=argv)
-        with found_or_made_up(case.dataset, data_root=options.data_root, quick=options.quick) as data:
+        with found_or_synthetic(case.dataset, data_root=options.data_root, quick=options.quick) as data:
             report.facts["data"] = {model: data.source}
             seconds, total = profiled(case.command(data.root, options, f"--seeds 1 --num_epochs {options.epochs}"))
         title = f"{case.label}, 1 seed x {options.epochs} epochs"

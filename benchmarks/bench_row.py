@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.made_up import found_or_made_up
 from benchmarks.measuring import QUICK_RESULTS, RESULTS, Report, common_arguments, device_slug, row
 from benchmarks.processes import python, run
 from benchmarks.subject import CASES
+from benchmarks.synthetic import found_or_synthetic
 
 TPR = "0.98"
 READ = ("auc", "auc_interval", "fpr_at_tpr", "fpr_at_tpr_interval")
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if options.quick:
         options.precision, options.at_once, options.seeds, options.epochs = ["fp32"], [1], 1, 1
-    with found_or_made_up("cifar100", data_root=options.data_root, quick=options.quick) as data:
+    with found_or_synthetic("cifar100", data_root=options.data_root, quick=options.quick) as data:
         for precision in options.precision:
             for at_once in options.at_once:
                 name = f"row{'_without_alm' if options.without_alm else ''}_{precision}_x{at_once}"

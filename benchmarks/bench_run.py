@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.made_up import found_or_made_up
 from benchmarks.measuring import Block, Report, alternate, common_arguments, milliseconds, ratios, row
 from benchmarks.processes import Finished, python, run, seconds_until
 from benchmarks.subject import CASES, Case, Floor, plain_training, start
+from benchmarks.synthetic import found_or_synthetic
 
 IMPORT = "import torch, sklearn.metrics; print('imported', flush=True)"
 BESIDE = {"resnet10": (4, 40), "lenet5": (100, 200)}  # steps and validation images of the plain reference
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
         report.facts["data"] = {}
         for model in options.models:
             case = CASES[model]
-            with found_or_made_up(case.dataset, data_root=options.data_root, quick=options.quick) as data:
+            with found_or_synthetic(case.dataset, data_root=options.data_root, quick=options.quick) as data:
                 report.facts["data"][model] = data.source
                 MEASUREMENTS[name](report, options, model, case, data.root)
         report.facts["threads"] = torch.get_num_threads()

@@ -14,9 +14,9 @@ from functools import partial
 import torch
 
 from benchmarks.goals import GOALS
-from benchmarks.made_up import Data, found_or_made_up
 from benchmarks.measuring import Block, Report, alternate, common_arguments, milliseconds, ratios, row
 from benchmarks.subject import CASES, Floor, Parts, Subject, plain_training, start
+from benchmarks.synthetic import Data, found_or_synthetic
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def main(argv: Sequence[str]) -> int:
     if options.device == "cpu":
         report.facts["data"] = {}
         for case in options.only:
-            with found_or_made_up(CASES[case].dataset, data_root=options.data_root, quick=options.quick) as data:
+            with found_or_synthetic(CASES[case].dataset, data_root=options.data_root, quick=options.quick) as data:
                 report.facts["data"][case] = data.source
                 for plan in (QUICK if options.quick else PLANS)[case]:
                     for precision in options.precision or ["fp32"]:
                         on_cpu(report, options, data, case=case, plan=plan, precision=precision)
     else:
-        with found_or_made_up("cifar100", data_root=options.data_root, quick=options.quick) as data:
+        with found_or_synthetic("cifar100", data_root=options.data_root, quick=options.quick) as data:
             report.facts["data"] = {"resnet10": data.source}
             for precision in options.precision or ["fp32", "tf32", "bf16"]:
                 on_gpu(report, options, data, precision=precision)

@@ -109,7 +109,7 @@ def common_arguments(description: str) -> argparse.ArgumentParser:
     """The flags that all scripts share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs; no measurement")
-    parser.add_argument("--data_root", default="datasets", help="folder of the data; made-up images where it lacks it")
+    parser.add_argument("--data_root", default="datasets", help="folder of the data sets; what it lacks is synthetic")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a process; 0: torch's own choice")
     parser.add_argument(

@@ -44,7 +44,7 @@ class Data:
 
 
 @contextmanager
-def found_or_made_up(name: str, *, data_root: str, quick: bool) -> Iterator[Data]:
+def found_or_synthetic(name: str, *, data_root: str, quick: bool) -> Iterator[Data]:
     """The data set ``name`` under ``data_root``, or noise of its shape in a temporary folder where it is not there."""
     try:
         raw = load_raw(name, data_root=Path(data_root), download=False)
@@ -52,8 +52,8 @@ def found_or_made_up(name: str, *, data_root: str, quick: bool) -> Iterator[Data
         with TemporaryDirectory() as folder:
             shape = (QUICK_SHAPES if quick else SHAPES)[name]
             write(Path(folder) / f"{name}.npz", shape)
-            print(f"note: no {name} in {data_root}: made-up images of its shape ({shape.train} of each class)")
-            yield Data(Path(folder), f"made-up images of the shape of {name}, {shape.train} of each class")
+            print(f"note: no {name} in {data_root}: synthetic images of its shape ({shape.train} of each class)")
+            yield Data(Path(folder), f"synthetic images of the shape of {name}, {shape.train} of each class")
         return
     source = f"{name} ({Path(raw.source).name})"
     del raw

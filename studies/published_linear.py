@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.made_up import found_or_made_up
+from benchmarks.synthetic import found_or_synthetic
 from studies.published_columns import GRADIENTS, Columns, Model, Side
 from studies.published_runs import arguments, markdown, mean_and_sd, record, shown, told, write
 from utils.data import load_raw
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         torch.set_num_threads(options.threads)
     cache = options.checkpoint_root / ("studies" if options.quick else NAME)
     cache.mkdir(parents=True, exist_ok=True)
-    with found_or_made_up("mnist", data_root=options.data_root, quick=options.quick) as data:
+    with found_or_synthetic("mnist", data_root=options.data_root, quick=options.quick) as data:
         raw = load_raw("mnist", data_root=data.root)
         for subset in options.subsets:
             sides = None
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = arguments(__doc__ or "")
     add = parser.add_argument
     add("--quick", action="store_true", help="a few steps on 400 images, to see that it runs; no result")
-    add("--data_root", default="datasets", help="folder of the data; made-up images where it lacks them")
+    add("--data_root", default="datasets", help="folder of the data; synthetic images where it lacks them")
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
     add("--subsets", nargs="+", type=int, default=[1, 2, 3, 4, 5], help="numbers of the subsets")
     add("--losses", nargs="+", default=list(THEIRS), choices=list(GRADIENTS), help="W_LOGISTIC is beside the table")

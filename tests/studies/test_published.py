@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from report_folders import scores as made_up_test_scores
+from report_folders import scores as scores_of
 from torch import Tensor
 
 from studies import comparison, published_columns, published_even_odd, published_linear, published_mnist_lenet5, toy
@@ -162,7 +162,7 @@ LOSS_OF: dict[str, Loss] = {
 TARGETS = torch.cat([torch.zeros(NEGATIVES), torch.ones(POSITIVES)])
 
 
-def made_up_scores(dtype: torch.dtype) -> Tensor:
+def synthetic_scores(dtype: torch.dtype) -> Tensor:
     """Models of every quality, from all pairs in the wrong order to all in the right one; no two scores tie."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(8, NEGATIVES + POSITIVES, generator=generator, dtype=torch.float64)
@@ -177,7 +177,7 @@ def test_every_gradient_has_its_loss() -> None:
 @pytest.mark.parametrize("name", GRADIENTS)
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-6)])
 def test_gradients_of_columns_are_those_of_the_losses(name: str, dtype: torch.dtype, tolerance: float) -> None:
-    scores = made_up_scores(dtype)
+    scores = synthetic_scores(dtype)
     found = GRADIENTS[name](scores, NEGATIVES)
     for row, ours in zip(scores, found, strict=True):
         leaf = row.double().requires_grad_()
@@ -187,7 +187,7 @@ def test_gradients_of_columns_are_those_of_the_losses(name: str, dtype: torch.dt
 
 
 def test_aucs_of_columns_are_exact_with_ties() -> None:
-    scores = made_up_scores(torch.float32).round()
+    scores = synthetic_scores(torch.float32).round()
     scores = torch.cat([scores, torch.zeros(1, scores.shape[1]), torch.full((1, scores.shape[1]), torch.inf)])
     found = aucs(scores, NEGATIVES)
     for row, ours in zip(scores[:-1], found, strict=False):
@@ -302,7 +302,7 @@ def test_linear_rows_run_and_are_not_run_again(tmp_path: Path, capsys: pytest.Ca
     assert printed.count("done in") == 3
     content = json.loads((tmp_path / "out" / "published_linear.json").read_text())
     assert content["quick"] is True
-    assert content["data"].startswith("made-up")
+    assert content["data"].startswith("synthetic")
     assert content["versions"]["torch"]
     for cell in content["cells"].values():
         assert len(cell["subsets"]["1"]) == 4
@@ -359,7 +359,7 @@ class_counts: {train: {negative: 9, positive: 1}}
 """
 
 
-def made_up_sweep(root: Path, table: str, rows: Sequence[tuple[str, dict[str, Any], Mapping[int, Any]]]) -> None:
+def synthetic_sweep(root: Path, table: str, rows: Sequence[tuple[str, dict[str, Any], Mapping[int, Any]]]) -> None:
     """Runs as a sweep leaves them. A row: name, options, and for each seed its block of results.json (None: failed)."""
     folder = root / table
     listed = []
@@ -400,7 +400,7 @@ def test_lenet5_chooses_step_size_and_moment_by_validation_for_each_seed(tmp_pat
             (f"{kind}_b", {**options, "lr": 10}, {1: block(0.95, 0.91 - low), 2: block(0.80, 0.99)}),
             (f"{kind}_c", {**options, "lr": 100}, {1: None, 2: block(0.1, 0.2)}),
         ]
-    made_up_sweep(tmp_path, published_mnist_lenet5.NAME, rows)
+    synthetic_sweep(tmp_path, published_mnist_lenet5.NAME, rows)
     content, text = run_reader(published_mnist_lenet5, tmp_path)
     cell = content["cells"]["AUM_RATE"]
     assert cell["ours"] == {"mean": pytest.approx(0.92), "sd": pytest.approx(0.02 / 2**0.5), "n": 2}
@@ -430,7 +430,7 @@ def even_odd_rows(lead_on_balanced: float, lead_on_unbalanced: float) -> Any:
 
 
 def test_even_odd_says_where_aum_leads(tmp_path: Path) -> None:
-    made_up_sweep(tmp_path, published_even_odd.NAME, list(even_odd_rows(0.0, 0.02)))
+    synthetic_sweep(tmp_path, published_even_odd.NAME, list(even_odd_rows(0.0, 0.02)))
     content, text = run_reader(published_even_odd, tmp_path)
     (finding,) = content["finding"]
     assert "trained on the balanced subset: no difference that the interval excludes (+0.0000" in finding
@@ -448,7 +448,7 @@ def test_even_odd_says_where_aum_leads(tmp_path: Path) -> None:
 
 
 def test_even_odd_says_where_logistic_leads(tmp_path: Path) -> None:
-    made_up_sweep(tmp_path, published_even_odd.NAME, list(even_odd_rows(-0.02, 0.0)))
+    synthetic_sweep(tmp_path, published_even_odd.NAME, list(even_odd_rows(-0.02, 0.0)))
     (finding,) = run_reader(published_even_odd, tmp_path)[0]["finding"]
     assert "trained on the balanced subset: logistic leads AUM (-0.0200" in finding
 
@@ -458,7 +458,7 @@ def with_scores(root: Path, table: str, rows: Sequence[str], gains: Mapping[str,
     for name in rows:
         blocks = {}
         for seed in (1, 2, 3):
-            made = made_up_test_scores("test", seed, gain=gains[name], counts={"test": (200, 100)})
+            made = scores_of("test", seed, gain=gains[name], counts={"test": (200, 100)})
             write_scores(root / table / name / f"seed{seed}" / "test.csv", made)
             test = {"auc": auc(made.label, made.score)}
             fpr = {"fpr_at_tpr": {"0.98": fpr_at_tpr(made.label, made.score, 0.98)}}
@@ -480,7 +480,7 @@ def test_the_comparison_ranks_by_fpr_and_pairs_its_differences(tmp_path: Path) -
         options = {"name_file_bs": name.removeprefix("chosen_").removeprefix("ALM_"), "lr": 0.1}
         rows.append((name, {**options, **({"name_file_alm": "ALM_14_beg"} if "ALM" in name else {})}, empty))
     rows.append(("grid_baseline_AUM_rate_lr-1", {"name_file_bs": "baseline_AUM_rate", "lr": 1}, {1: None}))
-    made_up_sweep(tmp_path, table, rows)
+    synthetic_sweep(tmp_path, table, rows)
     with_scores(tmp_path, table, list(gains), gains)
     content, text = run_reader(comparison, tmp_path, "--datasets", "mnist", "--resamples", "200")
     found = content["datasets"]["mnist"]
