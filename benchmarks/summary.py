@@ -70,7 +70,7 @@ def verdict(goal: Goal, item: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def _others(content: dict[str, Any]) -> float:
-    """Cores that worked for other programs; 0 where the system did not tell."""
+    """Cores used by other programs; 0 where the system did not say."""
     return float((content.get("quiet") or {}).get("cores_busy_with_others") or 0)
 
 
@@ -79,7 +79,7 @@ def rows_table(content: dict[str, Any]) -> str:
     hardware, versions, others = content["hardware"], content["versions"], _others(content)
     where = hardware.get("gpu") or f"{hardware['cpu']}, {hardware['cores']} cores"
     threads = f", {content['threads']} threads" if "threads" in content else ""
-    busy = f"; {others:g} cores worked for other programs" if others > BUSY_CORES else ""
+    busy = f"; {others:g} cores used by other programs" if others > BUSY_CORES else ""
     data = "; ".join(dict.fromkeys(content.get("data", {}).values()))
     head = [
         f"## {content['file']}",

@@ -7,8 +7,8 @@ best validation AUC over step sizes and steps. All step sizes and starts of a su
 
 Published: up to 100,000 steps, the best after some 32, 194 and 44,889. Here logistic gets all of them, AUM and squared
 hinge fewer (MOST), and --most cuts further; more steps could only raise the best AUC. The validation AUC is taken every
-fifth step, from step 1,000 on every 25th. A model ends when its AUC has not risen for 5,000 steps, or when at step 5,000
-or later it is .01 behind the best of its start: smaller steps take the same path more slowly. On two cores, two
+fifth step, from step 1,000 on every 25th. A model ends when its AUC has not risen for 5,000 steps, or when from step
+5,000 on it is .01 behind the best of its start: smaller steps take the same path more slowly. On two cores, two
 processes with --threads 1 and different --subsets are faster than one; the last to finish writes the results.
 """
 
