@@ -47,7 +47,7 @@ types: $(dev_stamp)  ## mypy
 	@$(python) -m mypy
 
 toy: $(run_stamp)  ## two Gaussians at 1:20 and 1:100: the linear model on natural and on balanced batches
-	@$(python) -m benchmarks.toy
+	@$(python) -m studies.toy
 
 faults: $(dev_stamp)  ## 2,000 kills and other faults, each run resumed and compared with an undisturbed one
 	@$(python) tests/faults/faults.py $(FAULTS_ARGS)

@@ -1,7 +1,7 @@
-"""Where the time of a run goes: one seed by main.py's own main, under the profiler of Python.
+"""Where the time of a run goes: main.main with one seed, under Python's profiler.
 
-A part's share is the time inside the functions named here and what they call, less the parts that are called from
-there. The imports are those beside torch, which this script has loaded before.
+The share of a part is the time in the functions listed here and in what they call, minus other parts called from there.
+Imports do not include torch, which this script has already loaded.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.made_up import found_or_made_up
 from benchmarks.measuring import Report, common_arguments, row
 from benchmarks.subject import CASES
+from benchmarks.synthetic import found_or_synthetic
 
-# part -> functions, as the end of their file's path and their name; all time inside them counts
+# part -> functions: end of the file's path, name
 PARTS: dict[str, tuple[tuple[str, str], ...]] = {
     "model: forward and backward of training, update": (
         ("autograd/__init__.py", "backward"),
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     for model in options.models:
         case = CASES[model]
         report = Report(f"profile_{model}", options, script="bench_profile", argv=argv)
-        with found_or_made_up(case.dataset, data_root=options.data_root, quick=options.quick) as data:
+        with found_or_synthetic(case.dataset, data_root=options.data_root, quick=options.quick) as data:
             report.facts["data"] = {model: data.source}
             seconds, total = profiled(case.command(data.root, options, f"--seeds 1 --num_epochs {options.epochs}"))
         title = f"{case.label}, 1 seed x {options.epochs} epochs"
@@ -70,8 +70,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def profiled(arguments: Sequence[str]) -> tuple[dict[str, float], float]:
-    """Seconds of each part and of the whole."""
-    from main import main as run  # as the program starts: with the imports
+    """Seconds of each part, and in total."""
+    from main import main as run  # inside the function, so that its imports are profiled
 
     profiler = cProfile.Profile()
     start = time.perf_counter()
@@ -90,7 +90,7 @@ def own_seconds(stats: dict[Function, tuple[int, int, float, float, Callers]]) -
     """Seconds of each part: a function's own time goes to the parts of its callers, in the shares of their calls."""
     direct = {function: part for function in stats if (part := _part_of(function))}
     shares: dict[Function, dict[str, float]] = {function: {part: 1.0} for function, part in direct.items()}
-    for _ in range(60):  # down the call graph; recursion settles long before
+    for _ in range(60):  # down the call graph; settles much sooner, recursion included
         changed = False
         for function, (_, _, _, _, callers) in stats.items():
             if function in direct:

@@ -1,7 +1,7 @@
-"""One row of the paper's tables by the real command: wall time, and what the precision changes in its numbers.
+"""One row of the paper's tables, trained by main.py: wall time, and the effect of the precision on its results.
 
-CIFAR-100 1:100, BCE with the constraint, 10 seeds x 100 epochs. Each combination writes a JSON file of its own, so that
-several calls can share the work; at the end all of this device's in the folder are compared with fp32.
+CIFAR-100 1:100, BCE with the constraint, 10 seeds x 100 epochs. Each combination writes its own JSON file, so that the
+work can be split over several calls; each call ends by comparing all files of this device with fp32.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.made_up import found_or_made_up
 from benchmarks.measuring import QUICK_RESULTS, RESULTS, Report, common_arguments, device_slug, row
 from benchmarks.processes import python, run
 from benchmarks.subject import CASES
+from benchmarks.synthetic import found_or_synthetic
 
 TPR = "0.98"
 READ = ("auc", "auc_interval", "fpr_at_tpr", "fpr_at_tpr_interval")
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if options.quick:
         options.precision, options.at_once, options.seeds, options.epochs = ["fp32"], [1], 1, 1
-    with found_or_made_up("cifar100", data_root=options.data_root, quick=options.quick) as data:
+    with found_or_synthetic("cifar100", data_root=options.data_root, quick=options.quick) as data:
         for precision in options.precision:
             for at_once in options.at_once:
                 name = f"row{'_without_alm' if options.without_alm else ''}_{precision}_x{at_once}"
@@ -47,9 +47,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def one_run(report: Report, options: Namespace, root: Path, *, precision: str, at_once: int) -> None:
-    """Train and evaluate all seeds; the wall time is that of the whole command."""
+    """Train and evaluate all seeds; the wall time covers the whole command."""
     more = f"--seeds 1-{options.seeds} --num_epochs {options.epochs} --precision {precision} --parallel_seeds {at_once}"
-    # LeNet5 where the numbers do not matter
     small = "--resnet_type lenet5" if options.quick else ""
     with TemporaryDirectory() as folder:
         command = CASES["resnet10"].command(root, options, f"{more} {small}", alm=not options.without_alm)
@@ -71,14 +70,14 @@ def one_run(report: Report, options: Namespace, root: Path, *, precision: str, a
 
 
 def compare_precisions(options: Namespace, argv: Sequence[str]) -> None:
-    """The ensemble's AUC and FPR in each precision against fp32, from the files of all calls so far."""
+    """Compare the ensemble's AUC and FPR in each precision with fp32, from the files of all calls so far."""
     folder = options.out or (QUICK_RESULTS if options.quick else RESULTS)
     rows: dict[str, dict[str, Any]] = {}
     kind = "row_without_alm" if options.without_alm else "row"
     for path in sorted(folder.glob(f"{kind}_[ftb]*_x*_{device_slug(options.device)}_*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         if (content["seeds"], content["epochs"]) == (options.seeds, options.epochs):
-            rows[content["precision"]] = content["ensemble"]  # the number of seeds at once changes nothing
+            rows[content["precision"]] = content["ensemble"]  # it does not depend on the number of seeds at once
     if "fp32" not in rows:
         print("no fp32 row to compare with yet")
         return

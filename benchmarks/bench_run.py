@@ -1,6 +1,6 @@
-"""Whole runs by the real command, epochs with validation, seeds at once, and the start of a run.
+"""Whole runs of main.py, epochs with validation, seeds trained at once, and the start-up of a run.
 
-Each writes a JSON file of its own; --only chooses among them.
+Each measurement writes its own JSON file; --only selects.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.made_up import found_or_made_up
 from benchmarks.measuring import Block, Report, alternate, common_arguments, milliseconds, ratios, row
 from benchmarks.processes import Finished, python, run, seconds_until
 from benchmarks.subject import CASES, Case, Floor, plain_training, start
+from benchmarks.synthetic import found_or_synthetic
 
 IMPORT = "import torch, sklearn.metrics; print('imported', flush=True)"
 BESIDE = {"resnet10": (4, 40), "lenet5": (100, 200)}  # steps and validation images of the plain reference
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
         report.facts["data"] = {}
         for model in options.models:
             case = CASES[model]
-            with found_or_made_up(case.dataset, data_root=options.data_root, quick=options.quick) as data:
+            with found_or_synthetic(case.dataset, data_root=options.data_root, quick=options.quick) as data:
                 report.facts["data"][model] = data.source
                 MEASUREMENTS[name](report, options, model, case, data.root)
         report.facts["threads"] = torch.get_num_threads()
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def whole_run(report: Report, options: Namespace, model: str, case: Case, root: Path) -> None:
-    """The real command against the floor of its steps, which is timed before and after it."""
+    """main.py against the floor of its steps, which is timed before and after."""
     seeds, epochs = (1, 1) if options.quick else (options.seeds, options.epochs)
     subject = start(case.command(root, options, "--seeds 1 --parallel_seeds 1"))
     floor = Floor(subject)
@@ -68,7 +68,7 @@ def whole_run(report: Report, options: Namespace, model: str, case: Case, root: 
         peaks.append(finished.peak_mib)
         totals.append(finished.seconds)
     title = f"{case.label}, {case.dataset}, {seeds} seeds x {epochs} epochs"
-    # fewer seeds than ten share the start and the end of the program among them, which makes the goal no easier
+    # start-up and results are spread over fewer seeds than ten, so the goal is no easier
     goal = f"run_{model}" if seeds <= 10 and epochs == 5 and not options.quick else ""
     report.add(
         row(f"{title}: main.py", totals, unit="s"),
@@ -83,7 +83,7 @@ def _train(command: list[str]) -> Finished:
 
 
 def epoch(report: Report, options: Namespace, model: str, case: Case, root: Path) -> None:
-    """An epoch with its validation against the floor of its steps; the plain reference's beside it, scaled."""
+    """An epoch with validation against the floor of its steps and against the plain reference, scaled to an epoch."""
     for precision in ("fp32", "bf16") if options.device == "cpu" else ("fp32", "tf32", "bf16"):
         subject = start(case.command(root, options, f"--seeds 1 --parallel_seeds 1 --precision {precision}"))
         floor, steps = Floor(subject), subject.steps_per_epoch
@@ -116,7 +116,7 @@ def epoch(report: Report, options: Namespace, model: str, case: Case, root: Path
 
 
 def seeds_at_once(report: Report, options: Namespace, model: str, case: Case, root: Path) -> None:
-    """Seed-steps a second of ten seeds, as the program arranges them, against one process with all threads."""
+    """Seed-steps per second of ten seeds as main.py arranges them, against one process with all threads."""
     steps = {"resnet10": 8, "lenet5": 800}[model]
     seeds, steps = ("1-2", 5) if options.quick else ("1-10", steps)
     commands = {

@@ -1,6 +1,6 @@
 """How cost grows with the images, the batch, the seeds and the image size: the slope of log seconds over log size.
 
-A slope of 1 is linear. Made-up data throughout. Fixed costs pull a slope down, caches and quadratic work push it up.
+A slope of 1 is linear. Synthetic data throughout. Fixed costs pull a slope down, caches and quadratic work push it up.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.made_up import two_classes
 from benchmarks.measuring import Block, Report, Row, Seconds, alternate, common_arguments, row
 from benchmarks.processes import python, run
 from benchmarks.subject import Case, start
+from benchmarks.synthetic import two_classes
 
 ROUNDS = 5
-LENET5 = "--dataset_name made_up --resnet_type lenet5 --ratio_pos_train 9 --name_file_bs baseline_bce"
-CASE = Case("LeNet5", "made_up", f"{LENET5} --augment crop", "--name_file_alm ALM_14_beg --delta 0.25")
+LENET5 = "--dataset_name synthetic --resnet_type lenet5 --ratio_pos_train 9 --name_file_bs baseline_bce"
+CASE = Case("LeNet5", "synthetic", f"{LENET5} --augment crop", "--name_file_alm ALM_14_beg --delta 0.25")
 SIZES = {
     "images": (4000, 8000, 16000, 32000, 64000),
     "batch": (64, 128, 256, 512, 1024, 2048),
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     name = "scale" if options.only == list(SIZES) else f"scale_{'_'.join(options.only)}"
     report = Report(name, options, script="bench_scale", argv=argv)
-    report.facts["data"] = {"all": "made-up images"}
+    report.facts["data"] = {"all": "synthetic images"}
     for quantity in options.only:
         sizes = (QUICK_SIZES if options.quick else SIZES)[quantity]
         with TemporaryDirectory() as folder:
@@ -91,7 +91,7 @@ def images(report: Report, options: Namespace, folder: Path, sizes: Sequence[int
     for size in sizes:
         root = folder / str(size)
         root.mkdir()
-        two_classes(root / "made_up.npz", images=size, side=28)
+        two_classes(root / "synthetic.npz", images=size, side=28)
         command, times = CASE.command(root, options, _alone(options)), []
         for _ in range(_rounds(options)):
             begin = time.perf_counter()
@@ -110,7 +110,7 @@ def images(report: Report, options: Namespace, folder: Path, sizes: Sequence[int
 
 def batch(report: Report, options: Namespace, folder: Path, sizes: Sequence[int]) -> None:
     """A step with the constraint and without it."""
-    two_classes(folder / "made_up.npz", images=400 if options.quick else 8000, side=28)
+    two_classes(folder / "synthetic.npz", images=400 if options.quick else 8000, side=28)
     for what, alm in (("with ALM", True), ("without ALM", False)):
         blocks = {}
         for size in sizes:
@@ -124,7 +124,7 @@ def batch(report: Report, options: Namespace, folder: Path, sizes: Sequence[int]
 
 def seeds(report: Report, options: Namespace, folder: Path, sizes: Sequence[int]) -> None:
     """Whole runs by the real command, as the program arranges their seeds."""
-    two_classes(folder / "made_up.npz", images=400 if options.quick else 8000, side=28)
+    two_classes(folder / "synthetic.npz", images=400 if options.quick else 8000, side=28)
     times: dict[float, list[float]] = {size: [] for size in sizes}
     for number in range(1 if options.quick else 3):
         for size in sizes:
@@ -141,7 +141,7 @@ def image_size(report: Report, options: Namespace, folder: Path, sizes: Sequence
     for side in sizes:
         root = folder / str(side)
         root.mkdir()
-        two_classes(root / "made_up.npz", images=400, side=side)
+        two_classes(root / "synthetic.npz", images=400, side=side)
         subject = start(CASE.command(root, options, f"{_alone(options)} --bsize 64"), whole_batches=True)
         pixels = str(side * side)
         count = 1 if options.quick else max(1, 10 * 224 * 224 // (side * side) // 4)

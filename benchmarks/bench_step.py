@@ -14,21 +14,21 @@ from functools import partial
 import torch
 
 from benchmarks.goals import GOALS
-from benchmarks.made_up import Data, found_or_made_up
 from benchmarks.measuring import Block, Report, alternate, common_arguments, milliseconds, ratios, row
 from benchmarks.subject import CASES, Floor, Parts, Subject, plain_training, start
+from benchmarks.synthetic import Data, found_or_synthetic
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of what is timed: rounds of blocks of so many steps; the same beside the plain reference."""
+    """Rounds, and steps in a timed block; ``plain_*`` for the comparison with the plain reference."""
 
     batch: int
     rounds: int
     steps: int
     plain_rounds: int
     plain_steps: int
-    parts: int = 0  # repeats of what a step does beside the model, in a block
+    parts: int = 0  # repeats of the parts beside the model, in a timed block
 
 
 PLANS = {
@@ -55,13 +55,13 @@ def main(argv: Sequence[str]) -> int:
     if options.device == "cpu":
         report.facts["data"] = {}
         for case in options.only:
-            with found_or_made_up(CASES[case].dataset, data_root=options.data_root, quick=options.quick) as data:
+            with found_or_synthetic(CASES[case].dataset, data_root=options.data_root, quick=options.quick) as data:
                 report.facts["data"][case] = data.source
                 for plan in (QUICK if options.quick else PLANS)[case]:
                     for precision in options.precision or ["fp32"]:
                         on_cpu(report, options, data, case=case, plan=plan, precision=precision)
     else:
-        with found_or_made_up("cifar100", data_root=options.data_root, quick=options.quick) as data:
+        with found_or_synthetic("cifar100", data_root=options.data_root, quick=options.quick) as data:
             report.facts["data"] = {"resnet10": data.source}
             for precision in options.precision or ["fp32", "tf32", "bf16"]:
                 on_gpu(report, options, data, precision=precision)
@@ -114,7 +114,7 @@ def on_cpu(report: Report, options: Namespace, data: Data, *, case: str, plan: P
 def parts_alone(
     report: Report, ours: Subject, floor: Floor, plan: Plan, *, title: str, goal: str, device: str = "cpu"
 ) -> None:
-    """What a step does beside the model, timed alone, as a share of the floor step."""
+    """Batch, constraint and multipliers timed without the model, as a share of the floor step."""
     parts, count = Parts(ours), plan.parts
     seconds = alternate(
         {
@@ -138,7 +138,7 @@ def parts_alone(
 
 
 def against_plain(report: Report, subject: Subject, plan: Plan, *, title: str, what: str) -> None:
-    """The plain reference beside our step."""
+    """Time the plain reference against our step."""
     plain = plain_training(subject)
     seconds = alternate(
         {
@@ -151,9 +151,9 @@ def against_plain(report: Report, subject: Subject, plan: Plan, *, title: str, w
 
 
 def on_gpu(report: Report, options: Namespace, data: Data, *, precision: str) -> None:
-    """ResNet-10 with the constraint: eager, captured, compiled, each with its floor beside.
+    """ResNet-10 with the constraint: eager, captured, compiled, each against its floor.
 
-    One precision at a time, since the switches of the device belong to the whole process.
+    One precision at a time: the device's precision switches are global to the process.
     """
     plan = replace(GPU_PLAN, rounds=3, steps=5, parts=5) if options.quick else GPU_PLAN
     print(f"ResNet-10, batch {plan.batch}, {precision} ({data.source})")
@@ -163,7 +163,7 @@ def on_gpu(report: Report, options: Namespace, data: Data, *, precision: str) ->
         subject = start(command, captures=captures, whole_batches=True)
         floor = Floor(subject)
         for warm in (subject.run, floor.run):
-            warm(10)  # compiles, captures and chooses kernels, which one block may not be long enough for
+            warm(10)  # compile, capture and choose kernels; one block may be too short for that
         seconds = alternate(
             {
                 "ours": Block(partial(subject.run, plan.steps), plan.steps),

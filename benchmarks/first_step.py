@@ -1,7 +1,7 @@
-"""Runs main.py until the first training step is about to begin, then says so on standard output and ends.
+"""Run main.py until the first training step is about to begin, print a line and exit.
 
-``python benchmarks/first_step.py ARGUMENTS...`` with the arguments of main.py. Nothing is imported before main.py does
-it: the module with the training step is changed as it is imported, whoever imports it and when.
+``python benchmarks/first_step.py ARGUMENTS...`` with the arguments of main.py. Nothing is imported before main.py
+imports it: the module of the training step is patched by an import hook when it is loaded.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MODULE, WORD = "utils.training.step", "first step"
 
 
 class Watch(MetaPathFinder):
-    """Lets ``TrainingSteps.run`` of the module say a word and end the process instead of training."""
+    """Replaces ``TrainingSteps.run`` on import: it prints a line and exits instead of training."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Found as ever, but its first run is watched."""
+        """The module's usual spec, with a loader that patches it."""
         if fullname != MODULE:
             return None
         sys.meta_path.remove(self)

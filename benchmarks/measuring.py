@@ -1,4 +1,4 @@
-"""Timing in alternation, and the record that goes with every number: n, hardware, versions, command."""
+"""Alternating timings, and what is recorded with every number: n, hardware, versions, command."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("benchmarks/results")
 QUICK_RESULTS = Path("checkpoint/benchmarks")  # git-ignored
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
-LOAD_BEFORE = os.getloadavg()[0]  # of the minute before the script began
-BUSY_LOAD = 0.5  # from here on something else was running
+LOAD_BEFORE = os.getloadavg()[0]  # of the minute before the script started
+BUSY_LOAD = 0.5  # above this, something else was running
 
 Seconds = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of work to be timed; one ``call`` does it ``repeats`` times."""
+    """Work to be timed; one ``call`` does it ``repeats`` times."""
 
     call: Callable[[], object]
     repeats: int = 1
 
 
 def alternate(blocks: Mapping[str, Block], *, rounds: int, device: str = "cpu", warm_up: bool = True) -> Seconds:
-    """Time the blocks in turn, A, B, ..., A, B, ..., so that what slows the machine for a while slows them all.
+    """Time the blocks in turn, A, B, ..., A, B, ..., so that a slow phase of the machine affects all of them.
 
     Args:
         rounds: how often each is timed.
-        device: the clock is read when this device has done its work.
-        warm_up: whether each is first run once untimed.
+        device: synchronised before the clock is read.
+        warm_up: run each once untimed first.
 
     Returns:
-        For each name the seconds of one repeat, a number a round.
+        For each name the seconds of one repeat in each round.
     """
     if warm_up:
         for block in blocks.values():
@@ -72,7 +72,7 @@ def _wait_for(device: str) -> None:
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """Round by round; their median says more than the ratio of the medians.
+    """Ratios round by round; their median is more reliable than the ratio of the medians.
 
     >>> ratios([2.0, 9.0], [1.0, 3.0])
     [2.0, 3.0]
@@ -95,7 +95,7 @@ class Row:
 
 
 def row(what: str, values: Sequence[float], *, unit: str = "ratio", goal: str = "", note: str = "") -> Row:
-    """A row of the table from the single values."""
+    """A row of the table from the measured values."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
     return Row(what, unit, len(values), middle, (low, high), goal, note)
 
@@ -106,10 +106,10 @@ def milliseconds(values: Sequence[float]) -> list[float]:
 
 
 def common_arguments(description: str) -> argparse.ArgumentParser:
-    """The flags that all scripts share."""
+    """The flags of all benchmarks."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs; no measurement")
-    parser.add_argument("--data_root", default="datasets", help="folder of the data; made-up images where it lacks it")
+    parser.add_argument("--quick", action="store_true", help="a few seconds, to check that it runs; not a measurement")
+    parser.add_argument("--data_root", default="datasets", help="folder of the data sets; what it lacks is synthetic")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a process; 0: torch's own choice")
     parser.add_argument(
@@ -119,13 +119,12 @@ def common_arguments(description: str) -> argparse.ArgumentParser:
 
 
 class Report:
-    """Collects the rows of one measurement, prints them, writes them.
+    """Collects, prints and writes the rows of one measurement.
 
     Args:
-        name: becomes the start of the file's name.
-        options: what ``common_arguments`` parsed.
-        script: name of the script, for the command line that is recorded.
-        argv: its arguments.
+        name: start of the file name.
+        options: parsed by ``common_arguments``.
+        script, argv: of the recorded command line.
     """
 
     def __init__(self, name: str, options: argparse.Namespace, *, script: str, argv: Sequence[str]) -> None:
@@ -144,7 +143,7 @@ class Report:
         self.rows.extend(rows)
 
     def content(self) -> dict[str, Any]:
-        """What the JSON file holds."""
+        """The content of the JSON file."""
         return {
             "name": self.name,
             "date": datetime.now(UTC).date().isoformat(),
@@ -167,12 +166,12 @@ class Report:
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         others = content["quiet"]["cores_busy_with_others"]
         if others is not None and others > BUSY_CORES:
-            print(f"warning: meanwhile {others:.2f} cores worked for other programs: measure again on a quiet machine")
+            print(f"warning: meanwhile {others:.2f} cores were used by others: measure again on a quiet machine")
         print(f"-> {path}" + ("   (--quick: these numbers only show that it runs)" if self.options.quick else ""))
         return path
 
     def _others(self) -> float | None:
-        """How many cores worked for other programs while this ran; None where the system does not tell."""
+        """Cores used by other programs meanwhile; None where the system does not say."""
         everyone = _all_cpu_seconds()
         if everyone is None or self._all is None:
             return None
@@ -190,10 +189,10 @@ def table_line(item: Row) -> str:
 
 
 def commit() -> str | None:
-    """The commit of the working tree, with a + where files differ from it; None outside git."""
+    """The current commit, with a + if files differ from it; None outside git."""
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "-uno", "--", ".", f":!{RESULTS}", ":!benchmarks/README.md")
+        changed = _git("status", "--porcelain", "-uno", "--", ".", ":!*/results/*", ":!benchmarks/README.md")
     except (OSError, subprocess.CalledProcessError):
         return None
     return name + ("+" if changed else "")
@@ -205,7 +204,7 @@ def _git(*arguments: str) -> str:
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """What it ran on."""
+    """CPU, memory, system and GPU of this machine."""
     facts: dict[str, Any] = {
         "cpu": _first_match("/proc/cpuinfo", r"model name\s*: (.*)") or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -228,7 +227,7 @@ def device_slug(device: str) -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Python and the packages whose code is timed."""
+    """Versions of Python and of the packages whose code is timed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -252,7 +251,7 @@ def _own_cpu_seconds() -> float:
 
 
 def _all_cpu_seconds() -> float | None:
-    """Busy seconds of all cores since the start of the machine: user, nice, system, interrupts; None if not told."""
+    """Busy seconds of all cores since boot: user, nice, system, interrupts; None where the system does not say."""
     if not sys.platform.startswith("linux"):
         return None
     ticks = [int(word) for word in (_first_match("/proc/stat", r"cpu +(.*)") or "").split()]

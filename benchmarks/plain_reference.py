@@ -1,8 +1,8 @@
-"""Training as it is commonly written, to be timed beside ours: same model, data, batch size, options and precision.
+"""Training as it is commonly written, timed against ours: same model, data, batch size, options and precision.
 
 A DataLoader over PIL images with torchvision's transforms, positives and negatives picked by boolean masks, a Python
 loop over the positives for the constraint, its multipliers in a dict, ``.item()`` at each step, SGD that is not fused,
-contiguous tensors, validation image by image. Written for the comparison; nothing of it is used elsewhere.
+contiguous tensors, validation image by image. Used for this comparison only.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def transform_of(augment: str, *, size: tuple[int, int], mean: Sequence[float], 
 
 
 class LoopedConstraint:
-    """The augmented Lagrangian with a loop over the positives of the batch; mu stays as it is.
-
-    Over its pairs, not its positives, the loop would be slower by the number of negatives.
+    """The augmented Lagrangian with a loop over the positives of the batch; mu is constant.
     """
 
     def __init__(self, *, delta: float, mu: float, p2_norm: float = 1.0) -> None:

@@ -58,7 +58,7 @@ def run(command: Sequence[str]) -> Finished:
 
 
 def seconds_until(command: Sequence[str], word: str) -> float:
-    """Seconds from the start of the process until it prints a line ``word``; then it is ended, with its children.
+    """Seconds from the start of the process until it prints a line ``word``; then it is killed, with its children.
 
     Raises:
         RuntimeError: it ended without that line.

@@ -1,9 +1,8 @@
-"""Trains a few steps of the seeds of a run in a process of its own, several seeds at once where the machine says so.
+"""Train a few steps of the seeds of a run in a new process, several seeds at once as main.py would.
 
 ``python -m benchmarks.seed_steps STEPS ARGUMENTS...`` with the arguments of main.py prints a line of JSON: seconds,
-seed_steps, at_once. With one seed the clock runs while its steps do. With several it also runs while their processes
-start and each builds its seed. It has to be a process of its own: seeds are forked from it, and before that it must not
-have computed anything.
+seed_steps, at_once. With one seed only its steps are timed; with several also the start of their processes and the
+building of each seed. It must be a new process: seeds are forked from it before it has computed anything.
 """
 
 from __future__ import annotations

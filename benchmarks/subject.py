@@ -1,6 +1,6 @@
-"""What is measured: the experiment runner's own training step, its floor, and the plain reference beside it.
+"""What is measured: the training step of main.py, its floor, and the plain reference.
 
-Every use of the runner's insides by the benchmarks stands here.
+Only this module of the benchmarks uses the internals of utils/run and utils/training.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Case:
     alm: str
 
     def command(self, data_root: Path, options: argparse.Namespace, more: str = "", *, alm: bool = True) -> list[str]:
-        """The arguments of main.py; ``more`` wins."""
+        """The arguments of main.py; ``more`` overrides the others."""
         machine = f"--device {options.device} --threads {options.threads} --download 0"
         words = [self.options, self.alm if alm else "", machine, "--data_root", shlex.quote(str(data_root)), more]
         return shlex.split(" ".join(words))
@@ -87,7 +87,7 @@ class Subject:
 
 
 def prepared(argv: Sequence[str], *, captures: bool | None = None) -> Experiment:
-    """The experiment of a command line of main.py; ``captures`` False takes the steps eagerly on a GPU too."""
+    """The experiment of a main.py command line; ``captures=False`` runs the steps eagerly on a GPU too."""
     experiment = prepare(named(resolve(argv)))
     if captures is None:
         return experiment
@@ -95,7 +95,7 @@ def prepared(argv: Sequence[str], *, captures: bool | None = None) -> Experiment
 
 
 def start(argv: Sequence[str], *, captures: bool | None = None, whole_batches: bool = False) -> Subject:
-    """Prepare the experiment and build its first seed; ``whole_batches`` leaves out images so that all are full."""
+    """Prepare the experiment and build its first seed; ``whole_batches`` drops images so that every batch is full."""
     experiment = prepared(argv, captures=captures)
     return seed_of(experiment, experiment.config.seeds[0], whole_batches=whole_batches)
 
@@ -120,9 +120,9 @@ def _positives_first(data: TrainingData, batch_size: int) -> Tensor:
 
 
 class Floor:
-    """What no training of the subject's model can go below: forward, BCE, backward and fused update of a copy of it.
+    """The least that training the subject's model can cost: forward, BCE, backward and fused update of a copy.
 
-    One batch that lies ready, same precision, layout, threads and capture; no sampler, images, constraint or sums.
+    One prepared batch, same precision, layout, threads and capture; no sampler, augmentation, constraint or sums.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -160,7 +160,7 @@ class Floor:
 
 
 class Parts:
-    """What a step does beside the model and its update, alone: the batch, the constraint, the multipliers."""
+    """The parts of a step other than the model and its update: the batch, the constraint, the multipliers."""
 
     def __init__(self, subject: Subject) -> None:
         self._state, self._data = subject.state, subject.data
@@ -180,7 +180,7 @@ class Parts:
             self._constraint(self._indices)
 
     def both(self, count: int) -> None:
-        """The one and the other on the same batch."""
+        """Both, on the same batch."""
         for _ in range(count):
             self._constraint(self._batch())
 

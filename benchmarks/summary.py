@@ -1,6 +1,6 @@
-"""The Markdown tables of README.md from the JSON files in results/: no number is typed in by hand.
+"""The Markdown tables made from the JSON files in results/: the goals in README.md, all rows in results/tables.md.
 
-``python -m benchmarks.summary`` prints them; with --write it puts them into README.md.
+``python -m benchmarks.summary`` prints them; with --write it puts them into the two files.
 """
 
 from __future__ import annotations
@@ -14,45 +14,28 @@ from typing import Any
 
 from benchmarks.goals import BUSY_CORES, GOALS, Goal
 
-FOLDER = Path(__file__).resolve().parent
-PARTS = ("published", "summary")
-PUBLISHED = ("published_mnist_lenet5", "published_linear", "published_even_odd")
+BEGIN, END = "<!-- goals: begin -->", "<!-- goals: end -->"
 
 
 def main(argv: Sequence[str]) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=FOLDER / "results", help="folder of the JSON files")
-    parser.add_argument("--readme", type=Path, default=FOLDER / "README.md", help="page to write into")
-    parser.add_argument("--write", action="store_true", help="replace the tables of that page")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent, help="holds README.md and results/")
+    parser.add_argument("--write", action="store_true", help="replace the tables of both files")
     options = parser.parse_args(argv)
-    files = latest(options.results)
-    texts = {
-        "published": published(options.results),
-        "summary": "\n\n".join([goals_table(files), *(rows_table(content) for content in files.values())]),
-    }
+    page, results = options.folder / "README.md", options.folder / "results"
+    files = latest(results)
+    goals, rows = goals_table(files), "\n\n".join(rows_table(content) for content in files.values())
     if options.write:
-        page = options.readme.read_text(encoding="utf-8")
-        for part in PARTS:
-            page = with_tables(page, part, texts[part])
-        options.readme.write_text(page, encoding="utf-8")
+        page.write_text(with_goals(page.read_text(encoding="utf-8"), goals), encoding="utf-8")
+        (results / "tables.md").write_text(f"Written by `python -m benchmarks.summary --write`.\n\n{rows}\n", "utf-8")
     else:
-        print("\n\n".join(texts.values()))
+        print(f"{goals}\n\n{rows}")
     return 0
 
 
-def published(folder: Path) -> str:
-    """What the readers of published numbers wrote, a heading before each."""
-    parts = []
-    for name in PUBLISHED:
-        path = folder / f"{name}.md"
-        if path.is_file():
-            parts.append(f"### {name}\n\n{path.read_text(encoding='utf-8').strip()}")
-    return "\n\n".join(parts)
-
-
 def latest(folder: Path) -> dict[str, dict[str, Any]]:
-    """The contents of the newest file of each measurement and device; those of --quick are left out."""
+    """The newest file of each measurement and device, without those of --quick."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*_????-??.json"), key=lambda path: (path.stem[-7:], path.stem)):
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -62,7 +45,7 @@ def latest(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def goals_table(files: dict[str, dict[str, Any]]) -> str:
-    """Every goal, and what was measured for it."""
+    """Each goal with its measurement."""
     lines = ["| measured | goal | median | |", "|---|---|---|---|"]
     for key, goal in GOALS.items():
         found = [
@@ -87,7 +70,7 @@ def verdict(goal: Goal, item: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def _others(content: dict[str, Any]) -> float:
-    """Cores that worked for other programs; 0 where the system did not tell."""
+    """Cores used by other programs; 0 where the system did not say."""
     return float((content.get("quiet") or {}).get("cores_busy_with_others") or 0)
 
 
@@ -96,10 +79,10 @@ def rows_table(content: dict[str, Any]) -> str:
     hardware, versions, others = content["hardware"], content["versions"], _others(content)
     where = hardware.get("gpu") or f"{hardware['cpu']}, {hardware['cores']} cores"
     threads = f", {content['threads']} threads" if "threads" in content else ""
-    busy = f"; {others:g} cores worked for other programs" if others > BUSY_CORES else ""
+    busy = f"; {others:g} cores used by other programs" if others > BUSY_CORES else ""
     data = "; ".join(dict.fromkeys(content.get("data", {}).values()))
     head = [
-        f"### {content['file']}",
+        f"## {content['file']}",
         "",
         f"`{content['command']}`, {content['date']}, commit {content['commit'] or 'unknown'}, {where}{threads}, "
         f"Python {versions['python']}, torch {versions['torch']}{'; ' + data if data else ''}{busy}",
@@ -132,18 +115,17 @@ def _device(content: dict[str, Any]) -> str:
     return str(hardware.get("gpu") or f"CPU, {hardware['cores']} cores")
 
 
-def with_tables(page: str, part: str, tables: str) -> str:
-    """``page`` with ``tables`` between the two marks of a part.
+def with_goals(page: str, table: str) -> str:
+    """``page`` with ``table`` between its two marks.
 
     Raises:
         ValueError: it has no such marks.
     """
-    marks = [f"<!-- {part}: {word} -->" for word in ("begin", "end")]
-    before, begin, rest = page.partition(marks[0])
-    _, end, after = rest.partition(marks[1])
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"expected the lines {marks[0]} and {marks[1]} in the page, found none")
-    return f"{before}{begin}\n{tables}\n{end}{after}"
+        raise ValueError(f"expected the lines {BEGIN} and {END} in the page, found none")
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 if __name__ == "__main__":

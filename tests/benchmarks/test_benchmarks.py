@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import torch
 
 from benchmarks import bench_row, bench_run, bench_scale, bench_step, summary
 from benchmarks.goals import GOALS, Goal
-from benchmarks.made_up import QUICK_SHAPES, write
 from benchmarks.measuring import Block, Report, alternate, common_arguments, ratios, row
 from benchmarks.plain_reference import LoopedConstraint
 from benchmarks.processes import python, run, seconds_until, tree
 from benchmarks.subject import CASES, Floor, Parts, Subject, plain_training, start
+from benchmarks.synthetic import QUICK_SHAPES, write
 from utils.constraints import AugmentedLagrangian
 from utils.metrics.curves import auc
 from utils.training.evaluation import model_outputs
@@ -198,12 +199,21 @@ def whats(content: dict[str, Any]) -> str:
 
 
 def test_bench_step(tmp_path: Path) -> None:
-    """Without data: made-up images take their place."""
+    """Without data: synthetic images take their place."""
     (content,) = quick(bench_step, tmp_path / "out", tmp_path / "nowhere")
-    assert content["data"]["lenet5"].startswith("made-up")
+    assert content["data"]["lenet5"].startswith("synthetic")
     for wanted in ("with ALM / floor", "with ALM / without", "alone / floor", "plain reference / ours"):
         assert wanted in whats(content)
     assert "ResNet-10" in whats(content)
+
+
+def test_bench_constraint(tmp_path: Path) -> None:
+    done = run(python("-m", "benchmarks.bench_constraint", "--quick", "--threads", "1", "--out", str(tmp_path)))
+    assert "batch of 1024: peak memory, dense / ours" in done.output
+    (path,) = tmp_path.glob("constraint_cpu_*.json")
+    errors = [item["median"] for item in json.loads(path.read_text())["rows"] if "error" in item["what"]]
+    assert len(errors) == 6
+    assert max(errors) < 1e-6
 
 
 def test_bench_scale(tmp_path: Path) -> None:
@@ -253,6 +263,8 @@ def test_goals_are_read_the_right_way_round() -> None:
 
 
 def test_summary_holds_goals_against_the_newest_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
     for month, value, is_quick in (("2026-10", 1.5, False), ("2026-11", 1.1, False), ("2026-12", 9.0, True)):
         options = options_for(tmp_path, "--out", str(tmp_path))
         options.quick = is_quick
@@ -260,13 +272,13 @@ def test_summary_holds_goals_against_the_newest_numbers(tmp_path: Path, capsys: 
         report.add(row("LeNet5: step / floor", [value] * 30, unit="ratio", goal="step_lenet5_64"))
         quiet = {"load_average_before": 0.0, "cores_busy_with_others": 0.0}
         content = {**report.content(), "date": f"{month}-01", "quiet": quiet}
-        (tmp_path / f"step_cpu_{month}.json").write_text(json.dumps(content))
+        (results / f"step_cpu_{month}.json").write_text(json.dumps(content))
     capsys.readouterr()
-    assert summary.main(["--results", str(tmp_path)]) == 0
+    assert summary.main(["--folder", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "| at most 1.2 | 1.1 [1.1, 1.1], n 30 (CPU" in printed
     assert "| met |" in printed
-    assert "### step_cpu_2026-11.json" in printed
+    assert "## step_cpu_2026-11.json" in printed
     assert "1.5 [" not in printed
     assert printed.count("not measured") == len(GOALS) - 1
 
@@ -286,16 +298,15 @@ def test_weak_numbers_are_not_judged(n: int, others: float | None, expected: str
 
 
 def test_summary_needs_its_marks() -> None:
-    page = "before\n<!-- a: begin -->\nold\n<!-- a: end -->\nafter\n<!-- b: begin -->\n<!-- b: end -->\n"
-    assert summary.with_tables(page, "a", "new") == page.replace("old", "new")
+    page = f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n"
+    assert summary.with_goals(page, "new") == page.replace("old", "new")
     with pytest.raises(ValueError, match="found none"):
-        summary.with_tables(page, "c", "new")
+        summary.with_goals("before\nafter\n", "new")
 
 
-def test_page_holds_the_newest_numbers(tmp_path: Path) -> None:
+def test_tables_hold_the_newest_numbers(tmp_path: Path) -> None:
     """``python -m benchmarks.summary --write`` changes nothing."""
-    page = ROOT / "benchmarks" / "README.md"
-    copy = tmp_path / "README.md"
-    copy.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
-    assert summary.main(["--write", "--readme", str(copy)]) == 0
-    assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    assert summary.main(["--write", "--folder", str(tmp_path / "benchmarks")]) == 0
+    for name in ("README.md", "results/tables.md"):
+        assert (tmp_path / "benchmarks" / name).read_bytes() == (ROOT / "benchmarks" / name).read_bytes()

@@ -15,7 +15,7 @@ from torch import Tensor
 from utils.losses import AUCM, AllPairsSquare, AllPairsSquaredHinge, AUMCount, AUMRate, PartialAUC
 from utils.losses.pairwise_square import dense_squared_hinge, sorted_squared_hinge, squared_hinge
 from utils.losses.partial_auc import STEP, tail_weights
-from utils.pairwise.pairs import DENSE_BATCH
+from utils.pairwise.violations import DENSE_BATCH
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 3e-6}

@@ -44,7 +44,7 @@ def test_a_sampler_trains_and_goes_on_where_it_stopped(tmp_path: Path, sampler: 
     assert_same_run(resumed, straight)
 
 
-def test_made_up_positives_are_trained_on_and_never_scored(tmp_path: Path) -> None:
+def test_synthetic_positives_are_trained_on_and_never_scored(tmp_path: Path) -> None:
     experiment, state, data = start_of(tmp_path, "--sampler smote --neighbours 3")
     counts = experiment.task.class_counts(experiment.task.split(1))["train"]
     labels = data.labels[data.train]

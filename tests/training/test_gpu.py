@@ -10,8 +10,9 @@ import torch
 from runs import OPTIONS_OF, assert_same_run, run, start_of
 from torch import Tensor
 
-from utils.constraints.augmented_lagrangian import AugmentedLagrangian, mean_violation
+from utils.constraints.augmented_lagrangian import AugmentedLagrangian
 from utils.losses import LOSSES
+from utils.pairwise.ranking import auc_and_mean_violation
 from utils.seeding import torch_stream
 from utils.training.step import TrainingSteps
 
@@ -57,8 +58,8 @@ def test_the_constraint_equals_that_of_the_cpu(size: int, rare: int) -> None:
             constraint.update_multipliers()
         penalty.backward()
         assert scores.grad is not None
-        violation = torch.tensor(mean_violation(scores.detach(), targets, delta=0.5))
-        found[device] = (penalty.detach().cpu(), scores.grad.cpu(), constraint.multipliers.cpu(), violation)
+        _, violation = auc_and_mean_violation(scores, targets, delta=0.5)
+        found[device] = (penalty.detach().cpu(), scores.grad.cpu(), constraint.multipliers.cpu(), violation.cpu())
     for ours, reference in zip(found["cuda"], found["cpu"], strict=True):
         torch.testing.assert_close(ours, reference, rtol=2e-4, atol=1e-5, equal_nan=True)
 

@@ -6,7 +6,7 @@ Shapes: B samples in the batch, P positives, N negatives.
     penalty = 1/(P*N) * sum_j [ mu/2 * q_j^(2 p2_norm) + multiplier_j * q_j ]
     multiplier_j <- multiplier_j + mu * q_j
 
-The q_j come from ``pairwise``: all B x B pairs of a small batch, one sort of a large one.
+The q_j come from ``pairwise.violations``: all B x B pairs of a small batch, one sort of a large one.
 
 Reference: Sangalli, Erdil, Hoetker, Donati, Konukoglu, "Constrained optimization to train neural networks on critical
 and under-represented classes", NeurIPS 2021, arXiv 2102.12894.
@@ -20,8 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..pairwise import pairs as pairwise
-from ..pairwise.pairs import masked_violations, violations
+from ..pairwise.violations import masked_violations
 
 AUC_DROP = 0.05  # mu grows after its first step only when the validation AUC falls by more than this in one epoch
 
@@ -204,36 +203,6 @@ def default_mu_limit(mu: float, rho: float) -> float:
     4.0
     """
     return mu * rho ** (3 if mu >= 1e-3 else 5)
-
-
-@torch.no_grad()
-def hinge_violations(scores: Tensor, targets: Tensor, *, delta: float) -> Tensor:
-    """q_j of every positive against every negative of a whole set, as ``pairwise.violations`` but in float64.
-
-    Args:
-        scores: (M,) logits.
-        targets: (M,) 0 or 1.
-        delta: margin in logits.
-
-    Returns:
-        (P,) float64, in the order in which the positives stand; without a graph.
-
-    >>> hinge_violations(torch.tensor([0.0, 0.5, -2.0]), torch.tensor([1, 0, 0]), delta=1.0).tolist()
-    [1.5]
-    """
-    values = scores.detach().to(torch.float64)
-    return violations(values[targets == 1], values[targets != 1], delta=delta)
-
-
-def mean_violation(scores: Tensor, targets: Tensor, *, delta: float) -> float:
-    """Mean over the positives of q_j / N, in logits; NaN where a class is missing. Zero means: constraint met.
-
-    ``pairwise.mean_violation`` is the same on the device, without a wait for it.
-
-    >>> mean_violation(torch.tensor([0.0, 0.5, -2.0]), torch.tensor([1, 0, 0]), delta=1.0)
-    0.75
-    """
-    return float(pairwise.mean_violation(scores, targets, delta=delta))
 
 
 def _check(condition: bool, expected: str, value: object) -> None:

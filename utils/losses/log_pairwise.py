@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from ..pairwise.pairs import DENSE_BATCH
+from ..pairwise.violations import DENSE_BATCH
 from .base import Loss, mean_over
 
 BLOCK_PAIRS = 2**18  # pairs that are formed at a time in a large batch

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from ..pairwise.pairs import DENSE_BATCH
+from ..pairwise.violations import DENSE_BATCH, sums_from_the_end
 from .base import Loss, both_classes, mean_over, require_non_negative
 
 
@@ -21,7 +21,7 @@ class AllPairsSquaredHinge(Loss):
 
     mean over in-batch pairs (positive j, negative k) of  max(0, m - (s_j - s_k))^2
 
-    A batch of more than ``pairwise.DENSE_BATCH`` samples is sorted, (P + N) log(P + N); in a smaller one all pairs are
+    A batch of more than ``DENSE_BATCH`` samples is sorted, (P + N) log(P + N); in a smaller one all pairs are
     formed. A batch of one class gives 0 with a graph.
 
     Args:
@@ -140,9 +140,9 @@ class _SortedSquaredHinge(torch.autograd.Function):
         weight = 1 - positive if weights is None else (1 - positive) * weights[order]
         root = None if roots is None else positive * roots[order]
 
-        above = _from_the_end(weight)[1:]  # (B - 1,) weight of the negatives above each gap
-        distances = pad(_from_the_end(above * gaps), (0, 1))  # (B,) of the negatives above, summed
-        squares = pad(_from_the_end(gaps * (2 * distances[1:] + above * gaps)), (0, 1))
+        above = sums_from_the_end(weight)[1:]  # (B - 1,) weight of the negatives above each gap
+        distances = pad(sums_from_the_end(above * gaps), (0, 1))  # (B,) of the negatives above, summed
+        squares = pad(sums_from_the_end(gaps * (2 * distances[1:] + above * gaps)), (0, 1))
         costs = positive * squares if root is None else positive * squares + 2 * root * distances
         pairs = (positive.sum() * (1 - positive).sum()).clamp(min=1)
         if ctx.needs_input_grad[0]:
@@ -150,7 +150,7 @@ class _SortedSquaredHinge(torch.autograd.Function):
             to_positives = positive * distances
             to_negatives = pad((below * gaps).cumsum(0), (1, 0))
             if root is not None:  # a pair exactly at its root has no gradient: strictly above, strictly below
-                number_above = pad(_from_the_end(weight), (0, 1))[torch.searchsorted(keys, keys, right=True)]
+                number_above = pad(sums_from_the_end(weight), (0, 1))[torch.searchsorted(keys, keys, right=True)]
                 to_positives = to_positives + root * number_above
                 to_negatives = to_negatives + pad(root.cumsum(0), (1, 0))[torch.searchsorted(keys, keys)]
             slopes = 2 * (weight * to_negatives - to_positives) / pairs
@@ -162,8 +162,3 @@ class _SortedSquaredHinge(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         (slopes,) = ctx.saved_tensors
         return grad * slopes, None, None, None, None
-
-
-def _from_the_end(values: Tensor) -> Tensor:
-    """Sums of each value and all behind it."""
-    return values.flip(0).cumsum(0).flip(0)

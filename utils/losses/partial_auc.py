@@ -37,7 +37,7 @@ class PartialAUC(Loss):
     As long as u_i is far below its quantile, as at the start, the gradient is up to 1/max_fpr times that of the
     all-pairs squared hinge: the learning rate has to be smaller by that factor.
 
-    A batch of more than ``pairwise.DENSE_BATCH`` samples is sorted, so B x B pairs are formed in small ones only.
+    A batch of more than ``DENSE_BATCH`` samples is sorted, so B x B pairs are formed in small ones only.
 
     Args:
         num_samples: size of the data set that ``indices`` point into (supplied by the run).

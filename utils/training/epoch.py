@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..pairwise import pairs as pairwise
+from ..pairwise.ranking import auc, auc_and_mean_violation
 from .evaluation import model_outputs
 from .notices import likely_cause
 from .state import TrainingData, TrainState
@@ -95,7 +95,7 @@ def _cause(state: TrainState, data: TrainingData, delta: float) -> str:
 def _train_metrics(state: TrainState, data: TrainingData, delta: float) -> tuple[float, float]:
     """AUC and mean violation over the training samples that have been trained on."""
     scores = state.train_scores[data.train]
-    both = pairwise.auc_and_mean_violation(scores, data.labels[data.train], delta=delta, counted=~scores.isnan())
+    both = auc_and_mean_violation(scores, data.labels[data.train], delta=delta, counted=~scores.isnan())
     train_auc, violation = torch.stack(both).tolist()
     return train_auc, violation
 
@@ -108,7 +108,7 @@ def validate(runner: TrainingSteps) -> tuple[float, float]:
     with torch.inference_mode():
         loss = state.loss(outputs, targets, data.validation)
         scores = state.loss.score(outputs)
-        val_auc = pairwise.auc(scores, targets) + torch.where(scores.isfinite().all(), 0.0, torch.nan)
+        val_auc = auc(scores, targets) + torch.where(scores.isfinite().all(), 0.0, torch.nan)
         val_loss, val_auc = torch.stack([loss.double(), val_auc]).tolist()
     return val_loss, val_auc
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..learners import learner
-from ..pairwise import pairs as pairwise
+from ..pairwise.ranking import auc_and_mean_violation
 from ..seeding import numpy_stream
 from .epoch import validate
 from .evaluation import model_outputs
@@ -44,7 +44,7 @@ def fit_epoch(runner: TrainingSteps, *, name: str, seed: int, delta: float) -> d
     targets = data.labels[data.train]
     with torch.inference_mode():
         scores, loss = state.loss.score(outputs), float(state.loss(outputs, targets, data.train))
-        both = pairwise.auc_and_mean_violation(scores, targets, delta=delta)
+        both = auc_and_mean_violation(scores, targets, delta=delta)
     train_auc, violation = torch.stack(both).tolist()
     val_loss, val_auc = validate(runner)
     return {

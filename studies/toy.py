@@ -1,8 +1,8 @@
-"""Two Gaussians in the plane at 1:x, and what balanced batches do to the boundary of a linear model.
+"""Two Gaussians in the plane at 1:x: how balanced batches move the boundary of a linear model.
 
-The linear model, binary cross-entropy, SGD, 100 steps of 128 samples at a learning rate of 0.1, once with natural and
-once with balanced batches, 10 seeds each. Accuracy, balanced accuracy and TPR stand beside those of the two Bayes
-rules: the one for the training prior (best accuracy) and the one for equal priors (best balanced accuracy).
+Linear model, binary cross-entropy, SGD, 100 steps of 128 samples at a learning rate of 0.1, with natural and with
+balanced batches, 10 seeds each. Accuracy, balanced accuracy and TPR are compared with those of two Bayes rules: for the
+training prior (best accuracy) and for equal priors (best balanced accuracy).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.published_runs import markdown, mean_and_sd, record, shown, write
 from models import build_model
+from studies.published_runs import markdown, mean_and_sd, record, shown, write
 from utils.losses import BCE
 from utils.samplers import BalancedSampler, NaturalSampler
 from utils.seeding import torch_stream
@@ -28,7 +28,7 @@ from utils.seeding import torch_stream
 NAME = "toy"
 CENTRES = ((0.0, 0.0), (1.5, 1.5))  # of the negatives, of the positives; both have the unit matrix as covariance
 NEGATIVES = 10_000  # to train on
-TESTED = 100_000  # of each class; the accuracy is put together by the prior
+TESTED = 100_000  # of each class; the accuracy weights them by the prior
 STEPS, BATCH, RATE = 100, 128, 0.1
 SAMPLERS = ("natural", "balanced")
 COLOURS = {"natural": "#14508c", "balanced": "#c2410c"}
@@ -42,7 +42,7 @@ class Line:
     bias: float
 
     def share_above(self, points: Tensor) -> float:
-        """Share of the points that it calls positive."""
+        """Share of the points classified as positive."""
         return float((points @ torch.tensor(self.weights) + self.bias >= 0).float().mean())
 
 
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def trained(sampler: str, *, ratio: int, seed: int) -> Line:
-    """The boundary that training ends at."""
+    """The boundary after training."""
     points, labels = drawn(ratio, seed)
     indices = torch.arange(len(labels))
     order = torch_stream(seed, "order")
@@ -115,7 +115,7 @@ def drawn(ratio: int, seed: int) -> tuple[Tensor, Tensor]:
 def bayes(prior: float) -> Line:
     """The best boundary where a share ``prior`` is positive: log-likelihood ratio + log(prior / (1 - prior)) = 0.
 
-    >>> line = bayes(0.5)                       # half way between the centres, across the line that joins them
+    >>> line = bayes(0.5)    # the perpendicular bisector of the centres
     >>> line.weights, line.bias
     ((1.5, 1.5), -2.25)
     """

@@ -1,7 +1,8 @@
 """LeNet5 on MNIST, 0-4 against 5-9 with every 100th positive: the finished runs beside the published numbers.
 
-Run first ``python sweep.py configs/table/published_mnist_lenet5.yaml``. Step size and moment are chosen by validation
-AUC for each seed; a second reading takes one step size for all seeds, by their mean validation AUC.
+Run first ``python sweep.py configs/table/published_mnist_lenet5.yaml``. Step size and number of steps are
+chosen by validation AUC for each seed; a second number uses one step size for all seeds, chosen by
+their mean validation AUC.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.published_runs import (
+from studies.published_runs import (
     SeedRun,
     arguments,
+    exit_code,
     markdown,
     mean_and_sd,
     provenance,
     read_sweep,
     record,
     shown,
-    told,
     write,
 )
 from utils.errors import UserError
@@ -64,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def cell(kind: str, runs: Sequence[SeedRun]) -> dict[str, Any]:
-    """One objective: what was chosen for each seed, ours and theirs."""
+    """One objective: the run chosen for each seed, our mean and the published one."""
     name, mean, sd = THEIRS[kind]
     done = [run for run in runs if run.result is not None]
     if not done:
@@ -88,7 +89,7 @@ def cell(kind: str, runs: Sequence[SeedRun]) -> dict[str, Any]:
 
 
 def one_step_size(done: Sequence[SeedRun]) -> dict[str, Any]:
-    """The second reading: the step size with the best mean validation AUC, of those that all seeds finished."""
+    """The step size with the best mean validation AUC among those that all seeds finished."""
     seeds = {run.seed for run in done}
     by_step: dict[str, list[SeedRun]] = defaultdict(list)
     for run in done:
@@ -113,7 +114,7 @@ def _described(run: SeedRun) -> dict[str, Any]:
 
 
 def _unfinished(runs: Sequence[SeedRun], chosen: Mapping[int, float]) -> list[dict[str, Any]]:
-    """What failed or is missing, and whether it was above what was chosen at some moment of its validation AUC."""
+    """Runs that failed or are missing, and whether their validation AUC was ever above that of the chosen run."""
     result = []
     for run in runs:
         if run.result is None:
@@ -147,4 +148,4 @@ def table(cells: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(exit_code(main, sys.argv[1:]))

@@ -1,7 +1,8 @@
-"""Many linear models on the same data at once: each is a column of one matrix product, whatever its step size.
+"""Many linear models trained on the same data at once, each a row of one weight matrix with a step size of its own.
 
-Scores are (m, n): m models, n samples, the N negatives first, then the P positives. Gradients are written out: no
-graph, no sort of more than one class. ``published_linear`` uses this; the tests hold it against utils.losses.
+Scores are (m, n): m models, n samples, the N negatives first, then the P positives. Gradients are
+written by hand: no graph, and only one class is sorted at a time. ``published_linear`` uses this; the tests compare the
+gradients with utils.losses.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from torch import Tensor
 
 Gradient = Callable[[Tensor, int], Tensor]
 Array = NDArray[np.float64]
-EVERY, LATER, EVERY_LATER = 5, 1_000, 25  # steps between two evaluations; from step 1,000 on more
-LATE, BEHIND = 5_000, 0.01  # from this step on a model ends that is so far behind the best of its start
+EVERY, LATER, EVERY_LATER = 5, 1_000, 25  # steps between two evaluations; from step LATER on EVERY_LATER
+LATE, BEHIND = 5_000, 0.01  # from step LATE on, a model this far behind the best of its start ends
 
 
 def logistic_gradient(scores: Tensor, negatives: int) -> Tensor:
@@ -136,7 +137,7 @@ class Side:
 
 @dataclass
 class Model:
-    """One column: its step size, and how far it has come."""
+    """One model: its step size and its progress."""
 
     step_size: float
     start: int
@@ -148,16 +149,16 @@ class Model:
 
 @dataclass
 class Columns:
-    """All step sizes from all starts, trained side by side; those that ended leave the matrix.
+    """All step sizes from all starts, trained side by side; a model that ends is removed from the matrix.
 
     Args:
         subtrain: rows that are trained on.
         validation: rows on which the AUC is taken.
         gradient: of the loss with respect to the scores.
-        models: one a column.
-        weights: (m, d) where they start.
+        models: one for each row of ``weights``.
+        weights: (m, d) initial weights.
         patience: steps without a new best validation AUC after which a model ends.
-        most: steps after which all end.
+        most: steps after which every model ends.
     """
 
     subtrain: Side
@@ -177,7 +178,7 @@ class Columns:
         self._evaluate()
 
     def run(self, tell: Callable[[Columns], None], *, seconds: float = 60.0) -> None:
-        """Train until all have ended; ``tell`` is called about every ``seconds``."""
+        """Train until every model has ended; call ``tell`` about every ``seconds``."""
         last = time.monotonic()
         while self.alive:
             every = EVERY if self.step < LATER else EVERY_LATER
@@ -189,13 +190,13 @@ class Columns:
                 tell(self)
 
     def _update(self) -> None:
-        """One step of gradient descent of every model that is left."""
+        """One step of gradient descent for every remaining model."""
         slopes = self.gradient(self.weights @ self.subtrain.features.T, self.subtrain.negatives)
         self.weights -= self._rates * (slopes @ self.subtrain.features)
         self.step += 1
 
     def _evaluate(self) -> None:
-        """Validation AUC of every model that is left, and which of them end here."""
+        """Take the validation AUC of every remaining model and end those that are done."""
         values = aucs(self.weights @ self.validation.features.T, self.validation.negatives)
         kept, places = [], []
         best = self._best_of_start()

@@ -3,13 +3,13 @@
 Subsets of 18,032 of all 70,000 images in class proportion, columns standardised, no bias, weights drawn from N(0, 1),
 rows of each class in turn to subtrain and validation; constant step sizes 1e-4 .. 1e5, 4 starts; the number is the
 best validation AUC over step sizes and steps. All step sizes and starts of a subset and a loss are trained at once
-(published_columns). Each subset and loss is written when it is done, and the next call leaves it out.
+(published_columns). Each subset and loss is saved when it is done, and skipped by the next call.
 
-Published are up to 100,000 steps, the best after some 32, 194 and 44,889. Here logistic has them all, AUM and squared
-hinge fewer (MOST), and --most cuts them further: what is missed could only be more. The validation AUC is taken every
-fifth step, from step 1,000 on every 25th. A model ends when it has not risen for 5,000 steps, or if at step 5,000 or
-later it is .01 behind the best of its start: smaller steps go the same way more slowly. Two processes, each with
---threads 1 and --subsets of its own, use two cores better than one does; the last to end puts all together.
+Published: up to 100,000 steps, the best after some 32, 194 and 44,889. Here logistic gets all of them, AUM and squared
+hinge fewer (MOST), and --most cuts further; more steps could only raise the best AUC. The validation AUC is taken every
+fifth step, from step 1,000 on every 25th. A model ends when its AUC has not risen for 5,000 steps, or when from step
+5,000 on it is .01 behind the best of its start: smaller steps take the same path more slowly. On two cores, two
+processes with --threads 1 and different --subsets are faster than one; the last to finish writes the results.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.made_up import found_or_made_up
-from benchmarks.published_columns import GRADIENTS, Columns, Model, Side
-from benchmarks.published_runs import arguments, markdown, mean_and_sd, record, shown, told, write
+from benchmarks.synthetic import found_or_synthetic
+from studies.published_columns import GRADIENTS, Columns, Model, Side
+from studies.published_runs import arguments, exit_code, markdown, mean_and_sd, record, shown, write
 from utils.data import load_raw
 from utils.data.raw import RawData
 from utils.seeding import numpy_stream, torch_stream
@@ -50,7 +50,7 @@ THEIRS = {
     "SQ_HINGE_PW": ("all-pairs squared hinge", 0.9968, 194),
     "BCE": ("logistic", 0.9900, 44_889),
 }
-SD_OVER_STARTS, SD_OVER_SUBSETS = 0.0002, 0.001  # theirs, on one subset; what subsets make of it
+SD_OVER_STARTS, SD_OVER_SUBSETS = 0.0002, 0.001  # published, on one subset; ours, between subsets
 MOST_BELOW = 0.003
 
 
@@ -62,9 +62,9 @@ def main(argv: Sequence[str]) -> int:
         options.samples, options.subsets, options.most, options.patience = 400, [1], dict.fromkeys(MOST, 40), 20
     if options.threads:
         torch.set_num_threads(options.threads)
-    cache = options.checkpoint_root / ("benchmarks" if options.quick else NAME)
+    cache = options.checkpoint_root / ("studies" if options.quick else NAME)
     cache.mkdir(parents=True, exist_ok=True)
-    with found_or_made_up("mnist", data_root=options.data_root, quick=options.quick) as data:
+    with found_or_synthetic("mnist", data_root=options.data_root, quick=options.quick) as data:
         raw = load_raw("mnist", data_root=data.root)
         for subset in options.subsets:
             sides = None
@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
     found = [content for path in sorted(cache.glob("subset*.json")) if _fits(content := _read(path), options)]
     cells = {loss: cell(loss, [item for item in found if item["loss"] == loss]) for loss in GRADIENTS}
     cells = {loss: item for loss, item in cells.items() if item}
-    _judge(cells)
+    _add_verdicts(cells)
     content = {
         **record(NAME, argv, quick=options.quick),
         "n": "best validation AUC, mean over starts, then over subsets",
@@ -98,11 +98,11 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = arguments(__doc__ or "")
     add = parser.add_argument
-    add("--quick", action="store_true", help="a few steps on 400 images, to see that it runs; no result")
-    add("--data_root", default="datasets", help="folder of the data; made-up images where it lacks them")
+    add("--quick", action="store_true", help="a few steps on 400 images, to check that it runs")
+    add("--data_root", default="datasets", help="folder of the data; without MNIST: images of noise")
     add("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
     add("--subsets", nargs="+", type=int, default=[1, 2, 3, 4, 5], help="numbers of the subsets")
-    add("--losses", nargs="+", default=list(THEIRS), choices=list(GRADIENTS), help="W_LOGISTIC is beside the table")
+    add("--losses", nargs="+", default=list(THEIRS), choices=list(GRADIENTS), help="W_LOGISTIC has no published number")
     add("--samples", type=int, default=SAMPLES, help="images of a subset")
     add("--patience", type=int, default=PATIENCE, help="steps without a new best after which a model ends")
     add("--most", type=int, default=max(MOST.values()), help=f"steps of a model, where that is fewer than {MOST}")
@@ -115,7 +115,7 @@ def halves(raw: RawData, *, subset: int, samples: int) -> tuple[Side, Side]:
     is_positive = np.concatenate([raw.train_labels, raw.test_labels]) != 0
     rows = in_proportion(is_positive, samples, numpy_stream(subset, "linear rows"))
     features = images[np.concatenate(rows)].astype(np.float64)
-    varies = features.max(axis=0) > features.min(axis=0)  # the rest is 0 when standardised, and its weight idle
+    varies = features.max(axis=0) > features.min(axis=0)  # a constant column is 0 when standardised
     features = features[:, varies]
     features = ((features - features.mean(axis=0)) / features.std(axis=0, ddof=1)).astype(np.float32)
     negatives = len(rows[0])
@@ -144,7 +144,7 @@ def in_proportion(
 
 
 def one(subtrain: Side, validation: Side, options: argparse.Namespace, *, subset: int, loss: str) -> dict[str, Any]:
-    """Train every step size from every start; returns what each reached."""
+    """Train every step size from every start."""
     models = [Model(step_size, start) for start in range(1, STARTS + 1) for step_size in STEP_SIZES]
     width = subtrain.features.shape[1]
     starts = [torch.randn(width, generator=torch_stream(start, "linear start")) for start in range(1, STARTS + 1)]
@@ -197,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _fits(content: Mapping[str, Any], options: argparse.Namespace) -> bool:
-    """Whether it was made with these settings."""
+    """Whether a saved result has these settings."""
     return all(content[name] == getattr(options, name) for name in ("samples", "patience"))
 
 
@@ -206,7 +206,7 @@ def _is_done(path: Path, options: argparse.Namespace) -> bool:
 
 
 def cell(loss: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One loss: the best validation AUC of each start over the step sizes, put together."""
+    """One loss: the best validation AUC of each start over the step sizes, then means over starts and subsets."""
     if not found:
         return {}
     by_subset = {item["subset"]: [_best(item["models"], start) for start in range(1, STARTS + 1)] for item in found}
@@ -240,7 +240,7 @@ def _best(models: Sequence[Mapping[str, Any]], start: int) -> Mapping[str, Any]:
     return max((model for model in models if model["start"] == start), key=lambda model: model["best_auc"])
 
 
-def _judge(cells: dict[str, dict[str, Any]]) -> None:
+def _add_verdicts(cells: dict[str, dict[str, Any]]) -> None:
     """A cell falls short if its mean is more than .003 below theirs; AUM also if it is not above logistic."""
     for loss, item in cells.items():
         item["falls_short"] = item["difference"] is not None and item["difference"] < -MOST_BELOW
@@ -274,7 +274,7 @@ def table(cells: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _by_subset(values: Mapping[str, int]) -> str:
-    """A number where all subsets have the same, or else that of each.
+    """One number if all subsets share it, else the number of each.
 
     >>> _by_subset({"1": 10, "2": 10}), _by_subset({"1": 10, "2": 5})
     ('10', '1: 10, 2: 5')
@@ -285,4 +285,4 @@ def _by_subset(values: Mapping[str, int]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(exit_code(main, sys.argv[1:]))

@@ -2,7 +2,7 @@
 
 Run first ``python sweep.py configs/table/published_even_odd.yaml``. The published result is a picture: test AUC on the
 balanced subset, AUM ahead of logistic where trained on the unbalanced one and faster to its best, no difference on the
-balanced one. Intervals are Student's t over the folds; training sets of two folds overlap, so they are a little narrow.
+balanced one. Intervals are Student's t over the folds; the training sets of folds overlap, so they are somewhat narrow.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.published_runs import (
+from studies.published_runs import (
     SeedRun,
     arguments,
+    exit_code,
     markdown,
     mean_and_sd,
     provenance,
@@ -22,7 +23,6 @@ from benchmarks.published_runs import (
     record,
     shown,
     t_interval,
-    told,
     write,
 )
 from utils.errors import UserError
@@ -83,13 +83,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def method_of(run: SeedRun) -> Key:
-    """Its method and step size; what is fitted has none."""
+    """Method and step size; fitted learners have no step size."""
     fitted = run.options.get("resnet_type", "")
     return (fitted, "") if fitted in FITTED else (run.options["training_type"], run.options["lr"])
 
 
 def place_of(run: SeedRun) -> Place:
-    """The subset that is tested, and what was trained on.
+    """The subset tested on and the one trained on.
 
     >>> place_of(SeedRun("", {"test_subset": "1", "train_on": "other"}, 1, None, None))
     ('balanced', 'unbalanced')
@@ -100,7 +100,7 @@ def place_of(run: SeedRun) -> Place:
 
 
 def by_place(done: Sequence[SeedRun]) -> Cells:
-    """The runs by what is tested and trained on, by method, by fold."""
+    """Runs by subset tested and trained on, by method, by fold."""
     cells: Cells = defaultdict(lambda: defaultdict(dict))
     for run in done:
         cells[place_of(run)][method_of(run)][int(run.options["fold"])] = run
@@ -135,7 +135,7 @@ def compared(cells: Cells, place: Place, step: str) -> dict[str, Any]:
 
 
 def sentence(step: str, places: Mapping[Place, Mapping[str, Any]]) -> str:
-    """Whether AUM leads plain logistic, by what was trained on; tested on the balanced subset, as published."""
+    """Whether AUM leads plain logistic on the balanced test subset, for each training subset."""
     parts = []
     for trained in SUBSETS.values():
         item = places.get(("balanced", trained), {}).get("BCE")
@@ -155,7 +155,7 @@ def _verdict(interval: tuple[float, float], *, above: str, below: str) -> str:
 
 
 def _best_step(run: SeedRun) -> float:
-    """Each epoch is one step: the batch is the whole training set."""
+    """Full batches: an epoch is one step."""
     assert run.result is not None
     return float(run.result["best_epoch"]) + 1
 
@@ -197,4 +197,4 @@ def text(content: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(exit_code(main, sys.argv[1:]))

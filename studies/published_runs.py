@@ -1,4 +1,4 @@
-"""What the scripts for published numbers share: the finished runs of a sweep, means, intervals, and what is written."""
+"""Shared by the studies: reading the finished runs of a sweep, means and intervals, writing results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import QUICK_RESULTS, RESULTS, commit, hardware, versions
+from benchmarks.measuring import commit, hardware, versions
 from utils.errors import UserError
 from utils.run_files.paths import RunPaths, SeedPaths, SweepPaths
 from utils.system.text_files import read_json
 from utils.system.yaml_files import read_yaml
 
+RESULTS = Path("studies/results")
+QUICK_RESULTS = Path("checkpoint/studies")  # git-ignored
 CONFIDENCE = 0.95
 
 
@@ -45,7 +47,7 @@ class SeedRun:
 
 
 def read_sweep(root: Path, table: str) -> list[SeedRun]:
-    """All seeds of all rows that a sweep was asked for, done or not.
+    """All seeds of all rows of a sweep's table, finished or not.
 
     Raises:
         UserError: the sweep was not started, or a file of it is damaged.
@@ -75,7 +77,7 @@ def _finished(paths: RunPaths) -> dict[str, Any]:
 
 
 def provenance(runs: Sequence[SeedRun]) -> dict[str, Any]:
-    """What the runs themselves recorded: data, class counts, versions, threads; each value that occurs, once."""
+    """Data, class counts, versions and threads that the runs recorded: the distinct values of each."""
     found: dict[str, list[Any]] = {}
     for paths in dict.fromkeys(run.paths for run in runs if run.result is not None):
         content = read_yaml(paths.config)
@@ -89,7 +91,7 @@ def provenance(runs: Sequence[SeedRun]) -> dict[str, Any]:
 
 
 def mean_and_sd(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard deviation with n - 1 (None of a single value), and n.
+    """Mean, sample standard deviation (n - 1; None for a single value), and n.
 
     >>> mean_and_sd([1.0, 3.0])
     {'mean': 2.0, 'sd': 1.4142135623730951, 'n': 2}
@@ -99,7 +101,7 @@ def mean_and_sd(values: Sequence[float]) -> dict[str, Any]:
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of the mean by Student's t; None of a single value.
+    """The 95 % interval of the mean by Student's t; None for a single value.
 
     >>> low, high = t_interval([1.0, 3.0])      # 2 -+ 12.706 * sqrt(2) / sqrt(2)
     >>> round(low, 3), round(high, 3)
@@ -115,18 +117,18 @@ def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def arguments(description: str, *, checkpoint: bool = True) -> argparse.ArgumentParser:
-    """The flags that these scripts share."""
+    """The flags that the studies share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     if checkpoint:
         parser.add_argument("--checkpoint_root", type=Path, default=Path("checkpoint"), help="folder of all runs")
     parser.add_argument(
-        "--out", type=Path, default=None, help=f"folder of what is written ({RESULTS}; with --quick {QUICK_RESULTS})"
+        "--out", type=Path, default=None, help=f"folder of the results ({RESULTS}; with --quick {QUICK_RESULTS})"
     )
     return parser
 
 
-def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    """The exit code of ``main``; what the user can mend is said in one line."""
+def exit_code(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+    """The exit code of ``main``; a ``UserError`` is printed as one line and gives 2."""
     try:
         return main(argv)
     except UserError as error:
@@ -135,11 +137,11 @@ def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
 
 
 def record(name: str, argv: Sequence[str], *, quick: bool = False) -> dict[str, Any]:
-    """What goes with every number: date, command, commit, hardware, versions."""
+    """Date, command, commit, hardware and versions."""
     return {
         "name": name,
         "date": datetime.now(UTC).date().isoformat(),
-        "command": shlex.join(["python", "-m", f"benchmarks.{name}", *argv]),
+        "command": shlex.join(["python", "-m", f"studies.{name}", *argv]),
         "commit": commit(),
         "quick": quick,
         "hardware": hardware("cpu"),

@@ -1,9 +1,9 @@
 """The comparison of all objectives and samplers: the finished runs, ranked by FPR at 98 % TPR.
 
-Run first the tables configs/table/comparison_<data set>.yaml by sweep.py. Each objective has the step size of the best
-validation AUC (one seed), then three seeds with it, without ALM and with it. The numbers are means over the seeds; the
-intervals are the middle 95 % of resamples of the seeds and of the test images, the same resamples for all rows, so that
-differences are paired. Three seeds are few: the intervals say little about another initialisation.
+Run configs/table/comparison_<data set>.yaml with sweep.py first. For each objective one seed chooses the step size by
+validation AUC; three seeds then use it, without ALM and with it. Numbers are means over the seeds. Intervals are the
+middle 95 % over resampled seeds and test images; all rows share the resamples, so that differences are paired. With
+three seeds the intervals say little about another initialisation.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.published_runs import (
+from studies.published_runs import (
     SeedRun,
     arguments,
+    exit_code,
     markdown,
     mean_and_sd,
     provenance,
     read_sweep,
     record,
-    told,
     write,
 )
 from utils.errors import UserError
@@ -42,7 +42,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """One objective with its step size, with ALM or without: the numbers of its seeds and their resamples.
+    """One objective with its step size, with or without ALM: the numbers of its seeds and their resamples.
 
     ``numbers`` holds for "fpr" and "auc" the (S,) numbers of the seeds, ``resampled`` (S, R) those of the resamples.
     """
@@ -54,7 +54,7 @@ class Row:
     resampled: Mapping[str, Array]
 
     def means(self, what: str) -> Array:
-        """(R,) the mean over resampled seeds, of resampled images; equal draws for rows with equal seeds."""
+        """(R,) means over resampled seeds and images; rows with equal seeds share the draws."""
         values = self.resampled[what]
         seeds, resamples = values.shape
         drawn = numpy_stream(0, "comparison seeds").integers(0, seeds, size=(seeds, resamples))
@@ -125,7 +125,7 @@ def _rows(runs: Sequence[SeedRun], resamples: int) -> list[Row]:
 
 
 def _numbers(run: SeedRun, resamples: int) -> tuple[dict[str, float], dict[str, Array]]:
-    """FPR at the TPR and AUC on the test set, and the same of its resamples, which are those of every other run."""
+    """FPR at TPR and AUC of the test set and of its resamples, which all runs share."""
     assert run.result is not None
     test = run.result["test"]
     fpr = next(float(value) for tpr, value in test["fpr_at_tpr"].items() if float(tpr) == TPR)
@@ -157,7 +157,7 @@ def _both(row: Row) -> dict[str, Any]:
 
 
 def _difference(one: Row, other: Row) -> dict[str, Any]:
-    """FPR of the one minus that of the other, with equal resamples of both."""
+    """FPR of ``one`` minus that of ``other``, on the same resamples."""
     mean = float(one.numbers["fpr"].mean() - other.numbers["fpr"].mean())
     return {"mean": mean, "interval": interval(one.means("fpr") - other.means("fpr"))}
 
@@ -198,7 +198,7 @@ def text(dataset: str, table: Mapping[str, Any]) -> str:
 
 
 def effects(datasets: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table of docs/remedies.md: what each configuration changes against BCE, and ALM against none of it; in %."""
+    """The table of docs/remedies.md: the effect of each configuration against BCE, and of ALM; in %."""
     by_name = {name: {item["objective"]: item for item in table["rows"]} for name, table in datasets.items()}
     header = ["configuration"]
     for name in datasets:
@@ -215,7 +215,7 @@ def effects(datasets: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _signed(difference: Mapping[str, Any] | None) -> str:
-    """The mean and its interval; bold where the interval leaves 0 out."""
+    """Mean and interval; bold if the interval excludes 0."""
     if difference is None:
         return ""
     low, high = difference["interval"]
@@ -228,4 +228,4 @@ def _percent(pair: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(exit_code(main, sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Images of noise in the shape of a data set, for machines that do not have it and for sizes that it does not have."""
+"""Images of noise in the shape of a data set, for machines without the data set and for other sizes."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ QUICK_SHAPES = {
 
 @dataclass(frozen=True)
 class Data:
-    """Where a data set lies, and what it is."""
+    """Where a data set is stored, and what it is."""
 
     root: Path
     source: str
 
 
 @contextmanager
-def found_or_made_up(name: str, *, data_root: str, quick: bool) -> Iterator[Data]:
-    """The data set ``name`` under ``data_root``, or noise of its shape in a temporary folder where it is not there."""
+def found_or_synthetic(name: str, *, data_root: str, quick: bool) -> Iterator[Data]:
+    """The data set ``name`` under ``data_root``, or noise of its shape in a temporary folder if it is missing."""
     try:
         raw = load_raw(name, data_root=Path(data_root), download=False)
     except UserError:
         with TemporaryDirectory() as folder:
             shape = (QUICK_SHAPES if quick else SHAPES)[name]
             write(Path(folder) / f"{name}.npz", shape)
-            print(f"note: no {name} in {data_root}: made-up images of its shape ({shape.train} of each class)")
-            yield Data(Path(folder), f"made-up images of the shape of {name}, {shape.train} of each class")
+            print(f"note: no {name} in {data_root}: synthetic images of its shape ({shape.train} of each class)")
+            yield Data(Path(folder), f"synthetic images of the shape of {name}, {shape.train} of each class")
         return
     source = f"{name} ({Path(raw.source).name})"
     del raw
