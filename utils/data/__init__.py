@@ -1,6 +1,6 @@
-"""Datasets: a table of names, their defaults, and what turns them into splits and batches.
+"""Datasets: a table of names, their defaults, and the code that makes splits and batches of them.
 
-To add a dataset, put a file here with a function ``(name, *, data_root, download) -> RawData`` and name it in
+To add a dataset, put a file here with a function ``(name, *, data_root, download) -> RawData`` and add a line to
 ``DATASETS``; a name that is not in the table is read from ``<data_root>/<name>.npz``.
 Importing this package imports neither torch nor torchvision nor scikit-learn.
 """
@@ -35,12 +35,11 @@ EVEN = (0, 2, 4, 6, 8)
 
 @dataclass(frozen=True)
 class DatasetDefaults:
-    """What a run uses for a dataset unless told otherwise.
+    """Default options for a dataset.
 
-    ``negative_classes`` and ``positive_classes`` are None where they depend on the file (see
-    ``task.resolve_classes``); ``validation_per_class`` (images of each original class) wins over
-    ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive; ``augment`` may
-    be "auto" (see ``resolve_augment``).
+    ``negative_classes`` and ``positive_classes`` are None if they depend on the file (see ``task.resolve_classes``);
+    ``validation_per_class`` (images of each original class) takes precedence over ``validation_fraction``;
+    ``ratio_pos_train`` is negatives per positive; ``augment`` may be "auto" (see ``resolve_augment``).
     """
 
     negative_classes: tuple[int, ...] | None = None
@@ -63,7 +62,7 @@ _DEFAULTS: dict[str, DatasetDefaults] = {
 
 
 def defaults_for(dataset_name: str) -> DatasetDefaults:
-    """The defaults of ``dataset_name``; of a name not in ``DATASETS`` (any .npz) those of an unknown file.
+    """The defaults of ``dataset_name``; those of a generic file for a name that is not in ``DATASETS`` (any .npz).
 
     >>> defaults_for("cifar10").positive_classes, defaults_for("scans").augment
     ((9,), 'auto')
@@ -72,7 +71,7 @@ def defaults_for(dataset_name: str) -> DatasetDefaults:
 
 
 def resolve_augment(augment: str, *, channels: int) -> str:
-    """Turns "auto" into "crop_flip" for colour and "none" for grey images; the others stay as they are.
+    """Replace "auto" by "crop_flip" for colour and "none" for grey images; return other values unchanged.
 
     Raises:
         UserError: ``augment`` is neither "auto" nor one of ``AUGMENTS``.
@@ -88,15 +87,15 @@ def resolve_augment(augment: str, *, channels: int) -> str:
 
 
 def load_raw(dataset_name: str, *, data_root: str | Path, download: bool = False) -> RawData:
-    """Reads a dataset's images and labels, all its classes, small images enlarged (see ``raw.enlarged``).
+    """Read the images and labels of all classes; small images are enlarged (see ``raw.enlarged``).
 
     Args:
-        dataset_name: a name in ``DATASETS``, or that of a .npz file.
-        data_root: the folder that holds the data; ``<data_root>/<dataset_name>`` is looked into as well.
-        download: whether torchvision may fetch what is missing, into ``data_root``.
+        dataset_name: a name in ``DATASETS``, or that of an .npz file.
+        data_root: the folder of the data; ``<data_root>/<dataset_name>`` is searched too.
+        download: whether torchvision may download missing files to ``data_root``.
 
     Raises:
-        UserError: the files are missing, cannot be read, or do not hold what they should.
+        UserError: the files are missing, unreadable or invalid.
     """
     if not re.fullmatch(r"\w[\w.+-]*", dataset_name) or dataset_name.endswith(".npz"):
         raise UserError(
