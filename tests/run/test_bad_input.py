@@ -141,7 +141,7 @@ OPTIONS = [
     ("--device cuda:99999", r"device cuda:99999 is not there: torch sees \d+ CUDA devices; use --device cpu or auto"),
     ("--device cuda:256", r"device cuda:256 is not there"),
     ("--device cpu --precision tf32", r"precision tf32 needs a CUDA device, got device cpu; use fp32 or bf16"),
-    ("--dataset_name digts", r"must be one of cifar10, .* got 'digts': neither datasets/digts.npz .* --dataset_name or "),
+    ("--dataset_name digts", r"must be one of cifar10, .* got 'digts': neither datasets/digts.npz .* --dataset_name "),
     ("--dataset_name cifar10 --download 0", r"looked for .* found neither; allow the download .*--data_root"),
     ("--dataset_name ../digits", r"dataset_name must be a plain name .* got ../digits"),
     ("--use_ALM 1 --mu 1e308", r"mu_limit must be a finite number >= mu"),
@@ -323,7 +323,7 @@ def test_a_truncated_npz(refuse: Refuse, keep: int) -> None:
 def test_a_file_in_the_place_of_a_folder(refuse: Refuse, place: str) -> None:
     Path(place).parent.mkdir(parents=True, exist_ok=True)
     Path(place).write_text("here first")
-    refuse(BASE, rf"cannot (make the folder|write) {place}.*(File exists|Not a directory)")
+    refuse(BASE, rf"cannot (create the folder|write) {place}.*(File exists|Not a directory)")
     refuse(EVALUATE, "nothing is trained in checkpoint/runs/base")
 
 

@@ -296,7 +296,7 @@ ARRAYS = {
     "a size below nothing": ({"x_train": npy((-1, 28, 28), b"")}, "declares shape|damaged"),
     "objects": ({"x_train": npy((1,), pickle.dumps([Trap()]), dtype="|O")}, "never loaded; save"),
     "objects within": ({"x_train": npy((1,), b"", dtype="|V8")}, "must be an array of numbers"),
-    "another version": ({"x_train": npy((80, 28, 28), bytes(62720), version=b"\2\0")}, "must be an .npy array of version"),
+    "another version": ({"x_train": npy((80, 28, 28), bytes(62720), version=b"\2\0")}, "must be an .npy array of"),
     "header that is code": ({"x_train": npy((80, 28, 28), b"").replace(b"{'descr'", b"__import")}, "damaged"),
     "names that are paths": ({"../../x_train": npy((1,), b"1"), "/tmp/sprung": npy((1,), b"1")}, ""),
 }

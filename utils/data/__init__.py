@@ -35,11 +35,12 @@ EVEN = (0, 2, 4, 6, 8)
 
 @dataclass(frozen=True)
 class DatasetDefaults:
-    """Default options for a dataset.
+    """What a run uses for a dataset unless told otherwise.
 
-    ``negative_classes`` and ``positive_classes`` are None if they depend on the file (see ``task.resolve_classes``);
-    ``validation_per_class`` (images of each original class) takes precedence over ``validation_fraction``;
-    ``ratio_pos_train`` is negatives per positive; ``augment`` may be "auto" (see ``resolve_augment``).
+    ``negative_classes`` and ``positive_classes`` are None where they depend on the file (see
+    ``task.resolve_classes``); ``validation_per_class`` (images of each original class) wins over
+    ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive; ``augment`` may
+    be "auto" (see ``resolve_augment``).
     """
 
     negative_classes: tuple[int, ...] | None = None
@@ -62,7 +63,7 @@ _DEFAULTS: dict[str, DatasetDefaults] = {
 
 
 def defaults_for(dataset_name: str) -> DatasetDefaults:
-    """The defaults of ``dataset_name``; those of a generic file for a name that is not in ``DATASETS`` (any .npz).
+    """The defaults of ``dataset_name``; of a name not in ``DATASETS`` (any .npz) those of an unknown file.
 
     >>> defaults_for("cifar10").positive_classes, defaults_for("scans").augment
     ((9,), 'auto')
@@ -71,7 +72,7 @@ def defaults_for(dataset_name: str) -> DatasetDefaults:
 
 
 def resolve_augment(augment: str, *, channels: int) -> str:
-    """Replace "auto" by "crop_flip" for colour and "none" for grey images; return other values unchanged.
+    """Turns "auto" into "crop_flip" for colour and "none" for grey images; the others stay as they are.
 
     Raises:
         UserError: ``augment`` is neither "auto" nor one of ``AUGMENTS``.
