@@ -33,12 +33,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (config,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
     for path, text in (
         ("utils/losses/brier.py", loss),
-        ("utils/samplers/fixed_order.py", sampler),
+        ("utils/samplers/bootstrap.py", sampler),
         ("configs/baseline/baseline_brier.yaml", config),
     ):
         assert f"`{path}`" in PAGE
         (copy / path).write_text(text, encoding="utf-8")
-    for package, name in (("losses", "BRIER"), ("samplers", "fixed_order")):
+    for package, name in (("losses", "BRIER"), ("samplers", "bootstrap")):
         (line,) = re.findall(rf'"{name}": "[\w:]+"', PAGE)
         add_line(copy / "utils" / package / "__init__.py", f"{line},")
     return copy
@@ -52,12 +52,12 @@ def run(tree: Path, *arguments: str) -> str:
 
 def test_the_loss_and_the_sampler_train(tree: Path) -> None:
     (command,) = re.findall(r"^    python (main\.py .*)$", PAGE, flags=re.MULTILINE)
-    arguments = [*command.split(), "--sampler", "fixed_order", "--resnet_type", "linear", "--threads", "1"]
+    arguments = [*command.split(), "--sampler", "bootstrap", "--resnet_type", "linear", "--threads", "1"]
     assert "test AUC" in run(tree, *arguments)
 
 
 def test_their_doctests_pass(tree: Path) -> None:
-    code = "import doctest, utils.losses.brier as a, utils.samplers.fixed_order as b"
+    code = "import doctest, utils.losses.brier as a, utils.samplers.bootstrap as b"
     printed = run(tree, "-c", f"{code}; print(*(doctest.testmod(each) for each in (a, b)))")
     assert len(re.findall(r"failed=0, attempted=[1-9]", printed)) == 2
 
