@@ -142,7 +142,7 @@ OPTIONS = [
     ("--device cuda:256", r"device cuda:256 is not there"),
     ("--device cpu --precision tf32", r"precision tf32 needs a CUDA device, got device cpu; use fp32 or bf16"),
     ("--dataset_name digts", r"must be one of cifar10, .* got 'digts': neither datasets/digts.npz .* --dataset_name "),
-    ("--dataset_name cifar10 --download 0", r"looked for .* found neither; allow the download .*--data_root"),
+    ("--dataset_name cifar10 --download 0", r"neither .* exists in .*; allow the download .*--data_root"),
     ("--dataset_name ../digits", r"dataset_name must be a plain name .* got ../digits"),
     ("--use_ALM 1 --mu 1e308", r"mu_limit must be a finite number >= mu"),
 ]

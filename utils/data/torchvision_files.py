@@ -60,8 +60,8 @@ def load(name: str, files: TorchvisionFiles, *, data_root: Path, download: bool)
     if npz is not None:
         return read_npz(npz, name=name)
     if not reasons:
-        places = f"{data_root} and {data_root / name}"
-        reasons.append(f"looked for torchvision's {files.folder} and for {name}.npz in {places}, found neither")
+        places = f"{data_root} or {data_root / name}"
+        reasons.append(f"neither torchvision's {files.folder} nor {name}.npz exists in {places}")
     if download:
         try:
             return _read(name, files, root=data_root, download=True)
