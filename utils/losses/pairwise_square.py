@@ -20,8 +20,8 @@ class AllPairsSquaredHinge(Loss):
 
     mean over in-batch pairs (positive j, negative k) of  max(0, m - (s_j - s_k))^2
 
-    A batch of more than ``pairwise.DENSE_BATCH`` samples is sorted, in (P + N) log(P + N); a smaller one forms all
-    pairs. A batch of one class gives 0 with a graph.
+    A batch of more than ``DENSE_BATCH`` samples is sorted, (P + N) log(P + N); in a smaller one all pairs are
+    formed. A batch of one class gives 0 with a graph.
 
     Args:
         m: margin in logits, >= 0.
@@ -139,7 +139,7 @@ class _SortedSquaredHinge(ScalarWithSlopes):
         root = None if roots is None else positive * roots[order]
 
         above = _from_the_end(weight)[1:]  # (B - 1,) weight of the negatives above each gap
-        distances = pad(_from_the_end(above * gaps), (0, 1))  # (B,) summed over the negatives above
+        distances = pad(_from_the_end(above * gaps), (0, 1))  # (B,) of the negatives above, summed
         squares = pad(_from_the_end(gaps * (2 * distances[1:] + above * gaps)), (0, 1))
         costs = positive * squares if root is None else positive * squares + 2 * root * distances
         pairs = (positive.sum() * (1 - positive).sum()).clamp(min=1)
@@ -147,7 +147,7 @@ class _SortedSquaredHinge(ScalarWithSlopes):
             below = positive.cumsum(0)[:-1]
             to_positives = positive * distances
             to_negatives = pad((below * gaps).cumsum(0), (1, 0))
-            if root is not None:  # a pair exactly at its root has no gradient: count strictly above and below
+            if root is not None:  # a pair exactly at its root has no gradient: strictly above, strictly below
                 number_above = pad(_from_the_end(weight), (0, 1))[torch.searchsorted(keys, keys, right=True)]
                 to_positives = to_positives + root * number_above
                 to_negatives = to_negatives + pad(root.cumsum(0), (1, 0))[torch.searchsorted(keys, keys)]
@@ -157,5 +157,5 @@ class _SortedSquaredHinge(ScalarWithSlopes):
 
 
 def _from_the_end(values: Tensor) -> Tensor:
-    """Cumulative sums from the last value backwards."""
+    """Sums of each value and all behind it."""
     return values.flip(0).cumsum(0).flip(0)

@@ -37,7 +37,7 @@ class PartialAUC(Loss):
     While u_i is far below its quantile, as at the start, the gradient is up to 1/max_fpr times that of the all-pairs
     squared hinge, and the learning rate must be smaller by that factor.
 
-    A batch of more than ``pairwise.DENSE_BATCH`` samples is sorted; a smaller one forms all B x B pairs.
+    A batch of more than ``DENSE_BATCH`` samples is sorted, so B x B pairs are formed in small ones only.
 
     Args:
         num_samples: size of the data set that ``indices`` refer to (supplied by the run).
