@@ -1,12 +1,12 @@
 """Architectures by name.
 
 The table holds strings, so that listing the names (``--help``, checking a config) imports no torch.
-A new architecture is one file with a builder of the signature below and one line in ``MODELS``:
+To add an architecture, put a file here with a builder of the signature below and add a line to ``MODELS``:
 
     def builder(*, channels, image_size, head, hidden_widths) -> nn.Module
 
-where ``head(features)`` makes the last layer for that many features, and layers of unusual kinds bring a
-method ``initialise(generator)`` (see initialisation.py).
+``head(features)`` creates the last layer for that number of features. A layer of another type than those that
+initialisation.py knows needs a method ``initialise(generator)``.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ def build_model(
     bias: float | None = None,
     generator: torch.Generator,
 ) -> nn.Module:
-    """Build the architecture ``name`` for images (B, channels, *image_size), giving (B, outputs).
+    """Build the architecture ``name``: images (B, channels, *image_size) -> (B, outputs).
 
     Args:
         name: a key of ``MODELS``.
-        channels: colours of an image, 1 or more.
+        channels: channels of the images, >= 1.
         image_size: height and width in pixels.
-        outputs: numbers given for each image.
-        normalised_head: the last layer gives cosines between features and class vectors (LDAM).
-        hidden_widths: widths of the hidden layers of ``dense``; the other architectures have none to set.
-        bias: of the last layer at the start; None: drawn like the rest.
-        generator: the only source of the initial weights. The global random state plays no part and is left
-            as it was. The model lies on the generator's device.
+        outputs: outputs for each image.
+        normalised_head: whether the last layer gives cosines between features and class vectors (LDAM).
+        hidden_widths: widths of the hidden layers of ``dense``; ignored by the other architectures.
+        bias: initial bias of the last layer; None to draw it like the rest.
+        generator: the only source of the initial weights; the global random state is neither used nor changed. The
+            model is created on the device of the generator.
 
     Raises:
-        ValueError: an unknown name, or sizes that the architecture cannot work on.
+        ValueError: an unknown name, or sizes that the architecture does not support.
     """
     from .heads import head_factory, set_bias
     from .initialisation import initialise, keep_global_random_state

@@ -1,4 +1,4 @@
-"""Networks that see an image as a list of numbers."""
+"""Fully connected networks on flattened images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .heads import HeadFactory
 
 
 class Dense(nn.Module):
-    """Flatten, then linear layers with ReLU between them; no hidden layers make it a linear model."""
+    """Flatten, then linear layers with ReLU between them; a linear model without hidden layers."""
 
     def __init__(self, *, inputs: int, hidden_widths: Sequence[int], head: HeadFactory) -> None:
         super().__init__()
@@ -31,14 +31,14 @@ class Dense(nn.Module):
 def linear(
     *, channels: int, image_size: tuple[int, int], head: HeadFactory, hidden_widths: Sequence[int] = ()
 ) -> Dense:
-    """One linear layer on the pixels."""
+    """A single linear layer on the pixels."""
     return Dense(inputs=channels * image_size[0] * image_size[1], hidden_widths=(), head=head)
 
 
 def dense(
     *, channels: int, image_size: tuple[int, int], head: HeadFactory, hidden_widths: Sequence[int] = ()
 ) -> Dense:
-    """Hidden layers of the given widths.
+    """Fully connected layers of the given hidden widths.
 
     Raises:
         ValueError: no width, or one below 1.
@@ -47,8 +47,4 @@ def dense(
         raise ValueError(
             f"hidden_widths of the dense model must be one or more integers >= 1, got {list(hidden_widths)}"
         )
-    return Dense(
-        inputs=channels * image_size[0] * image_size[1],
-        hidden_widths=hidden_widths,
-        head=head,
-    )
+    return Dense(inputs=channels * image_size[0] * image_size[1], hidden_widths=hidden_widths, head=head)

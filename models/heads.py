@@ -1,4 +1,4 @@
-"""Last layers: features (B, F) in, outputs (B, K) out."""
+"""Last layers: features (B, F) -> outputs (B, K)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ HeadFactory = Callable[[int], nn.Linear]
 
 
 class LinearHead(nn.Linear):
-    """A linear layer that keeps to the precision of its weights.
+    """A linear layer that computes in the precision of its weights.
 
-    Under bfloat16 autocast a plain ``nn.Linear`` would round the scores to 8 bits, and scores that are
-    rounded are tied, which moves the ROC curve.
+    Under bfloat16 autocast ``nn.Linear`` would round the scores to 8 bits, and the resulting ties change the ROC curve.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -26,7 +25,7 @@ class LinearHead(nn.Linear):
 class NormalisedHead(nn.Linear):
     """The cosine between the features and each class vector, in [-1, 1]; no bias.
 
-    ``output[b, c] = <x_b, w_c> / (|x_b| |w_c|)``. Features that are all zero give 0.
+    ``output[b, c] = <x_b, w_c> / (|x_b| |w_c|)``; 0 for features that are all zero.
 
     Reference: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
     NeurIPS 2019, section 3.1 and its code's ``NormedLinear``.
@@ -42,26 +41,26 @@ class NormalisedHead(nn.Linear):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
-        """Uniform in a cube, scaled to length 1: outputs ignore the length, but it divides the gradient."""
+        """Uniform in a cube, normalised: outputs do not depend on the length, but gradients are divided by it."""
         nn.init.uniform_(self.weight, -1.0, 1.0, generator=generator)
         self.weight.div_(self.weight.norm(dim=1, keepdim=True))
 
 
 @torch.no_grad()
 def set_bias(model: nn.Module, value: float) -> None:
-    """Give the biases of the last layer this value.
+    """Set the biases of the last layer to ``value``.
 
     Raises:
-        ValueError: the last layer has none.
+        ValueError: the last layer has no bias.
     """
     (head,) = (module for module in model.modules() if isinstance(module, (LinearHead, NormalisedHead)))
     if head.bias is None:
-        raise ValueError("the last layer has no bias that could be set: its outputs are cosines")
+        raise ValueError("the last layer must have a bias to set, got a normalised head, whose outputs are cosines")
     head.bias.fill_(value)
 
 
 def head_factory(*, outputs: int, normalised: bool) -> HeadFactory:
-    """Return what makes the last layer, given its number of features."""
+    """A function that creates the last layer for a given number of features."""
     if outputs < 1:
         raise ValueError(f"outputs of a model must be at least 1, got {outputs}")
     kind = NormalisedHead if normalised else LinearHead

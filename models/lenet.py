@@ -10,12 +10,12 @@ from torch.nn import functional
 from .heads import HeadFactory
 from .image_size import check_image_size
 
-GRID = 5  # the dense layers see a grid of 5 x 5
-SMALLEST_IMAGE = 18  # leaves exactly that grid after the second convolution
+GRID = 5  # side of the feature map that the dense layers take
+SMALLEST_IMAGE = 18  # gives exactly that side after the second convolution
 
 
 def _pool_to_grid(x: Tensor) -> Tensor:
-    """Average pooling to 5 x 5 whatever the size; the plain pooling where the two are equal."""
+    """Average pooling to 5 x 5 from any size, by plain pooling if the size is a multiple of 5."""
     height, width = x.shape[2:]
     if height % GRID == 0 and width % GRID == 0:
         return functional.avg_pool2d(x, (height // GRID, width // GRID))
@@ -25,8 +25,8 @@ def _pool_to_grid(x: Tensor) -> Tensor:
 class LeNet5(nn.Module):
     """conv 6@5x5, pool 2, conv 16@5x5, pool to 5 x 5, then 400-120-84-outputs.
 
-    Sides below 32 pixels are padded by 2 (so 28 is seen as 32); at 28 and 32 the last pooling is the plain
-    2 x 2 of the original, above it takes larger windows.
+    Sides below 32 pixels are padded by 2 (28 becomes 32). At 28 and 32 pixels the last pooling is the 2 x 2 of the
+    original, for larger images its windows are larger.
 
     Reference: LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998, with ReLU and
     fully connected channels as in Hillman & Hocking, JMLR 24 (2023).

@@ -15,8 +15,7 @@ from torch.nn import functional
 from .heads import HeadFactory
 from .image_size import check_image_size
 
-# Three halvings: below this the last stage has nothing left to convolve.
-SMALLEST_IMAGE = 8
+SMALLEST_IMAGE = 8  # three stages halve the image
 
 
 def _conv3x3(channels_in: int, channels_out: int, *, stride: int = 1) -> nn.Conv2d:
@@ -66,11 +65,11 @@ class ResNet(nn.Module):
     """Stem, stages of basic blocks, average over the pixels, head.
 
     Args:
-        channels: of the images.
+        channels: channels of the images.
         widths: channels of each stage; every stage but the first halves the image.
-        depths: blocks of each stage.
-        projected: shortcuts that change the shape are 1x1 convolutions (option B), else option A.
-        head: makes the last layer.
+        depths: number of blocks of each stage.
+        projected: whether shortcuts that change the shape are 1x1 convolutions (option B) instead of option A.
+        head: creates the last layer.
     """
 
     def __init__(

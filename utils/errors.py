@@ -1,16 +1,16 @@
-"""The one exception for input that a user can mend."""
+"""The exception for input that the user can correct."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Bad input. Its text is one line: what was expected, what came, where to change it.
+    """Invalid input. The message is one line: what was expected, what came, where to change it.
 
-    ``main.py`` prints it behind ``error:`` and exits with code 2, without a traceback.
+    The commands print it after ``error:`` and exit with code 2, without a traceback.
     """
 
 
 def one_line(error: object) -> str:
-    """The text of an error in one line that is safe to show: names may hold line breaks and a terminal's commands."""
+    """The message as one printable line: names may contain line breaks and terminal escape sequences."""
     text = " ".join(str(error).split())
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,4 +1,4 @@
-"""One random stream for each purpose, derived from a run's seed; the global state is never touched."""
+"""A separate random stream for each purpose, derived from the run's seed; the global state is never used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def derived_seed(seed: int, purpose: str) -> int:
-    """A 63-bit seed that depends on both ``seed`` and ``purpose`` (SHA-256 of the two).
+    """A 63-bit seed derived from ``seed`` and ``purpose`` by SHA-256.
 
     >>> derived_seed(1, "order") != derived_seed(1, "split") != derived_seed(2, "split")
     True
@@ -22,12 +22,12 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 
 def numpy_stream(seed: int, purpose: str) -> np.random.Generator:
-    """A NumPy generator of its own for ``purpose``."""
+    """A NumPy generator for ``purpose``."""
     return np.random.Generator(np.random.PCG64(derived_seed(seed, purpose)))
 
 
 def torch_stream(seed: int, purpose: str, device: str | torch.device = "cpu") -> torch.Generator:
-    """A torch generator of its own for ``purpose``, on ``device``."""
+    """A torch generator for ``purpose``, on ``device``."""
     import torch
 
     generator = torch.Generator(device=device)

@@ -98,24 +98,24 @@ def with_value(value: float) -> Callable[[Any], Any]:
 
 REFUSALS: list[tuple[Callable[[Arrays], Arrays], str]] = [
     (without("y_test"), "y_test missing; expected the keys x_train, y_train, x_val"),
-    (without("y_test"), "it has x_train, y_train, x_test"),
-    (lambda arrays: {"a": arrays["x_train"]}, "it has a"),
+    (without("y_test"), "got x_train, y_train, x_test"),
+    (lambda arrays: {"a": arrays["x_train"]}, "got a"),
     (lambda arrays: arrays | {"x_val": arrays["x_test"]}, "y_val missing"),
     (lambda arrays: {"train_images": arrays["x_train"]}, "train_labels, test_images, test_labels missing"),
-    (changed(x_train=lambda x: x.astype(object)), "x_train holds pickled Python objects"),
-    (changed(y_train=lambda y: y.astype(object)), "y_train holds pickled Python objects"),
-    (changed(y_train=lambda y: y.astype(str)), "y_train must hold numbers, got dtype <U"),
-    (changed(x_train=lambda x: x * 1j), "x_train must hold numbers, got dtype complex128"),
-    (changed(y_train=lambda y: y[:-1]), "got 12 images in x_train but 11 labels in y_train"),
-    (changed(y_train=with_value(0.5)), "y_train must hold whole numbers (class numbers), got 0.5"),
-    (changed(y_train=with_value(np.nan)), "y_train must hold whole numbers (class numbers), got nan"),
+    (changed(x_train=lambda x: x.astype(object)), "x_train must be an array of numbers, got pickled"),
+    (changed(y_train=lambda y: y.astype(object)), "y_train must be an array of numbers, got pickled"),
+    (changed(y_train=lambda y: y.astype(str)), "y_train must be an array of numbers, got dtype <U"),
+    (changed(x_train=lambda x: x * 1j), "x_train must be an array of numbers, got dtype complex128"),
+    (changed(y_train=lambda y: y[:-1]), "got 12 images in x_train and 11 labels in y_train"),
+    (changed(y_train=with_value(0.5)), "y_train must hold integers (class numbers), got 0.5"),
+    (changed(y_train=with_value(np.nan)), "y_train must hold integers (class numbers), got nan"),
     (changed(y_train=lambda y: y + 2**40), "y_train must hold class numbers below 2**31"),
     (changed(y_train=lambda y: np.eye(2)[y]), "y_train must have shape (n,) or (n, 1)"),
-    (changed(x_train=with_value(np.nan)), "x_train has NaN or infinite pixels"),
-    (changed(x_test=with_value(-np.inf)), "x_test has NaN or infinite pixels"),
+    (changed(x_train=with_value(np.nan)), "x_train must hold integers in 0..255, got NaN or infinite pixels"),
+    (changed(x_test=with_value(-np.inf)), "x_test must hold integers in 0..255, got NaN or infinite pixels"),
     (changed(x_train=lambda x: x / 255), "float64 from 0 to 1; multiply by 255"),
-    (changed(x_train=lambda x: x.astype(int) * 2), "whole numbers in 0..255, got int64 from 0 to 510"),
-    (changed(x_train=lambda x: x.astype(int) - 1), "whole numbers in 0..255, got int64 from -1 to 254"),
+    (changed(x_train=lambda x: x.astype(int) * 2), "integers in 0..255, got int64 from 0 to 510"),
+    (changed(x_train=lambda x: x.astype(int) - 1), "integers in 0..255, got int64 from -1 to 254"),
     (changed(x_train=lambda x: x[:, 0]), "x_train must have shape (n, H, W), (n, H, W, 1) or (n, H, W, 3)"),
     (changed(x_train=lambda x: x[:, None]), "channels last, got shape (12, 1, 28, 28)"),
     (changed(x_train=lambda x: np.stack([x, x], -1)), "channels last, got shape (12, 28, 28, 2)"),
@@ -209,7 +209,7 @@ def test_pickles_are_never_run(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'scans' is none of cifar10, cifar100, mnist") as refused:
+    with pytest.raises(UserError, match="must be one of cifar10, cifar100, mnist") as refused:
         load_raw("scans", data_root=tmp_path)
     assert str(tmp_path / "scans.npz") in str(refused.value)
     assert str(tmp_path / "scans" / "scans.npz") in str(refused.value)

@@ -132,7 +132,7 @@ def test_always_disjoint(each: int, folds: int, ratios: list[int], data: st.Data
         ({"test_subset": 3}, r"test_subset must lie in 1\.\.2"),
         ({"train_on": "both"}, "train_on must be one of"),
         ({"subset_ratios": (1,), "train_on": "other"}, "needs two subsets"),
-        ({"subset_ratios": (1, 1, 1, 100000)}, "asks for 0 positives"),
+        ({"subset_ratios": (1, 1, 1, 100000)}, "needs 0 positives"),
         ({"validation_fraction": 1.0}, "validation_fraction must lie"),
     ],
 )

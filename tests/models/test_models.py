@@ -314,7 +314,7 @@ def test_layer_that_nobody_initialises_is_an_error() -> None:
             super().__init__()
             self.scale = nn.Parameter(torch.ones(1))
 
-    with pytest.raises(TypeError, match=r"layer '1' \(Scaled\) has parameters, but no method"):
+    with pytest.raises(TypeError, match=r"layer '1' \(Scaled\) has parameters, so it must have a method"):
         initialise(nn.Sequential(nn.Linear(2, 2), Scaled()), generator=torch.Generator())
 
 

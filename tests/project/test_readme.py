@@ -87,9 +87,3 @@ def test_every_make_target_in_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"(?:`|^    )make ([a-z]+)", README, flags=re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
-
-
-def test_every_module_in_the_tree_exists() -> None:
-    tree = README.split("## The tree")[1].split("```")[1]
-    for name in re.findall(r"[a-z_]+\.py", tree):
-        assert list(ROOT.glob(name)) + list(ROOT.glob(f"*/{name}")), name

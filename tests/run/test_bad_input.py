@@ -122,8 +122,8 @@ OPTIONS = [
     ),
     ("--ratio_pos_train -1", r"ratio_pos_train must be an integer >= 1 \(negatives per positive\), got -1"),
     ("--ratio_pos_train 1.5", r"ratio_pos_train must be an integer >= 1 \(negatives per positive\), got 1.5"),
-    ("--ratio_pos_train 600", r"asks for 0 positives from 548 negatives; at most 548 is possible \(--ratio_pos_train"),
-    ("--ratio_pos_train 1", r"asks for 548 positives, the data allow 541; ratio_pos_train must be at least 2"),
+    ("--ratio_pos_train 600", r"must be at most 548, the number of negatives, got 600, .* \(--ratio_pos_train"),
+    ("--ratio_pos_train 1", r"must be at least 2, got 1, which needs 548 positives where the data have 541"),
     ("--negative_classes 1 2 --positive_classes 2 3", r"must not overlap, both name 2 \(--negative_classes, --pos"),
     ("--positive_classes 44", r"positive_classes: no training image has class 44; the classes in the data are 0, 1, "),
     ("--negative_classes 1 1", r"negative_classes must be class numbers, such as 1 3 5, got 1 1"),
@@ -141,8 +141,8 @@ OPTIONS = [
     ("--device cuda:99999", r"device cuda:99999 is not there: torch sees \d+ CUDA devices; use --device cpu or auto"),
     ("--device cuda:256", r"device cuda:256 is not there"),
     ("--device cpu --precision tf32", r"precision tf32 needs a CUDA device, got device cpu; use fp32 or bf16"),
-    ("--dataset_name digts", r"'digts' is none of cifar10, .* looked for datasets/digts.npz and .* --dataset_name or "),
-    ("--dataset_name cifar10 --download 0", r"looked for .* found neither; allow the download .*--data_root"),
+    ("--dataset_name digts", r"must be one of cifar10, .* got 'digts': neither datasets/digts.npz .* --dataset_name "),
+    ("--dataset_name cifar10 --download 0", r"neither .* exists in .*; allow the download .*--data_root"),
     ("--dataset_name ../digits", r"dataset_name must be a plain name .* got ../digits"),
     ("--use_ALM 1 --mu 1e308", r"mu must be a number > 0, got 1e308 \(from the command line\): its magnitude"),
 ]
@@ -259,29 +259,29 @@ DATA: list[tuple[str, Callable[[], dict[str, Any]], str]] = [
     (
         "pickled images",
         lambda: scans(x_train=trapped()),
-        "x_train holds pickled Python objects .* never loaded; store a",
+        "x_train must be an array of numbers, got pickled Python objects .* never loaded; save",
     ),
     (
         "too few labels",
         lambda: scans(y_train=np.arange(79) % 2),
         "a label for each image, got 80 images .* 79 labels in ",
     ),
-    ("too few test labels", lambda: scans(y_test=np.arange(9) % 2), "got 40 images in x_test but 9 labels in y_test"),
+    ("too few test labels", lambda: scans(y_test=np.arange(9) % 2), "got 40 images in x_test and 9 labels in y_test"),
     (
         "one-hot labels",
         lambda: scans(y_train=np.eye(2)[np.arange(80) % 2]),
         r"y_train must have shape \(n,\) or \(n, 1\)",
     ),
-    ("NaN", lambda: scans(x_train=with_nan()), "x_train has NaN or infinite pixels; expected whole numbers in 0..255"),
+    ("NaN", lambda: scans(x_train=with_nan()), "x_train must hold integers in 0..255, got NaN or infinite pixels"),
     ("in 0..1", lambda: scans(x_train=scans()["x_train"] / 255), "float64 from 0 to 1; multiply by 255"),
     (
         "few positives",
         lambda: scans(y_train=np.r_[np.zeros(76), np.ones(4)]),
-        "asks for 62 positives, the data allow 2; ",
+        "needs 62 positives where the data have 2 ",
     ),
     ("one positive", lambda: scans(y_train=np.r_[np.zeros(79), 1]), "1 of the 1 training images of class 1 and leave"),
     ("no positive", lambda: scans(y_train=np.zeros(80)), "no default classes: give both --negative_classes and --pos"),
-    ("no test positive", lambda: scans(y_test=np.zeros(40)), "the test set has no image of class 1"),
+    ("no test positive", lambda: scans(y_test=np.zeros(40)), "got none of class 1 in the test set"),
     ("no keys", lambda: {"images": np.zeros(3)}, "x_train, y_train, x_test, y_test missing; expected the keys"),
 ]
 
@@ -301,7 +301,7 @@ def test_the_data_of_these_tests_are_fine_before_they_are_spoiled() -> None:
 
 
 def test_data_that_are_not_there(refuse: Refuse) -> None:
-    message = refuse(SCANS, "looked for datasets/scans.npz and datasets/scans/scans.npz, found neither; put it there")
+    message = refuse(SCANS, "neither datasets/scans.npz nor datasets/scans/scans.npz exists; put the file there")
     assert "--data_root" in message
 
 
@@ -323,7 +323,7 @@ def test_a_truncated_npz(refuse: Refuse, keep: int) -> None:
 def test_a_file_in_the_place_of_a_folder(refuse: Refuse, place: str) -> None:
     Path(place).parent.mkdir(parents=True, exist_ok=True)
     Path(place).write_text("here first")
-    refuse(BASE, rf"cannot (make the folder|write) {place}.*(File exists|Not a directory)")
+    refuse(BASE, rf"cannot (create the folder|write) {place}.*(File exists|Not a directory)")
     refuse(EVALUATE, "nothing is trained in checkpoint/runs/base")
 
 
@@ -335,7 +335,7 @@ def test_a_folder_that_cannot_be(refuse: Refuse, root: str) -> None:
 def test_a_folder_without_permission(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("checkpoint/runs/base").mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda *_: False)  # the tests may run as root, who may do everything
-    refuse(BASE, "cannot write into the folder checkpoint/runs/base: no permission")
+    refuse(BASE, "cannot write to the folder checkpoint/runs/base: permission denied")
 
 
 def test_a_folder_that_may_not_be_looked_into(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -641,7 +641,7 @@ def trap_in_best() -> None:
         (None, ["--model_name", "../x"], "must be a plain name"),
         (None, EVALUATE, "nothing is trained"),
         (trap_in_best, EVALUATE, "foreign or damaged"),
-        (lambda: Path("checkpoint").write_text(""), BASE, "cannot make the folder checkpoint/runs/base"),
+        (lambda: Path("checkpoint").write_text(""), BASE, "cannot create the folder checkpoint/runs/base"),
     ],
     ids=["name", "path", "nothing", "trap", "folder"],
 )

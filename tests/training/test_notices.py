@@ -255,7 +255,7 @@ def test_what_the_loss_does_not_show_is_noticed_at_the_end_of_the_epoch(
         state.constraint.multipliers[data.validation[0]] = value
     else:
         state.model.register_buffer("unused", torch.tensor([1.0, value]))
-    message = f"the {what} were not finite after epoch 0, batch 2 of 2; the weights of this epoch are not kept. Likely"
+    message = f"the {what} were not finite after epoch 0, batch 2 of 2; the weights of this epoch are discarded. Likely"
     with pytest.raises(NonFiniteLossError, match=message):
         train_epoch(TrainingSteps(state, data, machine=experiment.machine), steps=2, delta=1.0)
     assert state.epoch == 0

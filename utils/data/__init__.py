@@ -1,6 +1,6 @@
-"""Datasets: a table of names, their defaults, and what turns them into splits and batches.
+"""Datasets: a table of names, their defaults, and the code that makes splits and batches of them.
 
-To add a dataset, put a file here with a function ``(name, *, data_root, download) -> RawData`` and name it in
+To add a dataset, put a file here with a function ``(name, *, data_root, download) -> RawData`` and add a line to
 ``DATASETS``; a name that is not in the table is read from ``<data_root>/<name>.npz``.
 Importing this package imports neither torch nor torchvision nor scikit-learn.
 """
@@ -88,15 +88,15 @@ def resolve_augment(augment: str, *, channels: int) -> str:
 
 
 def load_raw(dataset_name: str, *, data_root: str | Path, download: bool = False) -> RawData:
-    """Reads a dataset's images and labels, all its classes, small images enlarged (see ``raw.enlarged``).
+    """Read the images and labels of all classes; small images are enlarged (see ``raw.enlarged``).
 
     Args:
-        dataset_name: a name in ``DATASETS``, or that of a .npz file.
-        data_root: the folder that holds the data; ``<data_root>/<dataset_name>`` is looked into as well.
-        download: whether torchvision may fetch what is missing, into ``data_root``.
+        dataset_name: a name in ``DATASETS``, or that of an .npz file.
+        data_root: the folder of the data; ``<data_root>/<dataset_name>`` is searched too.
+        download: whether torchvision may download missing files to ``data_root``.
 
     Raises:
-        UserError: the files are missing, cannot be read, or do not hold what they should.
+        UserError: the files are missing, unreadable or invalid.
     """
     if not re.fullmatch(r"\w[\w.+-]*", dataset_name) or dataset_name.endswith(".npz"):
         raise UserError(

@@ -1,4 +1,4 @@
-"""From row numbers to what the network takes: a gather on the device, no loader and no worker processes."""
+"""Batches by a gather on the device: no DataLoader and no worker processes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from .task import Task
 class Batches:
     """Normalised float32 batches (B, C, H, W) of a task's images.
 
-    A pixel v in 0..255 becomes (v/255 - mean) / std of its channel. Nothing waits for the device and every
-    shape depends on B alone, so a step that uses it can be captured in a CUDA graph (register ``generator``
-    with it).
+    A pixel v in 0..255 becomes (v/255 - mean) / std of its channel. There is no synchronisation and every shape depends
+    on B only, so a step that uses this can be captured in a CUDA graph (register ``generator`` with it).
 
     Args:
-        task: its images are read, and not copied where they are as they should be; padded copies are made once where
-            ``augment`` needs them.
-        augment: "none"; "crop" (4 black pixels around, a random window of the old size for each image);
-            "crop_flip" (also mirrored left to right with probability 1/2).
-        device: where the batches are made; ``generator`` must be on the same.
-        channels_last: memory format of the result.
-        generator: all randomness comes from it.
+        task: its images are copied only if device or memory format differ; a padded copy is made once if ``augment``
+            needs it.
+        augment: "none"; "crop" (pad by 4 black pixels, crop a random window of the original size); "crop_flip" (also
+            flip horizontally with probability 1/2).
+        device: of the batches and of ``generator``.
+        channels_last: memory format of the batches.
+        generator: the only source of randomness.
 
     Raises:
         UserError: an unknown ``augment``.
@@ -47,7 +46,7 @@ class Batches:
         self.augment = augment
         self.generator = generator
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        # stored in the format of the result, which every step then keeps: cheaper than converting batches
+        # stored in the memory format of the batches: cheaper than converting each batch
         self._images = task.images.to(device).contiguous(memory_format=self._memory_format)
         mean, std = (torch.tensor(v, dtype=torch.float64).view(-1, 1, 1) for v in (task.mean, task.std))
         self._scale = (1 / (255 * std)).float().to(device)
@@ -60,11 +59,11 @@ class Batches:
 
     @functools.cached_property
     def _padded(self) -> Tensor:
-        """A copy of all images, made when the first batch is cropped: who only looks at them has none."""
+        """A padded copy of all images, created lazily; evaluation never needs it."""
         return padded(self._images).contiguous(memory_format=self._memory_format)
 
     def training(self, indices: Tensor) -> Tensor:
-        """The images ``indices`` (B,) int64, on the device, augmented and normalised."""
+        """The images ``indices`` (B,) int64, augmented and normalised."""
         if self.augment == "none":
             return self.plain(indices)
         offsets = draw_offsets(len(indices), generator=self.generator)
@@ -74,7 +73,7 @@ class Batches:
         return self._normalised(images)
 
     def plain(self, indices: Tensor) -> Tensor:
-        """The images ``indices`` (B,) int64, on the device, normalised only."""
+        """The images ``indices`` (B,) int64, normalised only."""
         return self._normalised(self._images[indices])
 
     def _normalised(self, images: Tensor) -> Tensor:

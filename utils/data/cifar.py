@@ -8,7 +8,7 @@ from pathlib import Path
 from .raw import RawData
 from .torchvision_files import TorchvisionFiles, load
 
-# per channel, in units of 0..1; the paper's experiments use them for both datasets
+# per channel, of pixels in 0..1; those of CIFAR-10, which the paper uses for both datasets
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
@@ -27,5 +27,5 @@ def load_cifar100(name: str, *, data_root: Path, download: bool) -> RawData:
 
 
 def _with_constants(raw: RawData) -> RawData:
-    # a grey .npz of that name is normalised by its own mean and standard deviation
+    # a grey .npz file of that name is normalised by its own mean and standard deviation
     return replace(raw, mean=MEAN, std=STD) if raw.train_images.shape[3] == len(MEAN) else raw

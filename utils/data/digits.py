@@ -1,4 +1,4 @@
-"""scikit-learn's embedded digits: needs no file and no network."""
+"""The digits embedded in scikit-learn: no file and no download."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from .raw import Int64Array, RawData, with_small_images_enlarged
 def load_digits(name: str, *, data_root: Path, download: bool) -> RawData:
     """1,797 grey images of 8 x 8, enlarged to 32 x 32; a fixed stratified quarter is the test set.
 
-    Row i of either set is the i-th image of that set in scikit-learn's order. ``data_root`` and ``download``
-    have no use here.
+    Both sets keep the order of scikit-learn. ``data_root`` and ``download`` are ignored.
     """
     from sklearn.datasets import load_digits as load_embedded
 
@@ -34,7 +33,7 @@ def load_digits(name: str, *, data_root: Path, download: bool) -> RawData:
 
 
 def _stratified_quarter(labels: Int64Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """A mask over the rows, true for a quarter of each class; the same for every run."""
+    """A mask of the rows, true for a quarter of each class; the same in every run."""
     chosen = np.zeros(len(labels), dtype=np.bool_)
     for digit in np.unique(labels):
         rows = np.flatnonzero(labels == digit)

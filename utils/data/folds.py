@@ -1,8 +1,8 @@
-"""Cross-validation over subsets of all the data: train on the same subset as is tested, on the other ones, or on all.
+"""Cross-validation over subsets of all data: train on the tested subset, on the others, or on all of them.
 
-Pure: original class labels in, row numbers out. The images of every file are pooled; subset i holds its share of each
-negative class, and its own number of positives per negative, so that the question "does training on balanced images
-help on imbalanced ones?" has an answer within one data set. Without subsets it is plain stratified K-fold.
+Pure functions from original class labels to row numbers. The images of all files are pooled. Each subset has an equal
+share of every negative class and its own ratio of negatives to positives, so that one data set can answer whether
+training on balanced images helps on imbalanced ones. With one subset this is stratified K-fold.
 
 Reference: Hocking, Thibault, Bodine, Arellano, Shenkin, Lindly, "SOAK: same/other/all K-fold cross-validation for
 estimating similarity of patterns in data subsets", arXiv 2410.08643.
@@ -21,20 +21,20 @@ from .raw import Int64Array
 from .splits import Split, even_shares
 
 TRAIN_ON = ("same", "other", "all")
-_FIXED = 0  # in place of a run's seed: subsets and folds are the same in every run
+_FIXED = 0  # instead of the run's seed: subsets and folds are the same in every run
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """Which fold of which subset is tested, and what is trained on.
+    """The fold and subset to test on, and the subsets to train on.
 
     Args:
         folds: K, >= 2.
-        fold: the one that is tested, 1..K; no subset trains on its rows of that fold.
+        fold: the fold to test on, in 1..K; its rows are excluded from training in every subset.
         subset_ratios: negatives per positive of each subset.
-        test_subset: the subset that is tested, 1..number of subsets.
-        train_on: "same" the tested subset, "other" all but it, "all" of them.
-        downsample: whether the training set is cut, in class proportion, to the smallest of the three.
+        test_subset: the subset to test on, in 1..number of subsets.
+        train_on: "same" (the tested subset), "other" (all others) or "all".
+        downsample: whether to reduce the training set, in class proportion, to the size of the smallest of the three.
 
     Raises:
         UserError: a value is out of range.
@@ -65,7 +65,7 @@ class Resampling:
             raise UserError("train_on other needs two subsets or more (--subset_ratios), got one")
 
     def subsets_trained(self, train_on: str) -> list[int]:
-        """Numbers (from 0) of the subsets that ``train_on`` names."""
+        """The subsets (counted from 0) that ``train_on`` selects."""
         numbers = range(len(self.subset_ratios))
         tested = self.test_subset - 1
         return {"same": [tested], "other": [i for i in numbers if i != tested], "all": list(numbers)}[train_on]
@@ -83,13 +83,13 @@ def resampled_split(
 
     Args:
         classes: (n,) the original class of each row of the pooled data.
-        validation_fraction: of each class of the training set, at least one row; in (0, 1).
+        validation_fraction: of each class of the training set, in (0, 1); at least one row.
 
     Returns:
-        Disjoint rows, each set sorted. Validation is drawn from the training rows; the same for every seed.
+        Disjoint, sorted rows. Validation is drawn from the training rows; the same for every seed.
 
     Raises:
-        UserError: the data are too few for the subsets, folds or validation.
+        UserError: not enough data for the subsets, folds or validation.
     """
     subset_of = _subsets(classes, negative_classes, positive_classes, resampling.subset_ratios)
     fold_of = _folds(classes, subset_of, (negative_classes, positive_classes), resampling.folds)
@@ -119,13 +119,13 @@ def resampled_split(
 def _subsets(
     classes: Int64Array, negative_classes: Sequence[int], positive_classes: Sequence[int], ratios: tuple[int, ...]
 ) -> Int64Array:
-    """(n,) the subset of each row, from 0; -1 for rows that no subset holds."""
+    """(n,) the subset of each row, from 0; -1 for rows of no subset."""
     subset_of = np.full(len(classes), -1, dtype=np.int64)
     shuffled = {
         c: numpy_stream(_FIXED, f"subsets/{c}").permutation(np.flatnonzero(classes == c))
         for c in (*negative_classes, *positive_classes)
     }
-    negatives = 0  # of each subset
+    negatives = 0  # in each subset
     for c in negative_classes:
         share = len(shuffled[c]) // len(ratios)
         negatives += share
@@ -136,7 +136,7 @@ def _subsets(
         wanted = negatives // ratio
         if wanted < 1 or wanted > sum(left.values()):
             raise UserError(
-                f"subset {i + 1} asks for {wanted} positives (1:{ratio} of {negatives} negatives), "
+                f"subset {i + 1} needs {wanted} positives (1:{ratio} of {negatives} negatives), but "
                 f"{sum(left.values())} are left for it (--subset_ratios)"
             )
         for c, size in even_shares(wanted, capacities=left, order=sorted(positive_classes)).items():
@@ -150,8 +150,8 @@ def _folds(
 ) -> Int64Array:
     """(n,) the fold of each row, from 0, stratified by subset, side (negative, positive) and class.
 
-    A class goes on with the fold after the one where the class before it on its side ended: so the sizes of a class's
-    folds differ by at most one, and those of a whole side too.
+    Each class starts in the fold after the last one of the previous class of its side, so that the fold sizes of a
+    class, and those of a side, differ by at most one.
     """
     fold_of = np.full(len(classes), -1, dtype=np.int64)
     for subset in range(int(subset_of.max()) + 1):
@@ -166,7 +166,7 @@ def _folds(
 
 
 def _cut(rows: Int64Array, classes: Int64Array, size: int, stream: np.random.Generator) -> Int64Array:
-    """``size`` of the rows, in class proportion (largest remainders get one more)."""
+    """``size`` of the rows, in class proportion (by largest remainders)."""
     found, counts = np.unique(classes[rows], return_counts=True)
     exact = counts.astype(np.float64) * size / len(rows)
     sizes = np.floor(exact + 1e-9).astype(np.int64)
@@ -177,7 +177,7 @@ def _cut(rows: Int64Array, classes: Int64Array, size: int, stream: np.random.Gen
 
 
 def _per_class(rows: Int64Array, classes: Int64Array, fraction: float, stream: np.random.Generator) -> Int64Array:
-    """The given fraction of each class, at least one row."""
+    """The given fraction of the rows of each class, at least one row."""
     if not 0 < fraction < 1:
         raise UserError(f"validation_fraction must lie between 0 and 1, got {fraction} (--validation_fraction)")
     parts = []

@@ -1,4 +1,4 @@
-"""MNIST (LeCun 1998) and Fashion-MNIST (Xiao 2017), which has the same files in another folder."""
+"""MNIST (LeCun 1998) and Fashion-MNIST (Xiao 2017), which have the same file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any dataset in one .npz file, with Keras' or MedMNIST's keys."""
+"""Any dataset in an .npz file with the keys of Keras or MedMNIST."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..errors import one_line as printable
 from ..system.memory import memory_to_spare
 from .raw import ENLARGED_SIDE, SHORTEST_SIDE, Int64Array, RawData, UInt8Array, one_line, with_small_images_enlarged
 
-# for each layout the keys of (images, labels); the validation set is optional
+# the keys of (images, labels) in each layout; the validation set is optional
 _KERAS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 _MEDMNIST = {
     "train": ("train_images", "train_labels"),
@@ -28,25 +28,25 @@ _MEDMNIST = {
     "test": ("test_images", "test_labels"),
 }
 KEYS_HINT = "keys x_train, y_train, x_test, y_test"
-MAX_ARRAY_BYTES = 32 * 2**30  # more than the largest MedMNIST file (15 GiB) takes
-MAX_SHARE = 0.5  # of the memory to spare that the arrays of a file may take
-MAX_RATIO = 200  # of an array's size to its size in the file, from UNSUSPECTED on: real images are far from it
+MAX_ARRAY_BYTES = 32 * 2**30  # the largest MedMNIST file takes 15 GiB
+MAX_SHARE = 0.5  # of the free memory that the arrays of a file may take
+MAX_RATIO = 200  # of unpacked to packed size, for arrays above UNSUSPECTED; real images are far below it
 UNSUSPECTED = 2**28  # bytes
 
 
 def npz_candidates(name: str, *, data_root: Path) -> tuple[Path, Path]:
-    """Where the .npz of ``name`` is looked for, in this order."""
+    """The paths searched for the .npz file of ``name``, in this order."""
     return data_root / f"{name}.npz", data_root / name / f"{name}.npz"
 
 
 def find_npz(name: str, *, data_root: Path) -> Path | None:
-    """The first of ``npz_candidates`` that is there."""
-    # os.path, as Path.exists raises where a folder may not be read
+    """The first of ``npz_candidates`` that exists."""
+    # os.path.exists, because Path.exists raises for a folder without permission
     return next((path for path in npz_candidates(name, data_root=data_root) if os.path.exists(path)), None)
 
 
 def load_npz(name: str, *, data_root: Path, download: bool) -> RawData:
-    """Reads ``<data_root>/<name>.npz`` or ``<data_root>/<name>/<name>.npz``; ``download`` has no use here.
+    """Read ``<data_root>/<name>.npz`` or ``<data_root>/<name>/<name>.npz``; ``download`` is ignored.
 
     Raises:
         UserError: no such file, or see ``read_npz``.
@@ -55,26 +55,26 @@ def load_npz(name: str, *, data_root: Path, download: bool) -> RawData:
 
     path = find_npz(name, data_root=data_root)
     if path is None:
-        places = " and ".join(str(place) for place in npz_candidates(name, data_root=data_root))
+        places = " nor ".join(str(place) for place in npz_candidates(name, data_root=data_root))
         raise UserError(
-            f"dataset_name {name!r} is none of {', '.join(DATASETS)}, so it must be an .npz file: looked for"
-            f" {places}, found neither; put it there ({KEYS_HINT}) or change --dataset_name or --data_root"
+            f"dataset_name must be one of {', '.join(DATASETS)} or the name of an .npz file, got {name!r}: neither"
+            f" {places} exists; put the file there ({KEYS_HINT}) or change --dataset_name or --data_root"
         )
     return read_npz(path, name=name)
 
 
 def read_npz(path: Path, *, name: str) -> RawData:
-    """Reads images and labels of a file with Keras' or MedMNIST's keys; nothing in it is ever unpickled.
+    """Read the images and labels of a file with the keys of Keras or MedMNIST; nothing is unpickled.
 
-    Images (n, H, W), (n, H, W, 1) or (n, H, W, 3), whole numbers in 0..255; labels (n,) or (n, 1), whole
-    numbers. The validation set (x_val, y_val or val_images, val_labels) is optional.
+    Images (n, H, W), (n, H, W, 1) or (n, H, W, 3), integers in 0..255; labels (n,) or (n, 1), integers. The
+    validation set (x_val, y_val or val_images, val_labels) is optional.
 
     Raises:
-        UserError: the file cannot be read or holds something else.
+        UserError: the file cannot be read or has other contents.
     """
     with _readable(path):
-        if not path.is_file():  # a pipe would wait for its other end
-            raise UserError(f"{path}: expected an .npz file, but it is no regular file and cannot be opened")
+        if not path.is_file():  # opening a pipe would block
+            raise UserError(f"{path}: expected an .npz file, but it is not a regular file and cannot be opened")
         with path.open("rb") as opened:
             start = opened.read(2)
         if start != b"PK":
@@ -84,7 +84,7 @@ def read_npz(path: Path, *, name: str) -> RawData:
             headers = {key: _header(path, archive, key) for pair in keys.values() for key in pair}
             _check_memory(path, headers)
         with np.load(path, allow_pickle=False) as file:
-            # the full name, since a second member could be called just "x_train"
+            # the full name, because another member could be called just "x_train"
             arrays = {key: file[f"{key}.npy"] for pair in keys.values() for key in pair}
     parts = {split: _part(path, arrays, *pair) for split, pair in keys.items()}
     shapes = {keys[split][0]: images.shape[1:] for split, (images, _) in parts.items()}
@@ -103,11 +103,11 @@ def read_npz(path: Path, *, name: str) -> RawData:
 def _readable(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy's about headers of old or odd files
+            warnings.simplefilter("ignore")  # NumPy's warnings about headers of old or unusual files
             yield
     except UserError:
         raise
-    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds over a damaged file
+    except Exception as error:  # zipfile, zlib and NumPy raise many types for a damaged file
         raise UserError(
             f"{path}: expected a readable .npz file, but it is truncated or damaged or cannot be opened"
             f" ({one_line(error)}); copy or save it again"
@@ -115,7 +115,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _keys_in_use(path: Path, found: list[str]) -> dict[str, tuple[str, str]]:
-    """The keys of each split that the file has, in the layout that it follows."""
+    """The keys of each split that the file has, in the layout it follows."""
     layout = _MEDMNIST if any(key in found for pair in _MEDMNIST.values() for key in pair) else _KERAS
     if any(key in found for pair in _KERAS.values() for key in pair):
         layout = _KERAS
@@ -127,21 +127,21 @@ def _keys_in_use(path: Path, found: list[str]) -> dict[str, tuple[str, str]]:
         keras, medmnist = (", ".join(k for p in lay.values() for k in p) for lay in (_KERAS, _MEDMNIST))
         raise UserError(
             f"{path}: {', '.join(missing)} missing; expected the keys {keras} or {medmnist} (val optional),"
-            f" it has {printable(', '.join(found[:50]))[:500] or 'none'}"
+            f" got {printable(', '.join(found[:50]))[:500] or 'none'}"
         )
     return used
 
 
 @dataclass(frozen=True)
 class _Header:
-    """What an array says of itself."""
+    """The size that an array declares."""
 
     shape: tuple[int, ...]
     itemsize: int
 
     @property
     def needed(self) -> int:
-        """Bytes, of images after they were made larger."""
+        """Bytes in memory, including the enlarged copy of small images."""
         size = math.prod(self.shape) * self.itemsize
         if len(self.shape) < 3 or not size:
             return size
@@ -150,46 +150,46 @@ class _Header:
 
 
 def _header(path: Path, archive: zipfile.ZipFile, key: str) -> _Header:
-    """Refuses an array by its announced type and size, before any memory is set aside for it."""
+    """Check the declared type and size of an array before any memory is allocated for it."""
     info = archive.getinfo(f"{key}.npy")
     if info.file_size > max(UNSUSPECTED, MAX_RATIO * info.compress_size):
         raise UserError(
-            f"{path}: {key} grows from {info.compress_size:,} to {info.file_size:,} bytes when it is unpacked; over"
-            f" {MAX_RATIO}-fold is refused, so save it with numpy.savez, uncompressed"
+            f"{path}: {key} must not grow more than {MAX_RATIO}-fold when unpacked, got {info.compress_size:,} to"
+            f" {info.file_size:,} bytes; save it uncompressed, with numpy.savez"
         )
     with archive.open(info) as member:
-        if np.lib.format.read_magic(member) != (1, 0):  # the others announce how much of the file is header
-            raise UserError(f"{path}: {key} is no .npy array of version 1.0, as numpy writes arrays of numbers")
+        if np.lib.format.read_magic(member) != (1, 0):  # later versions declare the length of their header themselves
+            raise UserError(f"{path}: {key} must be an .npy array of version 1.0; save it again with numpy.savez")
         shape, _, dtype = np.lib.format.read_array_header_1_0(member)
         held = info.file_size - member.tell()
     if dtype.hasobject:
         raise UserError(
-            f"{path}: {key} holds pickled Python objects (dtype object), which are never loaded; store a"
-            " plain array of numbers, all images of one size"
+            f"{path}: {key} must be an array of numbers, got pickled Python objects (dtype object), which are never"
+            " loaded; save images of one size as one array"
         )
     if dtype.kind not in "buif":
-        raise UserError(f"{path}: {key} must hold numbers, got dtype {dtype}")
+        raise UserError(f"{path}: {key} must be an array of numbers, got dtype {dtype}")
     announced = math.prod(shape) * dtype.itemsize
     if announced > MAX_ARRAY_BYTES:
         raise UserError(
-            f"{path}: {key} announces shape {shape} of {dtype}, {announced:,} bytes; at most"
+            f"{path}: {key} declares shape {shape} of {dtype}, {announced:,} bytes; at most"
             f" {MAX_ARRAY_BYTES:,} are read"
         )
     if announced != held:
         raise UserError(
-            f"{path}: {key} announces shape {shape} of {dtype}, {announced:,} bytes, but {held:,} follow;"
+            f"{path}: {key} declares shape {shape} of {dtype}, {announced:,} bytes, but {held:,} follow;"
             " save the file again"
         )
     return _Header(shape, dtype.itemsize)
 
 
 def _check_memory(path: Path, headers: Mapping[str, _Header]) -> None:
-    """Refuses a file whose arrays together would leave too little memory."""
+    """Refuse a file whose arrays together would take too much memory."""
     needed, spare = sum(header.needed for header in headers.values()), memory_to_spare()
     if needed > MAX_SHARE * spare:
         raise UserError(
-            f"{path}: its arrays take {needed:,} bytes in memory, more than {MAX_SHARE * 100:.0f} % of the {spare:,}"
-            " that are free; use a machine with more, or fewer or smaller images"
+            f"{path}: its arrays must fit in {MAX_SHARE * 100:.0f} % of the {spare:,} free bytes of memory, got"
+            f" {needed:,}; use a machine with more memory, or fewer or smaller images"
         )
 
 
@@ -200,7 +200,7 @@ def _part(
     labels = _labels(f"{path}: {label_key}", arrays[label_key])
     if len(images) != len(labels):
         raise UserError(
-            f"{path}: expected a label for each image, got {len(images)} images in {image_key} but"
+            f"{path}: expected a label for each image, got {len(images)} images in {image_key} and"
             f" {len(labels)} labels in {label_key}"
         )
     return images, labels
@@ -223,16 +223,16 @@ def _images(what: str, array: npt.NDArray[Any]) -> UInt8Array:
 def _check_pixels(what: str, array: npt.NDArray[Any]) -> None:
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
-            raise UserError(f"{what} has NaN or infinite pixels; expected whole numbers in 0..255")
+            raise UserError(f"{what} must hold integers in 0..255, got NaN or infinite pixels")
         if (array != np.rint(array)).any():
             raise UserError(
-                f"{what} must hold whole numbers in 0..255, got {array.dtype} from {array.min():.4g} to"
-                f" {array.max():.4g}; multiply by 255 where they are in 0..1, round, and store as uint8"
+                f"{what} must hold integers in 0..255, got {array.dtype} from {array.min():.4g} to"
+                f" {array.max():.4g}; multiply by 255 if they are in 0..1, round, and save as uint8"
             )
     if array.min() < 0 or array.max() > 255:
         raise UserError(
-            f"{what} must hold whole numbers in 0..255, got {array.dtype} from {array.min():.6g} to"
-            f" {array.max():.6g}; rescale and store them as uint8"
+            f"{what} must hold integers in 0..255, got {array.dtype} from {array.min():.6g} to"
+            f" {array.max():.6g}; rescale and save as uint8"
         )
 
 
@@ -241,12 +241,12 @@ def _labels(what: str, array: npt.NDArray[Any]) -> Int64Array:
     if array.size == 0:
         raise UserError(f"{what} is empty (shape {array.shape})")
     if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
-        raise UserError(f"{what} must have shape (n,) or (n, 1), one class number an image, got {array.shape}")
+        raise UserError(f"{what} must have shape (n,) or (n, 1), one class number per image, got {array.shape}")
     array = array.reshape(-1)
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.rint(array)).all()):
         bad = array[~np.isfinite(array) | (array != np.rint(array))][0]
-        raise UserError(f"{what} must hold whole numbers (class numbers), got {bad}")
-    # as Python's integers, which are compared without overflow whatever the dtype
+        raise UserError(f"{what} must hold integers (class numbers), got {bad}")
+    # as Python integers, whose comparison cannot overflow
     least, most = int(array.min()), int(array.max())
     if least < -(2**31) or most >= 2**31:
         raise UserError(f"{what} must hold class numbers below 2**31, got {least} to {most}")

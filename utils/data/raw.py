@@ -1,4 +1,4 @@
-"""A dataset as it was read: uint8 images and original class labels, before any choice of classes."""
+"""A dataset as read from its files: uint8 images and original class labels, before classes are selected."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ import numpy.typing as npt
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 
-SHORTEST_SIDE = 28  # pixels; the networks halve the image up to three times
+SHORTEST_SIDE = 28  # pixels, because the networks halve the image up to three times
 ENLARGED_SIDE = 32  # pixels
 _IMAGES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """Images (n, H, W, C) uint8 with labels (n,) int64 for each file of a dataset.
+    """Images (n, H, W, C) uint8 and labels (n,) int64 of each split of a dataset.
 
-    ``source`` says which files were read. ``validation_*`` are None where the dataset has no validation file.
-    ``mean`` and ``std`` (per channel, in units of 0..1) are None where they are to be taken from the training
-    images.
+    ``source`` names the files. ``validation_*`` are None if the dataset has no validation set. ``mean`` and ``std``
+    (per channel, of pixels in 0..1) are None if they are to be computed from the training images.
     """
 
     name: str
@@ -36,7 +35,7 @@ class RawData:
     std: tuple[float, ...] | None = None
 
     def parts(self) -> list[tuple[str, UInt8Array, Int64Array]]:
-        """(split, images, labels) in the order train, validation (where there is one), test."""
+        """(split, images, labels) in the order train, validation (if any), test."""
         parts = [("train", self.train_images, self.train_labels)]
         if self.validation_images is not None and self.validation_labels is not None:
             parts.append(("validation", self.validation_images, self.validation_labels))
@@ -55,10 +54,10 @@ def with_small_images_enlarged(raw: RawData) -> RawData:
 
 
 def enlarged(images: UInt8Array) -> UInt8Array:
-    """Makes each side shorter than 28 pixels 32 pixels long, bilinearly; other sides stay as they are.
+    """Resize each side shorter than 28 pixels to 32 pixels, bilinearly; other sides are unchanged.
 
-    Pixel centres lie at half-integers, as in ``torch.nn.functional.interpolate(align_corners=False)``.
-    Whole-number arithmetic, rounded half up: the result is the same on every machine.
+    Pixel centres are at half-integers, as in ``torch.nn.functional.interpolate(align_corners=False)``. Integer
+    arithmetic, rounded half up, gives the same result on every machine.
 
     >>> enlarged(np.full((1, 8, 8, 1), 7, dtype=np.uint8)).shape
     (1, 32, 32, 1)
@@ -77,9 +76,9 @@ def enlarged(images: UInt8Array) -> UInt8Array:
 
 
 def _stretched(values: Int64Array, *, axis: int, size: int) -> Int64Array:
-    """Linear interpolation along ``axis`` to ``size`` points, times 2*size (so that it stays whole)."""
+    """Linear interpolation along ``axis`` to ``size`` points, times 2*size so that the values stay integers."""
     old = values.shape[axis]
-    # the new point i lies at (i + 1/2) * old / size - 1/2 = position / (2 * size) in old coordinates
+    # point i is at (i + 1/2) * old / size - 1/2 = position / (2 * size) in the old coordinates
     position = np.maximum((2 * np.arange(size) + 1) * old - size, 0)
     below, weight = np.divmod(position, 2 * size)
     above = np.minimum(below + 1, old - 1)
@@ -89,6 +88,6 @@ def _stretched(values: Int64Array, *, axis: int, size: int) -> Int64Array:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text without line breaks, at most 200 characters; its type where it has no text."""
+    """The message of an error on one line, at most 200 characters; its type if it has no message."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."

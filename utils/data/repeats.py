@@ -1,4 +1,4 @@
-"""Images that stand in two sets: whoever was trained on an image has seen the answer."""
+"""Count images that occur in two sets: a test image that was trained on makes the result too good."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ _ROWS_AT_ONCE = 4096
 def count_repeats(
     images: UInt8Array, *, train: Int64Array, validation: Int64Array, test: Int64Array
 ) -> dict[str, int]:
-    """How many images of one set are byte for byte also in another.
+    """How many images of one set also occur in another, byte for byte.
 
     Args:
         images: (M, H, W, C), contiguous.
-        train: rows from which the seeds draw their training images; likewise ``validation`` and ``test``.
+        train: rows from which the seeds draw their training images.
+        validation: rows of the validation set.
+        test: rows of the test set.
 
     Returns:
         "test in train", "test in validation" and "validation in train".
@@ -33,9 +35,9 @@ def count_repeats(
 
 
 def row_hashes(rows: UInt8Array) -> UInt64Array:
-    """(M,) a number for each row of (M, n): equal rows have equal numbers, others nearly always different ones.
+    """(M,) a hash of each row of (M, n).
 
-    A sum of the row's 8-byte words times fixed odd factors, modulo 2^64: as fast as the rows can be read.
+    The sum of the row's 8-byte words times fixed odd factors, modulo 2^64: as fast as the rows can be read.
     """
     words = -(-rows.shape[1] // 8)
     factors = np.random.Generator(np.random.PCG64(0)).integers(0, 2**63, size=words, dtype=np.uint64) * 2 + 1
@@ -45,7 +47,7 @@ def row_hashes(rows: UInt8Array) -> UInt64Array:
         if chunk.shape[1] % 8:
             chunk = np.pad(chunk, ((0, 0), (0, 8 * words - chunk.shape[1])))
         numbers = chunk.view(np.uint64)
-        # the high half is folded in, as a factor moves nothing downwards
+        # fold the high half in: a product carries bits upwards only
         hashes[start : start + _ROWS_AT_ONCE] = (numbers ^ (numbers >> np.uint64(32))) @ factors
     return hashes
 

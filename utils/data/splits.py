@@ -1,7 +1,7 @@
-"""Which images are trained and validated on: original class labels in, row numbers out; nothing else.
+"""Training and validation sets: pure functions from original class labels to row numbers.
 
-Every class draws from a random stream of its own. So its validation images do not depend on which other
-classes are in use, and, for one seed, the positives at 1:200 are among those at 1:100.
+Every class has its own random stream. So its validation images do not depend on which other classes are in use, and,
+for one seed, the positives at 1:200 are a subset of those at 1:100.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from ..errors import UserError
 from ..seeding import numpy_stream
 from .raw import Int64Array
 
-_FIXED = 0  # in place of a run's seed for what is the same in every run
+_FIXED = 0  # instead of the run's seed, for what is the same in every run
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers (int64) of the three sets, each sorted ascending and without repeats.
-
-    The order of the training batches thus comes from the sampler alone.
-    """
+    """Row numbers (int64) of the three sets, each sorted and unique; only the sampler decides the order of batches."""
 
     train: Int64Array
     validation: Int64Array
@@ -31,7 +28,7 @@ class Split:
 
 
 def check_classes(negative_classes: Sequence[int], positive_classes: Sequence[int], *, existing: Sequence[int]) -> None:
-    """Raises a UserError unless both lists name different classes which all exist in the data."""
+    """Raise UserError unless both lists name classes of the data, each class once in total."""
     for flag, classes in (("negative_classes", negative_classes), ("positive_classes", positive_classes)):
         if len(classes) == 0:
             raise UserError(f"{flag} must name at least one class, got none (--{flag})")
@@ -54,13 +51,13 @@ def check_classes(negative_classes: Sequence[int], positive_classes: Sequence[in
 def fixed_validation(
     classes: Int64Array, *, validation_fraction: float, validation_per_class: int | None = None
 ) -> Int64Array:
-    """Draws the validation set, the same for every run.
+    """Draw the validation set, the same for every run.
 
-    Of each class with n_c rows it takes ``validation_per_class`` if given, else int(n_c *
-    validation_fraction) but at least 1.
+    Of each class with n_c rows it takes ``validation_per_class`` if given, else int(n_c * validation_fraction) but at
+    least 1.
 
     Args:
-        classes: (n,) the original class of each row of the training file; all of them are in use.
+        classes: (n,) the original class of each row of the training file; all are in use.
         validation_fraction: of each class, in (0, 1).
         validation_per_class: rows of each class, >= 1.
 
@@ -68,7 +65,7 @@ def fixed_validation(
         Row numbers, sorted.
 
     Raises:
-        UserError: a value is out of range, or nothing of a class would remain for training.
+        UserError: a value is out of range, or no row of a class would remain for training.
     """
     if not 0 < validation_fraction < 1:
         raise UserError(
@@ -86,7 +83,7 @@ def fixed_validation(
         if size >= len(rows):
             raise UserError(
                 f"validation would take {size} of the {len(rows)} training images of class {c} and leave"
-                " none to train on; lower --validation_per_class or --validation_fraction, or leave it out"
+                " none to train on; lower --validation_per_class or --validation_fraction, or drop the class"
             )
         chosen.append(numpy_stream(_FIXED, f"validation/{c}").permutation(rows)[:size])
     return _sorted(chosen)
@@ -102,25 +99,26 @@ def training_indices(
     train_fraction: float,
     seed: int,
 ) -> Int64Array:
-    """Draws one run's training set.
+    """Draw the training set of one seed.
 
-    With m_c rows of class c outside ``excluded``, each negative class keeps int(m_c * train_fraction) of
-    them; the positives are (negatives kept) // ratio_pos_train, drawn evenly over the positive classes as far
-    as int(m_c * train_fraction) allows (see ``even_shares``).
+    With m_c rows of class c outside ``excluded``, each negative class keeps int(m_c * train_fraction) of them. The
+    number of positives is (negatives kept) // ratio_pos_train, divided evenly over the positive classes as far as
+    int(m_c * train_fraction) allows (see ``even_shares``).
 
     Args:
         classes: (n,) the original class of each row of the training file.
-        negative_classes, positive_classes: original classes; rows of others are left out.
+        negative_classes: original classes.
+        positive_classes: original classes; rows of classes in neither list are ignored.
         excluded: rows never drawn (the validation set).
         ratio_pos_train: negatives per positive, >= 1.
         train_fraction: in (0, 1].
-        seed: of the run; another seed draws other rows.
+        seed: of the random streams.
 
     Returns:
         Row numbers, sorted.
 
     Raises:
-        UserError: a value is out of range, or the ratio gives no positive or more than there are.
+        UserError: a value is out of range, or the ratio needs no positive or more than available.
     """
     if not _is_int(ratio_pos_train) or ratio_pos_train < 1:
         raise UserError(
@@ -142,12 +140,12 @@ def training_indices(
 
 
 def even_shares(total: int, *, capacities: Mapping[int, int], order: Sequence[int]) -> dict[int, int]:
-    """Shares ``total`` evenly over classes, none above its capacity; what one cannot take goes to the others.
+    """Divide ``total`` evenly over classes, none above its capacity.
 
     Args:
         total: at most the sum of the capacities.
-        capacities: class -> most that it can give.
-        order: all the classes; the first ones get one more where ``total`` does not divide evenly.
+        capacities: class -> maximum.
+        order: all classes; the first ones get one more if ``total`` does not divide evenly.
 
     >>> even_shares(10, capacities={0: 2, 1: 9, 2: 9}, order=(2, 0, 1))
     {0: 2, 1: 4, 2: 4}
@@ -158,7 +156,7 @@ def even_shares(total: int, *, capacities: Mapping[int, int], order: Sequence[in
     remaining = total
     while remaining > 0:
         unfilled = [c for c in order if shares[c] < capacities[c]]
-        # a whole round for each class that has room, or, at the end, one each for the first ones
+        # an equal level for each class with capacity left, or, at the end, one each for the first ones
         level = max(1, remaining // len(unfilled))
         for c in unfilled[:remaining]:
             extra = min(level, capacities[c] - shares[c])
@@ -177,19 +175,19 @@ def _number_of_positives(negatives: int, available: int, ratio_pos_train: int) -
     positives = negatives // ratio_pos_train
     if positives == 0:
         raise UserError(
-            f"ratio_pos_train {ratio_pos_train} asks for 0 positives from {negatives} negatives; at most"
-            f" {negatives} is possible (--ratio_pos_train)"
+            f"ratio_pos_train must be at most {negatives}, the number of negatives, got {ratio_pos_train}, which leaves"
+            " no positive (--ratio_pos_train)"
         )
     if positives > available:
         raise UserError(
-            f"ratio_pos_train {ratio_pos_train} asks for {positives} positives, the data allow {available};"
-            f" ratio_pos_train must be at least {negatives // (available + 1) + 1} (--ratio_pos_train)"
+            f"ratio_pos_train must be at least {negatives // (available + 1) + 1}, got {ratio_pos_train}, which needs"
+            f" {positives} positives where the data have {available} (--ratio_pos_train)"
         )
     return positives
 
 
 def _part_of(count: int, fraction: float) -> int:
-    """int(count * fraction), without its rounding errors (100 * 0.29 is 28.999...)."""
+    """int(count * fraction), robust to rounding (100 * 0.29 is 28.999...)."""
     return int(count * fraction + 1e-9)
 
 
@@ -202,6 +200,6 @@ def _sorted(rows: Sequence[Int64Array]) -> Int64Array:
 
 
 def _listed(classes: Sequence[int], *, most: int = 30) -> str:
-    """The first classes with commas between them."""
+    """The first classes, separated by commas."""
     text = ", ".join(str(c) for c in classes[:most])
     return text if len(classes) <= most else f"{text}, ... ({len(classes)} in all)"

@@ -1,4 +1,4 @@
-"""New positives between those that there are: images in, images out; nothing else."""
+"""Synthetic positives interpolated between real ones (SMOTE): a pure function of images."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _IMAGES_AT_ONCE = 1024
 def synthetic_positives(
     images: UInt8Array, *, count: int, neighbours: int = 5, generator: np.random.Generator
 ) -> UInt8Array:
-    """Makes positives on the lines between positives and their nearest neighbours (SMOTE), on pixels.
+    """Interpolate between positives and their nearest neighbours in pixel space (SMOTE).
 
-        new = x_i + u * (x_nn - x_i), rounded to whole pixel values
+        new = x_i + u * (x_nn - x_i), rounded to integer pixel values
 
-    x_i is any of the P images, x_nn any of the ``neighbours`` images nearest to it, u uniform in [0, 1), one number for
-    the whole image. The paper takes every x_i equally often and, in its program, one u for each attribute; random x_i
-    and one u, as in its text, are what imbalanced-learn does.
+    x_i is drawn from the P images, x_nn from the ``neighbours`` images nearest to it, and u from [0, 1), once for the
+    whole image. As in imbalanced-learn: the pseudocode of the paper takes every x_i equally often and draws one u for
+    each attribute.
 
     Args:
         images: (P, ...) of the positive class, training images only.
-        count: images to make, >= 0.
+        count: number of images to create, >= 0.
         neighbours: in 1..P - 1.
-        generator: all randomness comes from it.
+        generator: the only source of randomness.
 
     Returns:
         (count, ...) images.
@@ -39,7 +39,7 @@ def synthetic_positives(
     >>> made = synthetic_positives(
     ...     np.stack([black, white]), count=9, neighbours=1, generator=np.random.Generator(np.random.PCG64(1))
     ... )
-    >>> made.shape, len(np.unique(made[0])), bool((made <= 100).all())      # grey, each of one shade
+    >>> made.shape, len(np.unique(made[0])), bool((made <= 100).all())      # one grey level per image
     ((9, 2, 2), 1, True)
     """
     if count == 0:
@@ -50,7 +50,7 @@ def synthetic_positives(
     second = nearest(pixels, neighbours)[first, rank]
     steps = generator.random(count)
     made = np.empty((count, pixels.shape[1]), dtype=np.uint8)
-    for start in range(0, count, _IMAGES_AT_ONCE):  # as float64 they take eight times as much memory
+    for start in range(0, count, _IMAGES_AT_ONCE):  # in chunks: float64 takes eight times the memory
         part = slice(start, start + _IMAGES_AT_ONCE)
         x = pixels[first[part]]
         made[part] = np.rint(x + steps[part, None] * (pixels[second[part]] - x))
@@ -58,14 +58,14 @@ def synthetic_positives(
 
 
 def nearest(pixels: npt.NDArray[np.float64], neighbours: int) -> Int64Array:
-    """The rows nearest to each row, without itself, by Euclidean distance; of equal distances the earlier row.
+    """The nearest other rows of each row by Euclidean distance; ties go to the earlier row.
 
     Args:
-        pixels: (P, D) whole numbers in 0..255.
+        pixels: (P, D) integers in 0..255.
         neighbours: in 1..P - 1.
 
     Returns:
-        (P, neighbours) row numbers, the nearest first.
+        (P, neighbours) row numbers, nearest first.
 
     >>> nearest(np.array([[0.0], [10.0], [100.0], [20.0]]), 2).tolist()
     [[1, 3], [0, 3], [3, 1], [1, 0]]
@@ -74,8 +74,8 @@ def nearest(pixels: npt.NDArray[np.float64], neighbours: int) -> Int64Array:
     found = np.empty((len(pixels), neighbours), dtype=np.int64)
     for start in range(0, len(pixels), _IMAGES_AT_ONCE):
         rows = np.arange(start, min(start + _IMAGES_AT_ONCE, len(pixels)))
-        # Whole numbers far below 2^53, so exact in whatever order they are added: equal distances, which small images
-        # do have, are equal on every machine. A search that does not sort stably would break such ties at random.
+        # Integers far below 2^53 are exact in any order of summation, so ties, which small images do have, are ties on
+        # every machine; a stable sort breaks them the same way everywhere.
         squared = norms[rows, None] + norms - 2 * (pixels[rows] @ pixels.T)
         squared[np.arange(len(rows)), rows] = np.inf
         found[rows] = np.argsort(squared, axis=1, kind="stable")[:, :neighbours]
@@ -89,10 +89,10 @@ def _check(images: UInt8Array, count: int, neighbours: int) -> None:
         raise ValueError(f"count must be >= 0 images, got {count}")
     if len(images) < 2:
         raise ValueError(
-            f"SMOTE needs at least 2 positives to make others between them, got {len(images)}; lower ratio_pos_train"
-            " or take the sampler oversample"
+            f"SMOTE needs at least 2 positives to interpolate between, got {len(images)}; lower ratio_pos_train"
+            " or use the sampler oversample"
         )
     if not 1 <= neighbours < len(images):
         raise ValueError(
-            f"neighbours must lie in 1..{len(images) - 1}, at most one less than the positives, got {neighbours}"
+            f"neighbours must lie in 1..{len(images) - 1}, less than the number of positives, got {neighbours}"
         )

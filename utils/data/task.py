@@ -1,4 +1,4 @@
-"""A two-class task: the images of the classes in use on the device, and each seed's split of them."""
+"""A two-class task: the images of the classes in use, on the device, and the split of each seed."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .splits import Split, check_classes, fixed_validation, training_indices
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Built once, shared by all seeds. Row i of every field belongs to the same image.
+    """Built once and shared by all seeds. Row i of every field belongs to the same image.
 
-    The rows are those of the original training file, then of its validation file if there is one, then of the
-    test file, in the files' order, less the classes that are not in use (M rows).
+    The M rows are those of the original training file, of its validation file if there is one, and of the test file, in
+    file order, without the classes that are not in use.
 
     ``images`` (M, C, H, W) uint8, channels last in memory, and ``labels`` (M,) int64, 1 for a positive class and 0 for
     a negative one, are on the device. ``original_index`` is the row in the original file, ``original_class`` its label
     there, ``original_split`` 'train', 'validation' or 'test' (a validation set drawn from the training file is
-    'train'). ``mean`` and ``std`` are per channel in units of 0..1. ``ratio_pos_train`` is what was asked for
-    (negatives per positive); what was got is said by ``class_counts``. ``checksum`` is the SHA-256 of
-    ``images``, the original classes and the sizes of the splits: equal data give an equal one, wherever they
-    were read from. ``repeats`` counts the images that stand in two sets (``repeats.count_repeats``).
+    'train'). ``mean`` and ``std`` are per channel, of pixels in 0..1. ``ratio_pos_train`` is the requested ratio
+    (negatives per positive), ``class_counts`` the obtained counts. ``checksum`` is the SHA-256 of ``images``, the
+    original classes and the sizes of the splits, so it does not depend on the file format. ``repeats`` counts the
+    images that occur in two sets (``repeats.count_repeats``).
     """
 
     name: str
@@ -48,7 +48,7 @@ class Task:
     positive_classes: tuple[int, ...]
     ratio_pos_train: int
     train_fraction: float
-    resampled: Split | None  # with cross-validation: the rows of the one fold, the same for every seed
+    resampled: Split | None  # in cross-validation: the split of the fold, the same for every seed
     mean: tuple[float, ...]
     std: tuple[float, ...]
     repeats: dict[str, int]
@@ -69,13 +69,13 @@ class Task:
         """Rows of the three disjoint sets, each sorted; validation and test are the same for every seed.
 
         Raises:
-            UserError: see ``imbalance.training_indices``.
+            UserError: see ``splits.training_indices``.
         """
         if self.resampled:
             return self.resampled
         in_train_file = self.original_split == "train"
         train = training_indices(
-            # the training file's rows come first, so its row numbers are the task's
+            # the rows of the training file come first, so their numbers are those of the task
             self.original_class[in_train_file],
             negative_classes=self.negative_classes,
             positive_classes=self.positive_classes,
@@ -108,21 +108,21 @@ def build_task(
     resampling: Resampling | None = None,
     device: str | torch.device = "cpu",
 ) -> Task:
-    """Chooses the classes and the validation set, and puts the images on the device.
+    """Select the classes and the validation set, and move the images to the device.
 
     Args:
-        raw: what ``load_raw`` gave. If it has a validation set, all of that (classes in use) is the task's,
-        and
-            ``validation_fraction`` and ``validation_per_class`` have no use; else see
-            ``imbalance.fixed_validation``.
-        negative_classes, positive_classes: original classes; both None where the file decides (see
-            ``resolve_classes``).
-        ratio_pos_train: negatives per positive in the training set, >= 1; None with ``resampling``, where the subsets
+        raw: from ``load_raw``. If it has a validation set, that is used, and ``validation_fraction`` and
+            ``validation_per_class`` are ignored.
+        negative_classes: original classes; None if the file decides (see ``resolve_classes``).
+        positive_classes: likewise.
+        ratio_pos_train: negatives per positive in the training set, >= 1; None with ``resampling``, whose subsets
             decide it.
-        train_fraction: of each class's images outside validation, drawn anew for each seed; in (0, 1].
-        resampling: None for the files' own test set; else the images of all files are pooled, and training, validation
-            and test set are those of one fold (``resampling.resampled_split``).
-        device: where the images and labels go.
+        validation_fraction: see ``splits.fixed_validation``.
+        validation_per_class: likewise.
+        train_fraction: of the images of each class outside validation, drawn for each seed; in (0, 1].
+        resampling: None for the test set of the files; else the images of all files are pooled, and training,
+            validation and test set are those of one fold (``folds.resampled_split``).
+        device: of the images and labels.
 
     Raises:
         UserError: classes, fractions or the ratio do not fit the data.
@@ -174,7 +174,7 @@ def build_task(
         std=std,
         repeats=count_repeats(images, train=seen, validation=validation_rows, test=tested),
     )
-    task.split(seed=0)  # a ratio that the data cannot give is told now, not when the first seed starts
+    task.split(seed=0)  # reports an impossible ratio now, not when the first seed starts
     return task
 
 
@@ -183,11 +183,11 @@ def resolve_classes(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The classes to use, checked against every set of the data.
 
-    Where both are None, a file with the classes 0 and 1 gives 0 (negative) against 1, and one with 0..9 odd
-    (negative) against even.
+    If both are None, a file with the classes 0 and 1 gives 0 (negative) against 1, and one with 0..9 odd (negative)
+    against even.
 
     Raises:
-        UserError: no default fits, or see ``imbalance.check_classes``; or a set lacks one of the classes.
+        UserError: no default applies, a set lacks one of the classes, or see ``splits.check_classes``.
     """
     existing: list[int] = np.unique(raw.train_labels).tolist()
     if negative_classes is None and positive_classes is None:
@@ -206,8 +206,8 @@ def resolve_classes(
         missing = sorted({*negative_classes, *positive_classes} - set(np.unique(labels).tolist()))
         if missing:
             raise UserError(
-                f"the {split} set has no image of class {', '.join(map(str, missing))} ({raw.source});"
-                " every set needs each class in use (--negative_classes, --positive_classes)"
+                f"every set must have images of each class in use, got none of class {', '.join(map(str, missing))} in"
+                f" the {split} set ({raw.source}) (--negative_classes, --positive_classes)"
             )
     return tuple(int(c) for c in negative_classes), tuple(int(c) for c in positive_classes)
 
@@ -217,7 +217,7 @@ def _rows_in_use(
 ) -> tuple[UInt8Array, Int64Array, Int64Array, npt.NDArray[np.str_]]:
     """Images (M, H, W, C), original index, class and split of the rows with these classes.
 
-    The images are copied once, into their place: more copies than that do not fit where the data are large.
+    The images are copied only once, because large data do not fit in memory several times.
     """
     indices, labels, splits = [], [], []
     for split, _, part_labels in raw.parts():
@@ -228,23 +228,23 @@ def _rows_in_use(
     images = np.empty((sum(map(len, indices)), *raw.train_images.shape[1:]), dtype=np.uint8)
     start = 0
     for rows, (_, part_images, _) in zip(indices, raw.parts(), strict=True):
-        np.take(part_images, rows, axis=0, out=images[start : start + len(rows)], mode="clip")  # "raise" would buffer
+        np.take(part_images, rows, axis=0, out=images[start : start + len(rows)], mode="clip")  # "raise" would copy
         start += len(rows)
     return images, np.concatenate(indices), np.concatenate(labels), np.concatenate(splits)
 
 
 def _mean_and_std(images: UInt8Array, rows: Int64Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per channel over all pixels of ``rows``, in units of 0..1, from the counts of the 256 values."""
+    """Per channel over all pixels of ``rows``, scaled to 0..1, from the counts of the 256 values."""
     values = np.arange(256, dtype=np.int64)
     means, stds = [], []
     for channel in range(images.shape[3]):
         counts = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(rows), 1024):  # bincount widens its input eightfold
+        for start in range(0, len(rows), 1024):  # in chunks: bincount casts its input to int64
             counts += np.bincount(images[rows[start : start + 1024], :, :, channel].ravel(), minlength=256)
         total = counts.sum()
         mean = (counts @ values) / total
         means.append(float(mean / 255))
-        # a constant channel carries nothing: it becomes 0, not NaN
+        # std 1 for a constant channel, which then becomes 0 instead of NaN
         stds.append(float(np.sqrt((counts @ (values - mean) ** 2) / total) / 255) or 1.0)
     return tuple(means), tuple(stds)
 

@@ -1,4 +1,4 @@
-"""The datasets whose files torchvision knows: its folder if it is there, else an .npz, else a download."""
+"""Datasets in torchvision's format: its folder if present, else an .npz file, else a download."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from ..errors import UserError
 from .npz import KEYS_HINT, find_npz, npz_candidates, read_npz
 from .raw import RawData, one_line, with_small_images_enlarged
 
-_TIMEOUT = 60.0  # seconds without an answer; torchvision itself would wait for ever
+_TIMEOUT = 60.0  # seconds without a response; torchvision sets no timeout
 
 
 @dataclass(frozen=True)
 class TorchvisionFiles:
-    """``class_name`` in torchvision.datasets, its ``folder`` below the root, the ``files`` in that folder."""
+    """``class_name`` in torchvision.datasets, its ``folder`` below the root, and the ``files`` in that folder."""
 
     class_name: str
     folder: str
     files: tuple[str, ...]
 
     def present(self, root: Path) -> bool:
-        """Whether any of the files is there (an empty folder is what a failed download leaves)."""
+        """Whether any of the files exists (a failed download leaves an empty folder)."""
         return any(os.path.isfile(root / self.folder / file) for file in self.files)
 
 
 class _RefusedError(Exception):
-    """torchvision could not read, or would not accept, or could not fetch the files."""
+    """torchvision could not read, verify or download the files."""
 
 
 def load(name: str, files: TorchvisionFiles, *, data_root: Path, download: bool) -> RawData:
-    """Reads ``name`` from torchvision's folder, or from an .npz, or downloads it into ``data_root``.
+    """Read ``name`` from torchvision's folder or an .npz file, or download it to ``data_root``.
 
-    Both are looked for in ``data_root`` and ``data_root/name``. A folder that torchvision refuses is an error
-    unless an .npz lies beside it.
+    Both are searched for in ``data_root`` and ``data_root/name``. A folder that torchvision refuses is an error unless
+    there is an .npz file.
 
     Raises:
-        UserError: nothing usable was found and nothing could be fetched.
+        UserError: nothing usable was found or downloaded.
     """
     reasons = []
     for root in (data_root, data_root / name):
@@ -53,15 +53,15 @@ def load(name: str, files: TorchvisionFiles, *, data_root: Path, download: bool)
                 return _read(name, files, root=root, download=False)
             except _RefusedError as refusal:
                 reasons.append(
-                    f"torchvision refuses the folder {root / files.folder} ({refusal}), which must hold the"
-                    " complete, original files"
+                    f"torchvision refuses the folder {root / files.folder} ({refusal}), which must contain the"
+                    " complete original files"
                 )
     npz = find_npz(name, data_root=data_root)
     if npz is not None:
         return read_npz(npz, name=name)
     if not reasons:
-        places = f"{data_root} and {data_root / name}"
-        reasons.append(f"looked for torchvision's {files.folder} and for {name}.npz in {places}, found neither")
+        places = f"{data_root} or {data_root / name}"
+        reasons.append(f"neither torchvision's {files.folder} nor {name}.npz exists in {places}")
     if download:
         try:
             return _read(name, files, root=data_root, download=True)
@@ -80,15 +80,15 @@ def _advice(name: str, files: TorchvisionFiles, data_root: Path, tried_download:
 
 def _read(name: str, files: TorchvisionFiles, *, root: Path, download: bool) -> RawData:
     try:
-        # imported here because it takes 1.5 s, which an .npz need not pay
+        # imported here because it takes 1.5 s, which an .npz file does not need
         dataset_class = getattr(importlib.import_module("torchvision.datasets"), files.class_name)
         with _network_timeout(_TIMEOUT):
             train = dataset_class(root=str(root), train=True, download=download)
             test = dataset_class(root=str(root), train=False, download=False)
         arrays = _arrays(train, "train") | _arrays(test, "test")
-    # whatever torchvision, urllib, tarfile or pickle raise over damaged files or a missing network
+    # torchvision, urllib, tarfile and pickle raise many types for damaged files or a missing network
     except Exception as error:
-        # less its advice about a parameter that our users do not have
+        # without its advice about a parameter that is not ours
         raise _RefusedError(one_line(error).partition(" You can use download=True")[0]) from error
     source = f"torchvision {files.class_name}: {root / files.folder}"
     return with_small_images_enlarged(RawData(name=name, source=source, **arrays))

@@ -1,4 +1,4 @@
-"""Focal loss with a weight for each class."""
+"""Focal loss with class weights."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .base import Loss, require, require_non_negative
-from .weighted_logistic import by_class
+from .base import Loss, by_class, require, require_non_negative
 
 
 class AlphaFocal(Loss):
@@ -15,8 +14,8 @@ class AlphaFocal(Loss):
 
     y = 1: -alpha (1 - p)^gamma log p;  y = 0: -(1 - alpha) p^gamma log(1 - p);  p = sigma(s);  mean over the batch
 
-    alpha is the weight of the positives. The authors' 0.25 is below one half, although positives are rare: the exponent
-    takes so much from the easy negatives that the positives would weigh too much otherwise.
+    alpha is the weight of the positives. The authors use 0.25 although positives are rare: the exponent reduces the
+    share of easy negatives so much that positives would dominate otherwise.
 
     Args:
         gamma: focusing exponent, >= 0; 0 is weighted binary cross-entropy.
@@ -44,7 +43,7 @@ class AlphaFocal(Loss):
 def focal_terms(scores: Tensor, targets: Tensor, *, gamma: float) -> Tensor:
     """(B,) scores and 0/1 targets of their dtype -> (B,) -(1 - q)^gamma log q, q the probability of the true class.
 
-    The power is taken as exp(gamma * log(1 - q)), so that a gamma below 1 has no infinite slope at q = 1.
+    The power is computed as exp(gamma * log(1 - q)): for gamma < 1 its slope at q = 1 would be infinite otherwise.
     """
     signed = (2 * targets - 1) * scores
     return -torch.exp(gamma * logsigmoid(-signed)) * logsigmoid(signed)

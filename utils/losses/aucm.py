@@ -14,17 +14,17 @@ class AUCM(Loss):
     min over the weights, a, b  max over alpha >= 0 of
         E[(h - a)^2 | y = 1] + E[(h - b)^2 | y = 0] + 2 alpha (m + E[h | y = 0] - E[h | y = 1]) - alpha^2
 
-    At its saddle a and b are the class means of h and alpha = max(0, m + b - a), which leaves the two variances and
-    max(0, m + b - a)^2: unlike the all-pairs square, a pair of means further apart than m costs nothing.
+    At the saddle point a and b are the class means of h and alpha = max(0, m + b - a), so the value is the sum of the
+    two variances and max(0, m + b - a)^2. Unlike the all-pairs square, class means further apart than m cost nothing.
 
-    E[. | y] are the class means of the batch. The paper's sum over samples, (1 - p)(h - a)^2 [y = 1] + p (h - b)^2
-    [y = 0] + ..., is p (1 - p) times the same in expectation, with p the share of positives. Class means need no p, so
-    they hold under any sampler, and the loss does not shrink with the prior (0.01 of it would be left at 1:100).
+    E[. | y] is the class mean of the batch. The paper's sum over samples, (1 - p)(h - a)^2 [y = 1] + p (h - b)^2
+    [y = 0] + ..., is p (1 - p) times this in expectation, with p the share of positives. Class means do not depend on
+    p, so they hold under any sampler, and the loss does not shrink with the prior (to 0.01 of its value at 1:100).
 
-    ``a``, ``b`` and ``alpha`` are parameters, 0 at first, and belong in the optimizer without weight decay. The
-    gradient of ``alpha`` comes out reversed, so that any optimizer that descends ascends in it; ``after_step`` puts a
-    negative ``alpha`` back to 0. Learning rate and momentum act on the three as on the weights, and the momentum is
-    not reset where ``alpha`` is put back. A batch of one class has the term of that class alone.
+    ``a``, ``b`` and ``alpha`` are parameters with initial value 0, to be optimised without weight decay. The gradient
+    of ``alpha`` is reversed, so that a descending optimizer ascends in it; ``after_step`` clamps ``alpha`` at 0.
+    Learning rate and momentum are those of the weights; clamping does not reset the momentum. A batch of one class has
+    the term of that class only.
 
     Args:
         m: margin in probabilities, >= 0.
@@ -52,7 +52,7 @@ class AUCM(Loss):
         scores, targets = self.scores_and_targets(outputs, targets)
         h = torch.sigmoid(scores)
         a, b, alpha = (value.to(h.dtype) for value in (self.a, self.b, self.alpha))
-        alpha = 2 * alpha.detach() - alpha  # the same value, the gradient reversed
+        alpha = 2 * alpha.detach() - alpha  # same value, reversed gradient
         spread = mean_over((h - a) ** 2, targets) + mean_over((h - b) ** 2, 1 - targets)
         shortfall = self.m + mean_over(h, 1 - targets) - mean_over(h, targets)
         return spread + both_classes(targets) * (2 * alpha * shortfall - alpha**2)

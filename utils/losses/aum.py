@@ -6,24 +6,22 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from .base import Loss
+from .base import Loss, ScalarWithSlopes
 
 
 class AUMRate(Loss):
-    """AUM with rates: a surrogate of the AUC that grows with the distance by which classes are in the wrong order.
+    """AUM with rates: a surrogate of the AUC that grows with the distance between wrongly ordered scores.
 
     AUM = sum_b (T_b - T_{b-1}) * min(FPR_b, FNR_b),   T the ascending unique values of -s_i
 
-    FPR_b and FNR_b are those of the batch where the constant added to every score lies between T_{b-1} and T_b:
-    false positives are the negatives with -s <= T_{b-1}, over N; false negatives the positives with -s >= T_b, over P.
-    One sort, B log B. There is no margin: value and gradient are 0 as soon as the AUC of the batch is 1. A batch of one
-    class gives 0 with a graph.
+    FPR_b and FNR_b are the error rates of the batch when a constant between T_{b-1} and T_b is added to every score:
+    the negatives with -s <= T_{b-1} over N, and the positives with -s >= T_b over P. One sort, B log B. There is no
+    margin: value and gradient are 0 once the AUC of the batch is 1. A batch of one class gives 0 with a graph.
 
-    AUM is linear in the scores between ties, so the gradient of sample i is the difference of the two minima beside
-    its threshold. Where thresholds tie it is the mean of the two one-sided derivatives in s_i, as in the paper.
+    AUM is piecewise linear in the scores, so the gradient of sample i is the difference of the minima on both sides of
+    its threshold. At ties it is the mean of the two one-sided derivatives in s_i, as in the paper.
 
     Reference: Hillman, Hocking, "Optimizing ROC curves with a sort-based surrogate loss for binary classification and
     changepoint detection", JMLR 24, 2023.
@@ -46,12 +44,11 @@ class AUMRate(Loss):
 
 
 class AUMCount(AUMRate):
-    """AUM with counts: the numbers of errors in place of the rates.
+    """AUM with counts: numbers of errors instead of rates.
 
     AUM = sum_b (T_b - T_{b-1}) * min(FP_b, FN_b),   arguments, ties and reference as for :class:`AUMRate`
 
-    The counts are those of the batch, so the value grows with its size, and the class that is rare in the batch bounds
-    the minimum.
+    The value grows with the size of the batch, and the size of its rarer class bounds the minimum.
 
     >>> value = AUMCount()(torch.tensor([2.0, -3.5, -1.0, 1.5]), torch.tensor([0, 0, 1, 1]))
     >>> value.item()                                           # 0.5 * min(1, 2) + 2.5 * min(1, 1) + 2.5 * min(1, 0)
@@ -61,15 +58,15 @@ class AUMCount(AUMRate):
     rates: ClassVar[bool] = False
 
 
-class _Area(torch.autograd.Function):
-    """(B,) scores and 0/1 targets -> AUM; the slopes come from the same sort. Sums are taken in float64."""
+class _Area(ScalarWithSlopes):
+    """(B,) scores and 0/1 targets -> AUM, with the slopes from the same sort. Sums are in float64."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, targets: Tensor, rates: bool) -> Tensor:
         thresholds, order = (-scores.to(torch.float64)).sort()
         positive = (targets == 1)[order].to(torch.float64)
         negative = 1 - positive
-        false_positives = pad(negative.cumsum(0), (1, 0))  # (B + 1,) in front of each threshold, and behind the last
+        false_positives = pad(negative.cumsum(0), (1, 0))  # (B + 1,) below each threshold, and above the last one
         false_negatives = positive.sum() - pad(positive.cumsum(0), (1, 0))
         positives = positive.sum().clamp(min=1) if rates else 1.0
         negatives = negative.sum().clamp(min=1) if rates else 1.0
@@ -79,7 +76,7 @@ class _Area(torch.autograd.Function):
 
         area = (thresholds.diff() * smaller(false_positives[1:-1], false_negatives[1:-1])).sum()
         if ctx.needs_input_grad[0]:
-            # before and behind all that tie with a threshold; ties have no width, so nothing between them counts
+            # positions before and after all ties of a threshold; intervals between ties have no width
             left, right = (torch.searchsorted(thresholds, thresholds, right=side) for side in (False, True))
             fp, fn = false_positives[left], false_negatives[left]
             score_up = smaller(fp + negative, fn - positive) - smaller(fp, fn)
@@ -88,9 +85,3 @@ class _Area(torch.autograd.Function):
             slopes = (score_up + score_down) / 2
             ctx.save_for_backward(torch.empty_like(scores).scatter_(0, order, slopes.to(scores.dtype)))
         return area.to(scores.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (slopes,) = ctx.saved_tensors
-        return grad * slopes, None, None

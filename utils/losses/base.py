@@ -1,4 +1,4 @@
-"""What every objective shares: its contract, the check of shapes, the masks of the two classes.
+"""The base class of all objectives, argument checks, and masked means over the classes.
 
 Shapes: B samples in the batch, P positives (the critical, rare class, y = 1), N negatives.
 """
@@ -6,24 +6,25 @@ Shapes: B samples in the batch, P positives (the critical, rare class, y = 1), N
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Loss(nn.Module):
-    """Base of all objectives. A subclass writes ``forward`` and, where its score is not the logit, ``score``.
+    """Base class of all objectives. A subclass defines ``forward`` and, if its score is not the logit, ``score``.
 
     Class attributes:
-        outputs: how many outputs the model must have, 1 or 2.
-        normalised_head: whether those outputs must be cosines (L2-normalised features and class weights).
-        facts: constructor parameters that the run supplies, not the user: ``class_counts`` (negatives, positives)
-            of the training set, ``ratio_pos_train``, the ratio that was asked for, and ``num_samples``, the size of
-            the data set that ``indices`` point into.
-        default_threshold: the score from which a sample counts as positive unless told otherwise.
+        outputs: number of outputs of the model, 1 or 2.
+        normalised_head: whether the outputs must be cosines (L2-normalised features and class weights).
+        facts: constructor parameters supplied by the run, not by the user: ``class_counts`` (negatives, positives) of
+            the training set; ``ratio_pos_train``, the requested ratio; ``num_samples``, the size of the data set that
+            ``indices`` refer to.
+        default_threshold: the score at or above which a sample is classified as positive.
 
-    Parameters of its own are trained by the run's optimizer, without weight decay.
+    Parameters of an objective are trained by the run's optimizer, without weight decay.
     """
 
     outputs: ClassVar[int] = 1
@@ -33,7 +34,7 @@ class Loss(nn.Module):
 
     @property
     def initial_bias(self) -> float | None:
-        """The bias of the model's last layer at the start; None: as the model draws it."""
+        """The initial bias of the model's last layer; None for the model's own initialisation."""
         return None
 
     def score(self, outputs: Tensor) -> Tensor:
@@ -48,41 +49,51 @@ class Loss(nn.Module):
         """The objective of one batch.
 
         Args:
-            outputs: (B, ``self.outputs``) what the model returned; (B,) is taken too where ``outputs`` is 1.
+            outputs: (B, ``self.outputs``) outputs of the model; (B,) is accepted too if ``self.outputs`` is 1.
             targets: (B,) 0 or 1, of any dtype.
-            indices: (B,) dataset indices, for objectives that remember samples.
+            indices: (B,) dataset indices, for objectives with a state per sample.
 
         Returns:
-            A scalar with a graph, also where a class is missing from the batch.
+            A scalar with a graph, even if a class is missing from the batch.
 
         Raises:
-            ValueError: the shapes do not go together.
+            ValueError: the shapes do not match.
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")  # pragma: no cover
 
     def begin_epoch(self, epoch: int) -> None:
-        """Called before each epoch, for objectives that change on the way."""
+        """Called before each epoch, for objectives with a schedule."""
 
     def after_step(self) -> None:
-        """Called after each update of the weights, for objectives with variables of their own; must not wait."""
+        """Called after each optimizer step, for objectives with variables; must not synchronise with the device."""
 
     def scores_and_targets(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (B,) and targets (B,) of the scores' dtype, after a check of their shapes."""
+        """Check the shapes; return scores (B,) and targets (B,) of the same dtype."""
         scores = self.score(outputs)
         if targets.shape != scores.shape:
             raise ValueError(f"targets must have shape {tuple(scores.shape)}, got {tuple(targets.shape)}")
         if scores.numel() == 0:
-            raise ValueError("a batch must hold at least one sample, got none")
+            raise ValueError("a batch must have at least one sample, got none")
         return scores, targets.to(scores.dtype)
 
 
+class ScalarWithSlopes(torch.autograd.Function):
+    """Base of functions whose ``forward`` saves the derivatives by its first argument, if that needs a gradient."""
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (slopes,) = ctx.saved_tensors
+        return grad * slopes, *(None,) * (len(ctx.needs_input_grad) - 1)
+
+
 def in_full_precision(values: Tensor) -> Tensor:
-    """float16 and bfloat16 widened to float32; others as they are."""
+    """Cast float16 and bfloat16 to float32; return other dtypes unchanged."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def require(condition: bool, expected: str, value: object) -> None:
-    """Raise ``ValueError`` with what was expected and what came, unless ``condition`` holds."""
+    """Raise ValueError with what was expected and what came, unless ``condition`` holds."""
     if not condition:
         raise ValueError(f"{expected}, got {value}")
 
@@ -91,6 +102,12 @@ def require_non_negative(name: str, value: float) -> float:
     """``value`` if it is finite and >= 0."""
     require(math.isfinite(value) and value >= 0, f"{name} must be a finite number >= 0", value)
     return value
+
+
+def require_positive(name: str, value: float) -> float:
+    """``value`` as a float if it is finite and > 0."""
+    require(math.isfinite(value) and value > 0, f"{name} must be a finite number > 0", value)
+    return float(value)
 
 
 def require_class_counts(class_counts: tuple[int, int]) -> tuple[int, int]:
@@ -104,13 +121,22 @@ def require_class_counts(class_counts: tuple[int, int]) -> tuple[int, int]:
 
 
 def mean_over(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``values`` where ``mask`` is 1; 0, with a graph, where it is 1 nowhere.
+    """Mean of ``values`` where ``mask`` is 1; 0, with a graph, for an empty mask.
 
-    ``values`` must be finite everywhere: the mask multiplies, which keeps the shape fixed.
+    ``values`` must be finite everywhere: multiplying by the mask keeps the shape fixed.
     """
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
+def by_class(targets: Tensor, values: tuple[float, float]) -> Tensor:
+    """``values[0]`` where the target is 0, ``values[1]`` where it is 1; same shape and dtype as ``targets``.
+
+    >>> by_class(torch.tensor([1.0, 0.0]), (5.0, 7.0)).tolist()
+    [7.0, 5.0]
+    """
+    return values[0] * (1 - targets) + values[1] * targets
+
+
 def both_classes(targets: Tensor) -> Tensor:
-    """1 if the batch holds a positive and a negative, else 0; a scalar on the batch's device, without a wait."""
+    """1 if the batch has a positive and a negative, else 0; a scalar on the batch's device, without synchronising."""
     return ((targets.sum() > 0) & ((1 - targets).sum() > 0)).to(targets.dtype)

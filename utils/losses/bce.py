@@ -9,7 +9,7 @@ from .base import Loss
 
 
 class BCE(Loss):
-    """Binary cross-entropy, the logistic loss.
+    """Binary cross-entropy (logistic loss).
 
     mean over the batch of  -y log p - (1 - y) log(1 - p),  p = sigma(s)
 

@@ -19,7 +19,7 @@ class ClassBalancedBCE(Loss):
     The weights are not normalised, as in the alm-dnn code; the paper below makes them sum to the number of classes.
 
     Args:
-        beta: in [0, 1); 0 weighs all samples 1, towards 1 the weight becomes 1/n_c.
+        beta: in [0, 1); at 0 all weights are 1, towards 1 they approach 1/n_c.
         class_counts: (negatives, positives) of the training set (supplied by the run).
 
     Reference: Cui et al., "Class-balanced loss based on effective number of samples", CVPR 2019, equation 4.
@@ -46,7 +46,7 @@ class ClassBalancedBCE(Loss):
 
 
 def effective_weight(beta: float, count: int) -> float:
-    """(1 - beta) / (1 - beta^count), exact also where beta is close to 1.
+    """(1 - beta) / (1 - beta^count), accurate for beta close to 1.
 
     >>> effective_weight(0.0, 5), effective_weight(0.5, 2) == 0.5 / 0.75
     (1.0, True)

@@ -7,9 +7,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from .alpha_focal import focal_terms
-from .base import Loss, require, require_class_counts, require_non_negative
+from .base import Loss, by_class, require, require_class_counts, require_non_negative
 from .class_balanced import effective_weight
-from .weighted_logistic import by_class
 
 
 class ClassBalancedFocal(Loss):
@@ -21,12 +20,12 @@ class ClassBalancedFocal(Loss):
     classes, as in the paper; those of :class:`ClassBalancedBCE` are not normalised, as in the alm-dnn code.
 
     Args:
-        beta: in [0, 1); 0 weighs all samples 1, towards 1 the weight becomes proportional to 1/n_c.
+        beta: in [0, 1); at 0 all weights are 1, towards 1 they become proportional to 1/n_c.
         gamma: focusing exponent, >= 0.
         class_counts: (negatives, positives) of the training set (supplied by the run).
 
     Reference: Cui et al., "Class-balanced loss based on effective number of samples", CVPR 2019, section 4.3. They
-    have an output for each class; here the one logit carries both.
+    have an output for each class; here a single logit serves both.
 
     >>> import torch
     >>> loss = ClassBalancedFocal(beta=0.5, class_counts=(2, 1))       # weights 2/3 and 1, times 6/5: 0.8 and 1.2

@@ -11,15 +11,15 @@ from .margin import log_probability
 
 
 class SymmetricFocal(Loss):
-    """Focal loss (S-FL): well classified samples of both classes count less.
+    """Focal loss (S-FL): well classified samples of both classes are down-weighted.
 
     y = 1: -(1 - p)^gamma log(p + eps);  y = 0: -p^gamma log(1 - p + eps);  p = sigma(s);  mean over the batch
 
     Args:
         gamma: focusing exponent, >= 0; 0 is binary cross-entropy.
-        eps: added inside the logarithm, >= 0 (the alm-dnn code has 1e-4; 0 is the exact form).
+        eps: added inside the logarithm, >= 0 (1e-4 in alm-dnn; 0 is the exact form).
 
-    The power is taken as exp(gamma * log sigma), so that a gamma below 1 has no infinite slope at p = 1.
+    The power is computed as exp(gamma * log sigma): for gamma < 1 its slope at p = 1 would be infinite otherwise.
 
     Reference: Lin et al., "Focal loss for dense object detection", ICCV 2017, equation 4.
 
@@ -40,12 +40,12 @@ class SymmetricFocal(Loss):
         return -(focus * log_probability(signed, self.eps)).mean()
 
     def is_focused(self, targets: Tensor) -> Tensor:
-        """1 for the samples that the exponent acts on: here all."""
+        """1 for the samples that the exponent applies to: all."""
         return torch.ones_like(targets)
 
 
 class AsymmetricFocal(SymmetricFocal):
-    """Asymmetric focal loss (A-FL): only well classified negatives count less.
+    """Asymmetric focal loss (A-FL): only well classified negatives are down-weighted.
 
     y = 1: -log(p + eps);  y = 0: -p^gamma log(1 - p + eps);  p = sigma(s);  mean over the batch
 
@@ -58,5 +58,5 @@ class AsymmetricFocal(SymmetricFocal):
     """
 
     def is_focused(self, targets: Tensor) -> Tensor:
-        """1 for the samples that the exponent acts on: the negatives."""
+        """1 for the samples that the exponent applies to: the negatives."""
         return 1 - targets

@@ -1,4 +1,4 @@
-"""Hinge losses of the single sample."""
+"""Hinge losses on single samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .base import Loss, require_non_negative
 
 
 class Hinge(Loss):
-    """Hinge loss: a sample costs what it lacks to the margin.
+    """Hinge loss: a sample costs its shortfall from the margin.
 
     mean over the batch of  max(0, m - y s),  y = +1 for positives and -1 for negatives
 
@@ -33,12 +33,12 @@ class Hinge(Loss):
         return self.cost(relu(self.m - (2 * targets - 1) * scores)).mean()
 
     def cost(self, shortfalls: Tensor) -> Tensor:
-        """(B,) what the samples lack, >= 0 -> (B,) what they cost: here the same."""
+        """(B,) shortfalls >= 0 -> (B,) costs: the same."""
         return shortfalls
 
 
 class SquaredHinge(Hinge):
-    """Squared hinge loss: as :class:`Hinge`, squared, so that its slope is continuous.
+    """Squared hinge loss: :class:`Hinge` squared, which has a continuous slope.
 
     mean over the batch of  max(0, m - y s)^2,  y = +1 for positives and -1 for negatives
 
@@ -53,5 +53,5 @@ class SquaredHinge(Hinge):
     """
 
     def cost(self, shortfalls: Tensor) -> Tensor:
-        """(B,) what the samples lack, >= 0 -> (B,) its square."""
+        """(B,) shortfalls >= 0 -> (B,) costs: their squares."""
         return shortfalls**2

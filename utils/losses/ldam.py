@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .base import Loss, in_full_precision, require, require_class_counts
+from .base import Loss, in_full_precision, require_class_counts, require_positive
 
 
 class LDAM(Loss):
@@ -40,12 +39,11 @@ class LDAM(Loss):
 
     def __init__(self, *, class_counts: tuple[int, int], max_margin: float = 0.5, scale: float = 30.0) -> None:
         super().__init__()
-        require(math.isfinite(max_margin) and max_margin > 0, "max_margin must be a finite number > 0", max_margin)
-        require(math.isfinite(scale) and scale > 0, "scale must be a finite number > 0", scale)
+        require_positive("max_margin", max_margin)
+        self.scale = require_positive("scale", scale)
         raw = [count**-0.25 for count in require_class_counts(class_counts)]
         margins = torch.tensor([max_margin * value / max(raw) for value in raw], dtype=torch.float64)
         self.register_buffer("margins", margins, persistent=False)
-        self.scale = float(scale)
 
     def score(self, outputs: Tensor) -> Tensor:
         """(B, 2) outputs -> (B,) the output of class 1."""
@@ -58,7 +56,7 @@ class LDAM(Loss):
         return cross_entropy(logits, classes)
 
     def logits_and_classes(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 2) scaled cosines, the true class's less its margin, and (B,) int64 true classes."""
+        """(B, 2) scaled cosines, minus the margin for the true class, and (B,) int64 true classes."""
         scores, targets = self.scores_and_targets(outputs, targets)
         true_class = torch.stack([1 - targets, targets], dim=1)  # (B, 2)
         logits = in_full_precision(outputs) - true_class * self.margins.to(scores.dtype)

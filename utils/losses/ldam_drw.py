@@ -12,20 +12,20 @@ from .ldam import LDAM
 
 
 class LDAMDRW(LDAM):
-    """LDAM whose classes are re-weighted late in training (LDAM-DRW).
+    """LDAM with deferred re-weighting of the classes (LDAM-DRW).
 
     sum_i w_{y_i} l_i / sum_i w_{y_i} over the batch,  l the loss of a sample in :class:`LDAM`
 
-    Until the epoch ``drw_from`` all weights are 1, which is LDAM. From it on w_c ~ (1 - beta) / (1 - beta^n_c),
-    w_0 + w_1 = 2: the features are learned without weights, the boundary is moved at the end. (The step size falls at
-    the same epoch in the paper; here that is the optimizer's business.) Which weights act follows from the last call of
-    ``begin_epoch`` alone; before any call it is epoch 0.
+    Before epoch ``drw_from`` all weights are 1, which is LDAM. From then on w_c ~ (1 - beta) / (1 - beta^n_c),
+    w_0 + w_1 = 2: features are learned without weights, and the boundary moves at the end. (The paper also lowers the
+    step size at that epoch; here the scheduler decides.) The weights depend only on the last call of ``begin_epoch``;
+    without a call it is epoch 0.
 
     Args:
         class_counts: (negatives, positives) of the training set (supplied by the run).
         max_margin: margin of the rarest class, > 0, in units of the cosine.
         scale: factor on the cosines, > 0.
-        beta: base of the effective number of samples, in [0, 1); 0 never weighs.
+        beta: base of the effective number of samples, in [0, 1); at 0 all weights are 1.
         drw_from: first epoch with weights, >= 0, counted from 0.
 
     Reference: Cao et al., "Learning imbalanced datasets with label-distribution-aware margin loss", NeurIPS 2019,
@@ -62,7 +62,7 @@ class LDAMDRW(LDAM):
         self.begin_epoch(0)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Put the weights of ``epoch`` in place: a recorded CUDA graph reads this very tensor."""
+        """Set the weights of ``epoch`` in place: a captured CUDA graph reads this tensor."""
         if epoch >= self.drw_from:
             self.class_weights.copy_(self.deferred_weights)
         else:

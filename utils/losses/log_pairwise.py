@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from ..pairwise.violations import DENSE_BATCH
-from .base import Loss, mean_over
+from .base import Loss, ScalarWithSlopes, mean_over
 
-BLOCK_PAIRS = 2**18  # pairs that are formed at a time in a large batch
+BLOCK_PAIRS = 2**18  # pairs formed at a time in a large batch
 
 
 class LogPairwise(Loss):
@@ -20,8 +19,8 @@ class LogPairwise(Loss):
 
     mean over in-batch pairs (positive j, negative k) of  log(1 + exp(-(s_j - s_k)))
 
-    All B x B differences are formed and masked, so that the shape is fixed; those of a large batch in blocks, with the
-    gradient in the same pass, so that the memory grows with B alone. A batch of one class gives 0 with a graph.
+    All B x B differences are formed and masked, so the shape is fixed. A large batch is processed in blocks, with the
+    gradient in the same pass, so that memory is linear in B. A batch of one class gives 0 with a graph.
 
     >>> value = LogPairwise()(torch.tensor([0.0, 0.0]), torch.tensor([1, 0]))   # one pair, difference 0: log 2
     >>> round(value.item(), 4)
@@ -38,8 +37,8 @@ class LogPairwise(Loss):
         return mean_over(softplus(-gaps_BB), is_pair_BB)
 
 
-class _InBlocks(torch.autograd.Function):
-    """(B,) scores and 0/1 targets -> the mean over pairs; R rows of the pairs at a time, columns C."""
+class _InBlocks(ScalarWithSlopes):
+    """(B,) scores and 0/1 targets -> the mean over pairs; R rows of pairs at a time, C columns."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, targets: Tensor) -> Tensor:
@@ -65,18 +64,12 @@ class _InBlocks(torch.autograd.Function):
         ctx.save_for_backward((slopes / pairs).to(scores.dtype))
         return (total / pairs).to(scores.dtype)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (slopes,) = ctx.saved_tensors
-        return grad * slopes, None
-
 
 def _sides(targets: Tensor) -> tuple[Tensor, Tensor]:
     """Indices of the rows and columns of the pairs.
 
-    On a CPU those of the positives and of the negatives. Elsewhere all samples stand on both sides and the targets
-    weigh them: how many positives there are is not known without a wait for the device.
+    On a CPU the positives and the negatives. On other devices all samples are on both sides, masked by the targets,
+    because the number of positives is not known without synchronising.
     """
     if targets.device.type == "cpu":
         return (targets == 1).nonzero()[:, 0], (targets != 1).nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""Logistic loss with the logarithm of the prior in the logit."""
+"""Logistic loss with the log prior odds added to the logit."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from .base import Loss, require_class_counts, require_non_negative
 
 
 class LogitAdjustment(Loss):
-    """Logit-adjusted loss (LA): what the prior says is added in training and left out at the decision.
+    """Logit-adjusted loss (LA): the prior is added to the logit in training, not at prediction.
 
     binary cross-entropy of  s + tau log(n_1 / n_0),  mean over the batch
 
     The paper has an output for each class and trains the softmax cross-entropy of z_c + tau log(pi_c), pi_c = n_c / n.
-    A softmax of two is a sigmoid of their difference: with s = z_1 - z_0 that is s + tau (log pi_1 - log pi_0), the
-    formula above. A rare positive must therefore reach a higher s for the same loss.
+    A softmax of two outputs is a sigmoid of their difference: with s = z_1 - z_0 this is s + tau (log pi_1 - log pi_0),
+    the formula above. So a rare positive needs a higher s for the same loss.
 
-    The score stays s. At tau = 1 the optimum is s = log p(x | 1) - log p(x | 0), free of the prior, so that the default
-    threshold 0 is the one of the smallest balanced error.
+    The score is s. At tau = 1 the optimum is s = log p(x | 1) - log p(x | 0), independent of the prior, so the default
+    threshold 0 minimises the balanced error.
 
     Args:
-        tau: strength of the prior, >= 0; 0 is binary cross-entropy.
+        tau: weight of the log prior odds, >= 0; 0 is binary cross-entropy.
         class_counts: (negatives n_0, positives n_1) of the training set (supplied by the run).
 
     Reference: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10.
 
     >>> import torch
     >>> loss = LogitAdjustment(class_counts=(3, 1))                      # shift -log 3
-    >>> value = loss(torch.tensor([math.log(3)]), torch.tensor([1]))     # a positive at log 3 counts as at 0: log 2
+    >>> value = loss(torch.tensor([math.log(3)]), torch.tensor([1]))     # log 3 - log 3 = 0: log 2
     >>> round(value.item(), 4)
     0.6931
     """

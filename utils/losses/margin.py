@@ -12,25 +12,25 @@ from .base import Loss, require_non_negative
 
 
 def log_probability(signed_scores: Tensor, eps: float) -> Tensor:
-    """log(sigma(u) + eps), without overflow or a vanishing gradient; u is the logit of the true class."""
+    """log(sigma(u) + eps) without overflow or vanishing gradients; u is the logit of the true class."""
     log_p = logsigmoid(signed_scores)
     return log_p if eps == 0 else torch.logaddexp(log_p, log_p.new_full((), math.log(eps)))
 
 
 class SymmetricMargin(Loss):
-    """Symmetric large-margin logistic loss (S-LM): each class must clear the boundary by ``m``.
+    """Symmetric large-margin logistic loss (S-LM): both classes must clear the boundary by ``m``.
 
     y = 1: -log(sigma(s - m) + eps);  y = 0: -log(1 - sigma(s + m) + eps);  mean over the batch
 
     Args:
         m: margin in logits, >= 0.
-        eps: added inside the logarithm, >= 0. The alm-dnn code has 1e-4, which takes the gradient away from samples
-            that are badly wrong (9e-10 instead of 1 at s = -30); 0 is the exact form.
+        eps: added inside the logarithm, >= 0; 0 is the exact form. alm-dnn has 1e-4, with which the gradient vanishes
+            for samples that are badly wrong (9e-10 instead of 1 at s = -30).
 
     Reference: Li, Kamnitsas, Glocker, "Overfitting of neural nets under class imbalance", MICCAI 2019.
 
     >>> loss = SymmetricMargin(m=0.5)
-    >>> value = loss(torch.tensor([0.5, -0.5]), torch.tensor([1, 0]))   # both stand on their margin: log 2
+    >>> value = loss(torch.tensor([0.5, -0.5]), torch.tensor([1, 0]))   # both on their margin: log 2
     >>> round(value.item(), 4)
     0.6931
     """
@@ -46,7 +46,7 @@ class SymmetricMargin(Loss):
         return -log_probability(sign * scores - self.m * self.has_margin(targets), self.eps).mean()
 
     def has_margin(self, targets: Tensor) -> Tensor:
-        """1 for the samples that must clear the margin: here all."""
+        """1 for the samples that must clear the margin: all."""
         return torch.ones_like(targets)
 
 

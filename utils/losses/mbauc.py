@@ -9,12 +9,12 @@ from .base import Loss, both_classes, mean_over
 
 
 class MBAUC(Loss):
-    """Mini-batch AUC loss: the squared distance of each pair's difference from 1.
+    """Mini-batch AUC loss: the squared distance between 1 and the difference of each pair.
 
     mean over in-batch pairs (positive j, negative k) of  (1 - (sigma(s_j) - sigma(s_k)))^2
 
-    With a_j = 1 - sigma(s_j) and b_k = sigma(s_k) this is mean(a^2) + 2 mean(a) mean(b) + mean(b^2): no pair is
-    formed, time and memory are linear in B. A batch of one class gives 0 with a graph.
+    With a_j = 1 - sigma(s_j) and b_k = sigma(s_k) this is mean(a^2) + 2 mean(a) mean(b) + mean(b^2), which needs no
+    pairs: time and memory are linear in B. A batch of one class gives 0 with a graph.
 
     Reference: Gao et al., "One-pass AUC optimization", ICML 2013 (squared surrogate); in mini-batches as in alm-dnn.
 

@@ -9,7 +9,7 @@ from .base import Loss, mean_over
 
 
 class MSFE(Loss):
-    """Mean squared false error: both classes' errors count alike, however rare one is.
+    """Mean squared false error: the errors of both classes count equally, however rare one is.
 
     FPE^2 + FNE^2,  FPE = mean over negatives of sigma(s)^2 / 2,  FNE = mean over positives of (1 - sigma(s))^2 / 2
 

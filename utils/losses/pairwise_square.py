@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from ..pairwise.violations import DENSE_BATCH, sums_from_the_end
-from .base import Loss, both_classes, mean_over, require_non_negative
+from .base import Loss, ScalarWithSlopes, both_classes, mean_over, require_non_negative
 
 
 class AllPairsSquaredHinge(Loss):
@@ -45,16 +44,15 @@ class AllPairsSquaredHinge(Loss):
 
 
 class AllPairsSquare(Loss):
-    """All-pairs square: the squared distance of each pair's difference of logits from ``m``.
+    """All-pairs square: the squared distance between ``m`` and the logit difference of each pair.
 
     mean over in-batch pairs (positive j, negative k) of  (m - (s_j - s_k))^2
         = (m - (mean of the s_j - mean of the s_k))^2 + variance of the s_j + variance of the s_k
 
-    Linear in B; no term can cancel another, and the moments are taken in float64. A batch of one class gives 0 with a
-    graph.
+    Linear in B, without cancellation; the moments are in float64. A batch of one class gives 0 with a graph.
 
     Args:
-        m: wanted difference in logits, >= 0.
+        m: target difference in logits, >= 0.
 
     Reference: Gao, Jin, Zhu, Zhou, "One-pass AUC optimization", ICML 2013 (moments of all data so far, here of the
     batch); Rust, Hocking, arXiv 2302.11062, 2023 (linear time).
@@ -84,14 +82,14 @@ def squared_hinge(
     """Mean over the pairs of w_k * max(0, h_jk^2 - r_j^2), with h_jk = max(0, m - (s_j - s_k)).
 
     Args:
-        scores: (B,) logits, float32 or float64; the gradient goes to them alone.
+        scores: (B,) logits, float32 or float64; the only argument with a gradient.
         targets: (B,) 0 or 1, of the scores' dtype.
         m: margin in logits.
-        roots: (B,) r >= 0, read at the positives; 0 unless given.
-        weights: (B,) w >= 0, read at the negatives; 1 unless given. They do not change what the sum is divided by.
+        roots: (B,) r >= 0, read at the positives; default 0.
+        weights: (B,) w >= 0, read at the negatives; default 1. The sum is divided by the number of pairs regardless.
 
     Returns:
-        A scalar; 0 with a graph where a class is missing.
+        A scalar; 0 with a graph if a class is missing.
     """
     form = dense_squared_hinge if len(scores) <= DENSE_BATCH else sorted_squared_hinge
     return form(scores, targets, m=m, roots=roots, weights=weights)
@@ -104,10 +102,10 @@ def dense_squared_hinge(
     is_pair_BB = torch.outer(targets, 1 - targets)
     shortfalls_BB = m - (scores[:, None] - scores[None, :])
     if roots is None:
-        costs_BB = (torch.relu(shortfalls_BB) * is_pair_BB).square()  # masked first: no square can overflow outside
+        costs_BB = (torch.relu(shortfalls_BB) * is_pair_BB).square()  # masked first: an unmasked square may overflow
     else:
         above_BB = torch.relu(shortfalls_BB - roots[:, None]) * is_pair_BB
-        costs_BB = above_BB * (above_BB + 2 * roots[:, None])  # h^2 - r^2, without a difference of squares
+        costs_BB = above_BB * (above_BB + 2 * roots[:, None])  # h^2 - r^2 without cancellation
     if weights is not None:
         costs_BB = costs_BB * weights
     return costs_BB.sum() / is_pair_BB.sum().clamp(min=1)
@@ -116,17 +114,17 @@ def dense_squared_hinge(
 def sorted_squared_hinge(
     scores: Tensor, targets: Tensor, *, m: float, roots: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:
-    """``squared_hinge`` by one sort of both classes together; memory and sums linear in B."""
+    """``squared_hinge`` by one sort of both classes together; memory is linear in B."""
     mean: Tensor = _SortedSquaredHinge.apply(scores, targets, m, roots, weights)
     return mean
 
 
-class _SortedSquaredHinge(torch.autograd.Function):
+class _SortedSquaredHinge(ScalarWithSlopes):
     """With d = max(0, s_k - t_j) and t_j = s_j - m + r_j a pair costs w_k * d * (d + 2 r_j).
 
-    In ascending order of the t_j and s_k together, the sums of d and of d^2 over the n negatives above a place grow by
-    n g and by 2 g sum(d) + n g^2 from there to the place below, across the gap g. Every term is >= 0, so nothing
-    cancels, which sums of squared scores would. All of it in float64.
+    Sort all t_j and s_k in ascending order. From one position to the next lower one, across the gap g, the sums of d
+    and d^2 over the n negatives above grow by n g and by 2 g sum(d) + n g^2. Every term is >= 0, so nothing cancels,
+    unlike sums of squared scores. Computed in float64.
     """
 
     @staticmethod
@@ -156,9 +154,3 @@ class _SortedSquaredHinge(torch.autograd.Function):
             slopes = 2 * (weight * to_negatives - to_positives) / pairs
             ctx.save_for_backward(torch.empty_like(scores).scatter_(0, order, slopes.to(scores.dtype)))
         return (costs.sum() / pairs).to(scores.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (slopes,) = ctx.saved_tensors
-        return grad * slopes, None, None, None, None

@@ -1,4 +1,4 @@
-"""One-way partial AUC: only the negatives that score highest count."""
+"""One-way partial AUC: only the highest-scored negatives count."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from torch.nn.functional import pad
 from .base import Loss, both_classes, mean_over, require, require_non_negative
 from .pairwise_square import squared_hinge
 
-STEP = 1.0  # of u, in units of max_fpr: at most 1 up and max_fpr down a step, whatever max_fpr is
+STEP = 1.0  # step size of u in units of max_fpr: u moves by at most 1 up and max_fpr down
 
 
 class PartialAUC(Loss):
-    """Partial AUC over false positive rates up to ``max_fpr``, as the CVaR of each positive's pair losses (SOPA).
+    """Partial AUC over false positive rates up to ``max_fpr``, as the CVaR of the pair losses of each positive (SOPA).
 
     min over the weights and the u_i >= 0 of
         mean over positives i of [ u_i + 1/max_fpr * mean over negatives k of max(0, L_ik - u_i) ]
     with L_ik = max(0, m - (s_i - s_k))^2
 
-    Over u_i the bracket is smallest at the (1 - max_fpr) quantile of positive i's losses, where it is the mean of the
-    largest share max_fpr of them: those of the negatives that score highest. ``max_fpr`` 1 is the all-pairs squared
-    hinge. A batch of one class gives 0 with a graph and moves no u.
+    The minimum of the bracket over u_i is at the (1 - max_fpr) quantile of the losses of positive i, where it equals
+    the mean of their largest share max_fpr: those of the highest-scored negatives. ``max_fpr`` 1 is the all-pairs
+    squared hinge. A batch of one class gives 0 with a graph and updates no u.
 
-    With ``indices`` and gradients enabled u_i is remembered for each sample of the data set (0 at first), and
-    ``after_step`` moves those of the batch's positives along the subgradient of the bracket:
+    With ``indices`` and gradients enabled, u_i is stored for each sample of the data set (initially 0), and
+    ``after_step`` moves those of the positives in the batch along the subgradient of the bracket:
 
         u_i <- max(0, u_i - STEP * max_fpr * (1 - 1/max_fpr * mean over k of [L_ik > u_i]))
 
-    L >= 0, so no minimum lies at u_i < 0. A sample that stands in the batch several times takes one step, along the
-    mean of its copies. Without ``indices``, or where gradients are disabled (validation), the u_i of the batch itself
-    are used, in closed form, and none is remembered: the value is the exact mean over the highest-scored negatives.
+    L >= 0, so no minimum is at u_i < 0. A sample that occurs several times in a batch takes one step, along the mean
+    over its copies. Without ``indices``, or with gradients disabled (validation), the optimal u_i of the batch are used
+    in closed form and not stored: the value is the exact mean over the highest-scored negatives.
 
-    As long as u_i is far below its quantile, as at the start, the gradient is up to 1/max_fpr times that of the
-    all-pairs squared hinge: the learning rate has to be smaller by that factor.
+    While u_i is far below its quantile, as at the start, the gradient is up to 1/max_fpr times that of the all-pairs
+    squared hinge, and the learning rate must be smaller by that factor.
 
     A batch of more than ``DENSE_BATCH`` samples is sorted, so B x B pairs are formed in small ones only.
 
     Args:
-        num_samples: size of the data set that ``indices`` point into (supplied by the run).
+        num_samples: size of the data set that ``indices`` refer to (supplied by the run).
         m: margin in logits, >= 0.
         max_fpr: largest false positive rate that counts, in (0, 1].
 
@@ -54,7 +54,7 @@ class PartialAUC(Loss):
     >>> indices = torch.arange(3)
     >>> loss(scores, targets, indices).item()                          # u = 0: 2 * (2.25 + 1) / 2
     3.25
-    >>> loss.after_step()                                              # both lie above: 0 - 0.5 * (1 - 2)
+    >>> loss.after_step()                                              # both above u: 0 - 0.5 * (1 - 2)
     >>> loss.u.tolist()
     [0.5, 0.0, 0.0]
     >>> round(loss(scores, targets, indices).item(), 4)                # 0.5 + 2 * (1.75 + 0.5) / 2
@@ -87,7 +87,7 @@ class PartialAUC(Loss):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Move the u_i of the last batch's positives, if it came with indices."""
+        """Update the u_i of the positives of the last batch, if it had indices."""
         if self._last_batch is None:
             return
         scores, targets, indices, u = self._last_batch
@@ -96,12 +96,13 @@ class PartialAUC(Loss):
         share = _mean_of_copies(above, indices) / (1 - targets).sum().clamp(min=1)
         moved = (u + STEP * (share - self.max_fpr)).clamp(min=0)
         moves = targets * both_classes(targets) == 1
-        self.u.index_copy_(0, indices, torch.where(moves, moved, u).to(self.u.dtype))  # copies write one value
+        # copies of a sample write the same value, so their order does not matter
+        self.u.index_copy_(0, indices, torch.where(moves, moved, u).to(self.u.dtype))
 
 
 @torch.no_grad()
 def tail_weights(scores: Tensor, targets: Tensor, *, share: float) -> Tensor:
-    """Which part of each negative belongs to the ``share`` of them that scores highest.
+    """The fraction of each negative that belongs to the highest-scored ``share`` of them.
 
     Args:
         scores: (B,) logits.
@@ -109,8 +110,8 @@ def tail_weights(scores: Tensor, targets: Tensor, *, share: float) -> Tensor:
         share: in (0, 1].
 
     Returns:
-        (B,) in [0, 1], summing to share * N over the negatives; those that tie at the border have equal parts. What
-        stands at the positives means nothing.
+        (B,) in [0, 1], summing to share * N over the negatives; ties at the border are divided equally. Values at the
+        positives are meaningless.
 
     >>> tail_weights(torch.tensor([3.0, 1.0, 1.0, 0.0]), torch.tensor([0, 0, 0, 0]), share=0.5).tolist()
     [1.0, 0.5, 0.5, 0.0]
@@ -122,15 +123,15 @@ def tail_weights(scores: Tensor, targets: Tensor, *, share: float) -> Tensor:
 
 
 def _negatives_above(thresholds: Tensor, scores: Tensor, targets: Tensor, *, or_equal: bool = False) -> Tensor:
-    """(B,) numbers of negatives whose score is above each threshold."""
+    """(B,) number of negatives whose score is above each threshold."""
     ascending = scores.to(thresholds.dtype).masked_fill(targets == 1, -torch.inf).sort().values
     return len(scores) - torch.searchsorted(ascending, thresholds, right=not or_equal)
 
 
 def _mean_of_copies(counts: Tensor, indices: Tensor) -> Tensor:
-    """(B,) float64 mean of the whole numbers ``counts`` over all places of a batch that hold the same index.
+    """(B,) float64 mean of the integers ``counts`` over all samples of a batch with the same index.
 
-    From sums of whole numbers, so that no order of the copies changes a bit.
+    Integer sums do not depend on the order of the copies.
     """
     ascending, order = indices.sort()
     sums = pad(counts[order].cumsum(0), (1, 0))

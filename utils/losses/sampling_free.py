@@ -1,4 +1,4 @@
-"""Binary cross-entropy that starts at 1, from the bias of the prior."""
+"""Binary cross-entropy scaled to an initial value of 1, with the bias initialised to the prior."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .base import Loss, require_class_counts
 
 
 class SamplingFree(Loss):
-    """Sampling-Free loss: no sample is weighted; the start and the scale of the loss follow from the prior.
+    """Sampling-Free loss: no sample weights; initial bias and scale of the loss follow from the prior.
 
     BCE / H(pi),  H(pi) = -pi log pi - (1 - pi) log(1 - pi),  pi = n_1 / n,  mean over the batch
 
-    The last layer's bias starts at log(n_1 / n_0), where every sample has the probability pi and the loss is 1,
-    whatever the imbalance. No constant prediction has a lower one, so that nothing is left to gain from calling all
-    samples negative. Without the division the loss would start at H(pi), which is 0.056 at 1:99.
+    The bias of the last layer is initialised to log(n_1 / n_0), where every sample has probability pi and the loss is
+    1 at any imbalance. No constant prediction has a lower loss, so predicting all samples as negative gains nothing.
+    Without the division the loss would start at H(pi), which is 0.056 at 1:99.
 
     Args:
         class_counts: (negatives n_0, positives n_1) of the training set (supplied by the run).
 
     Reference: Chen et al., "Is heuristic sampling necessary in training deep object detectors?", IEEE Transactions on
     Image Processing 2021. The bias is theirs. Their guided loss scales by the regression loss of the boxes, which a
-    classifier does not have; the initial value takes its place.
+    classifier does not have; here the initial value replaces it.
 
     >>> import torch
     >>> loss = SamplingFree(class_counts=(3, 1))
@@ -47,7 +47,7 @@ class SamplingFree(Loss):
 
     @property
     def initial_bias(self) -> float:
-        """The bias of the model's last layer at the start: the logit of the prior."""
+        """The initial bias of the model's last layer: the logit of the prior."""
         return self.prior_logit
 
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Logistic loss whose logit is scaled and shifted for each class."""
+"""Logistic loss with a scale and a shift of the logit for each class."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .base import Loss, require_class_counts, require_non_negative
-from .weighted_logistic import by_class
+from .base import Loss, by_class, require_class_counts, require_non_negative
 
 
 class VectorScaling(Loss):
@@ -19,16 +18,16 @@ class VectorScaling(Loss):
 
     Delta_y = (n_y / n_max)^gamma,  iota_y = tau log(n_other / n_y),  n_other the size of the class that is not y
 
-    Both ask more of the rare class: its s is scaled down (Delta < 1) and must clear iota > 0; that of the common class
-    is as it is and may fall short by as much. Delta moves the boundary late in training, where all samples are
-    classified and iota no longer matters; iota makes up for its harm at the start.
+    Both demand more of the rare class: its s is scaled down (Delta < 1) and must exceed iota > 0; that of the common
+    class is not scaled and may fall short by the same amount. Delta moves the boundary late in training, when all
+    samples are classified correctly and iota has no effect; iota compensates the harm of Delta early in training.
 
-    With an output for each class, Delta_c z_c + tau log(pi_c) goes through the softmax. What stands in it against the
-    true class is tau (log pi_other - log pi_y), the iota of this form. So gamma = 0 gives
-    :class:`LogitAdjustment`, gamma = tau = 0 binary cross-entropy. The weights omega_y of the paper are 1.
+    With an output for each class the softmax is of Delta_c z_c + tau log(pi_c). There the term against the true class
+    is tau (log pi_other - log pi_y), the iota of this form. So gamma = 0 gives :class:`LogitAdjustment`, and
+    gamma = tau = 0 binary cross-entropy. The weights omega_y of the paper are 1.
 
     Args:
-        tau: strength of the prior in the shift, >= 0.
+        tau: weight of the log prior odds in the shift, >= 0.
         gamma: exponent of the class sizes in the scale, >= 0.
         class_counts: (negatives, positives) of the training set (supplied by the run).
 
@@ -55,5 +54,5 @@ class VectorScaling(Loss):
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
         scores, targets = self.scores_and_targets(outputs, targets)
         signed = (2 * targets - 1) * scores
-        # softplus turns into the identity at 20, which costs digits; logsigmoid does not
+        # torch's softplus returns its input above 20, which loses digits; logsigmoid does not
         return -logsigmoid(by_class(targets, self.scales) * signed - by_class(targets, self.shifts)).mean()

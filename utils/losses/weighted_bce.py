@@ -1,14 +1,13 @@
-"""Binary cross-entropy with a heavier positive class."""
+"""Binary cross-entropy with a weight for the positives."""
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .base import Loss, require
+from .base import Loss, require, require_positive
 
 
 class WeightedBCE(Loss):
@@ -17,8 +16,8 @@ class WeightedBCE(Loss):
     mean over the batch of  -w y log p - (1 - y) log(1 - p),  p = sigma(s),  w = c * ratio_pos_train
 
     Args:
-        c: share of the ratio that becomes the weight, > 0; 1 balances the classes.
-        ratio_pos_train: negatives per positive that were asked for, >= 1 (supplied by the run).
+        c: weight of a positive as a fraction of the ratio, > 0; 1 balances the classes.
+        ratio_pos_train: requested number of negatives per positive, >= 1 (supplied by the run).
 
     >>> import torch
     >>> loss = WeightedBCE(c=1, ratio_pos_train=3)
@@ -31,9 +30,8 @@ class WeightedBCE(Loss):
 
     def __init__(self, *, c: float, ratio_pos_train: int) -> None:
         super().__init__()
-        require(math.isfinite(c) and c > 0, "c must be a finite number > 0", c)
         require(ratio_pos_train >= 1, "ratio_pos_train must be >= 1", ratio_pos_train)
-        self.positive_weight = float(c) * ratio_pos_train
+        self.positive_weight = require_positive("c", c) * ratio_pos_train
 
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
         scores, targets = self.scores_and_targets(outputs, targets)

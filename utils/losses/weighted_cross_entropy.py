@@ -7,8 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .base import Loss, in_full_precision, require_class_counts
-from .weighted_logistic import by_class
+from .base import Loss, by_class, in_full_precision, require_class_counts
 
 
 class WeightedCrossEntropy(Loss):
@@ -16,18 +15,18 @@ class WeightedCrossEntropy(Loss):
 
     sum_i w_{y_i} l_i / sum_i w_{y_i} over the batch,  l = -log softmax_y(z),  w_c = n / (2 n_c),  n = n_0 + n_1
 
-    z are the two outputs. A softmax of two is a sigmoid of their difference, so the score is z_1 - z_0 and l its
-    logistic loss. The division by the weights of the batch, as in torch's ``cross_entropy(weight=w)``, leaves a batch
-    of one class with its plain mean.
+    z are the two outputs. A softmax of two outputs is a sigmoid of their difference, so the score is z_1 - z_0 and l
+    its logistic loss. Dividing by the sum of the weights, as torch's ``cross_entropy(weight=w)`` does, makes the loss
+    of a batch of one class its unweighted mean.
 
     Args:
         class_counts: (negatives, positives) of the training set (supplied by the run).
 
-    Reference: King, Zeng, "Logistic regression in rare events data", Political Analysis 2001 (the weights).
+    Reference: King, Zeng, "Logistic regression in rare events data", Political Analysis 2001 (for the weights).
 
     >>> import math, torch
     >>> loss = WeightedCrossEntropy(class_counts=(3, 1))                # weights 2/3 and 2
-    >>> outputs = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])        # of the true class: 1/2 and 1/4
+    >>> outputs = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])        # probability of the true class: 1/2 and 1/4
     >>> value = loss(outputs, torch.tensor([1, 0]))                     # (2 log 2 + 2/3 log 4) / (8/3) = 5/4 log 2
     >>> round(value.item(), 4)
     0.8664

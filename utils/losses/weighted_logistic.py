@@ -1,4 +1,4 @@
-"""Logistic loss in which both classes weigh the same in total."""
+"""Logistic loss in which both classes have the same total weight."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .base import Loss, require_class_counts
+from .base import Loss, by_class, require_class_counts
 
 
 class WeightedLogistic(Loss):
-    """Weighted logistic loss (W-LOGISTIC): the rarer its class, the more a sample weighs.
+    """Weighted logistic loss (W-LOGISTIC): the rarer its class, the larger the weight of a sample.
 
     mean over the batch of  w_y log(1 + exp(-u)),  u = s for y = 1 and -s for y = 0,  w_c = n / n_c,  n = n_0 + n_1
 
-    Over the whole training set each class then has the total weight n. The mean divides by the size of the batch, not
-    by the sum of its weights (:class:`WeightedCrossEntropy` does that).
+    Over the training set each class has the total weight n. The mean divides by the size of the batch, not by the sum
+    of its weights (as :class:`WeightedCrossEntropy` does).
 
     Args:
         class_counts: (negatives, positives) of the training set (supplied by the run).
@@ -43,13 +43,3 @@ class WeightedLogistic(Loss):
         scores, targets = self.scores_and_targets(outputs, targets)
         weights = by_class(targets, self.class_weights)
         return binary_cross_entropy_with_logits(scores, targets, weight=weights)
-
-
-def by_class(targets: Tensor, values: tuple[float, float]) -> Tensor:
-    """``values[0]`` where the 0/1 target is 0, ``values[1]`` where it is 1; of the targets' shape and dtype.
-
-    >>> import torch
-    >>> by_class(torch.tensor([1.0, 0.0]), (5.0, 7.0)).tolist()
-    [7.0, 5.0]
-    """
-    return values[0] * (1 - targets) + values[1] * targets

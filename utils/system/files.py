@@ -1,4 +1,4 @@
-"""Files that are whole or not there, even after a power cut, and locks that die with their process."""
+"""Atomic, durable file writes, and locks that the kernel releases when their process ends."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import IO
 
 from ..errors import UserError
 
-# what a file system answers that has no hard links, or none for this file
+# errors of file systems that do not support hard links, or not for this file
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, before: Path | None = None) -> None:
     """Call ``write`` on a temporary file beside ``path``, flush it to the disk, then rename it.
 
-    A reader, or a process killed at any moment, sees the old file or the new one, never a part; so does who comes
-    after a power cut, and what is written later is not there without it.
+    A reader, or a process killed at any moment, sees the old file or the new one, never a part. The same holds after a
+    power failure, and no file that is written later survives one without this file.
 
     Args:
-        before: where to keep the old file. At every moment one of the two is whole.
+        before: where to keep the old file; at any moment one of the two is complete.
 
     Raises:
-        UserError: the disk refuses (full, quota, no permission); the old file is untouched.
+        UserError: the disk refuses (full, quota, no permission); the old file is unchanged.
     """
     temporary = _temporary(path)
     try:
@@ -53,7 +53,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, before
 
 
 def no_link(path: str, flags: int) -> int:
-    """Open for ``open``, but never what a link of that name points to: it may lie anywhere."""
+    """An opener for ``open`` that does not follow symbolic links, which may point anywhere."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
@@ -62,7 +62,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _keep(path: Path, before: Path) -> None:
-    """Give the file the name ``before`` too; where there are no hard links, instead."""
+    """Link the file to ``before``; rename it where hard links are not supported."""
     link = _temporary(before)
     try:
         link.unlink(missing_ok=True)
@@ -75,11 +75,11 @@ def _keep(path: Path, before: Path) -> None:
     try:
         os.replace(link, before)
     finally:
-        link.unlink(missing_ok=True)  # it stays where both were names of one file already
+        link.unlink(missing_ok=True)  # it stays if both names already were links to the same file
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the renames in ``folder`` reach the disk; some network file systems cannot, and do it by themselves."""
+    """Flush the renames in ``folder`` to the disk. Network file systems that lack this are accepted as they are."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -91,10 +91,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file.
+    """The SHA-256 of a file.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
     try:
         with open(path, "rb") as stream:
@@ -109,37 +109,37 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented JSON, atomically. NaN and infinity have no place in JSON: an error."""
+    """Write ``value`` as indented JSON, atomically. NaN and infinity are errors: JSON does not have them."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def make_folder(folder: Path) -> None:
-    """Make ``folder`` and its parents.
+    """Create ``folder`` and its parents.
 
     Raises:
-        UserError: it cannot be made or written to.
+        UserError: it cannot be created or written to.
     """
     try:
         new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        for made in new:  # without its name in the folder above, a file is lost in a power cut, however well written
+        for made in new:  # files in a folder whose own directory entry is not on disk are lost in a power failure
             sync_folder(made.parent)
     except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        raise UserError(f"cannot create the folder {folder}: {error.strerror or error}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write into the folder {folder}: no permission")
+        raise UserError(f"cannot write to the folder {folder}: permission denied")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of processes that were killed while they wrote; for the holder of the lock only."""
+    """Delete the temporary files of processes killed while writing. Only the holder of the lock may call this."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds ``path`` as a lock; to look, it is held for a moment itself."""
+    """Whether a process holds ``path`` as a lock. The check itself takes a shared lock for a moment."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # a pipe would wait for its other end
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # opening a pipe would block
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -149,9 +149,9 @@ def is_held(path: Path) -> bool:
 
 
 def _take(stream: IO[str], *, wait: bool) -> None:
-    """Lock the open file; who does not want to wait tries for half a second, so that ``is_held`` is in nobody's way.
+    """Lock the open file. Without ``wait``, retry for half a second, so that a moment's ``is_held`` does not matter.
 
-    By then the other holder has written its name, too.
+    After that time another holder has written its name.
     """
     for _ in range(0 if wait else 10):
         with contextlib.suppress(BlockingIOError):
@@ -161,7 +161,7 @@ def _take(stream: IO[str], *, wait: bool) -> None:
 
 
 def _sign(stream: IO[str]) -> None:
-    """Write who holds the lock, in place of the last holder."""
+    """Write who holds the lock, replacing the previous holder."""
     stream.truncate(0)
     stream.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     stream.flush()
@@ -169,15 +169,15 @@ def _sign(stream: IO[str]) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
-    """Hold ``path`` as a lock. The kernel lets go of it when the process ends, however it ends.
+    """Hold ``path`` as a lock. The kernel releases it when the process ends, however it ends.
 
     Args:
-        path: the lock file; it is left behind, empty of meaning, when nobody holds it.
+        path: the lock file; it remains on disk when nobody holds it, without meaning.
         what: what is being locked, for the message.
-        wait: wait for the other holder instead of giving up.
+        wait: wait for the other holder instead of raising.
 
     Raises:
-        UserError: another process holds it; the text names host, process and since when.
+        UserError: another process holds it; the message names the host, the process and the time.
     """
     try:
         stream = open(path, "a+", encoding="utf-8", errors="replace", opener=no_link)  # noqa: SIM115 (closed below)
@@ -197,6 +197,6 @@ def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
 
 
 def _close(stream: IO[str]) -> None:
-    """Close it, and so unlock it; a signature that a full disk did not take may not come in between."""
+    """Close and thereby unlock; the flush of a signature that a full disk refuses must not prevent it."""
     with contextlib.suppress(OSError):
         stream.close()

@@ -1,4 +1,4 @@
-"""Links in a folder of results, through which a run would write somewhere else."""
+"""Check for symbolic links in a results folder through which a run would write elsewhere."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from ..errors import UserError
 
 
 def check_inside(folder: Path, *, root: Path) -> None:
-    """Refuse links through which something written into ``folder``, below ``root``, would come to lie elsewhere.
+    """Refuse links through which writing to ``folder``, below ``root``, would write outside it.
 
-    ``root`` itself and what stands above it may be links: whoever names it chooses the disk.
+    ``root`` and its parents may be links: the user chooses the disk.
 
     Raises:
-        UserError: a folder between ``root`` and ``folder`` is a link; or something in it, at most one folder deeper,
-            is one that leads out of it.
+        UserError: a folder between ``root`` and ``folder`` is a link; or ``folder`` or one of its subfolders contains
+            a link that leads out of it.
     """
     for part in [folder, *folder.parents][: len(folder.relative_to(root).parts)]:
         if part.is_symlink():
-            raise UserError(f"{part} is a link; only {root} may be one: put the folder itself there")
+            raise UserError(f"{part} is a link, expected a folder (only {root} may be a link); put the folder there")
     try:
-        for pattern in ("*", "*/*"):  # one after the other: what a link leads to is not looked into
+        for pattern in ("*", "*/*"):  # in this order: a link is refused before its target is listed
             for item in folder.glob(pattern):
                 if item.is_symlink() and not _leads_into(item, folder):
-                    raise UserError(f"{item} is a link that leads out of {folder}; put what it names in its place")
-    except RuntimeError:  # links in a circle, before Python 3.13
+                    raise UserError(f"{item} is a link that leads out of {folder}; replace it by what it points to")
+    except RuntimeError:  # a cycle of links, before Python 3.13
         raise UserError(f"a link in {folder} leads to itself; remove it") from None
 
 

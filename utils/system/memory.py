@@ -1,4 +1,4 @@
-"""How much memory there is, asked before much of it is taken."""
+"""How much memory is free, checked before large allocations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import UserError
 
 
 def memory_to_spare() -> int:
-    """Bytes that this process may take without harm to others, as far as the system says."""
+    """Bytes that this process may allocate, as far as the system reports."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     bounds = [] if limit == resource.RLIM_INFINITY else [limit]
     try:
@@ -24,14 +24,14 @@ def memory_to_spare() -> int:
 
 
 def check_widths(widths: Sequence[int]) -> None:
-    """Refuse layers that would take more memory than there is: weights, gradients, momentum and a copy.
+    """Refuse layers whose weights, gradients, momentum and copy would take more than half of the free memory.
 
     Raises:
-        UserError: they would; the text says how much.
+        UserError: they would; the message says how much.
     """
     needed, spare = sum(16 * ins * outs + 2**14 for ins, outs in pairwise(widths)), memory_to_spare()
     if needed > spare / 2:
         raise UserError(
-            f"hidden_widths make a model of {needed:,} bytes, more than half of the {spare:,} that are free; "
-            "use fewer or narrower layers"
+            f"the model must fit in half of the {spare:,} free bytes, got hidden_widths that need {needed:,}; "
+            "use fewer or narrower layers (--hidden_widths)"
         )

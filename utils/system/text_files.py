@@ -1,4 +1,4 @@
-"""Text and JSON that strangers may have written, read within stated limits of size, depth and digits."""
+"""Read untrusted text and JSON within limits of size, depth and digits."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import IO, Any
 
 JSON_BYTES = 2**24  # results.json has 9 kB a seed
-LINES_BYTES = 2**30  # of a file that is read line by line, such as the scores of 20 million samples
+LINES_BYTES = 2**30  # of a file that is read line by line; the scores of 20 million samples
 LINE_CHARACTERS = 2**16
-MOST_DEPTH = 50  # lists and mappings within each other
-MOST_DIGITS = 40  # of a number: more are none of ours, and take long to read
+MOST_DEPTH = 50  # nested lists and mappings
+MOST_DIGITS = 40  # of a number; we write no longer ones, and parsing them takes quadratic time
 
 
 class UnreadableError(ValueError):
-    """Why a file cannot be read, in one line."""
+    """A file cannot be read; the message is one line that says why."""
 
 
 def read_text(path: Path, *, limit_bytes: int = JSON_BYTES) -> str:
     """The whole file as UTF-8.
 
     Raises:
-        UnreadableError: it is no regular file, too large or not UTF-8.
+        UnreadableError: it is not a regular file, too large or not UTF-8.
         OSError: it cannot be opened.
     """
     with _opened(path) as stream:
@@ -35,10 +35,10 @@ def read_text(path: Path, *, limit_bytes: int = JSON_BYTES) -> str:
 
 
 def read_lines(path: Path, *, limit_bytes: int = LINES_BYTES) -> Iterator[str]:
-    """The lines of a UTF-8 file, one at a time, each with its end.
+    """The lines of a UTF-8 file, one at a time, with their line endings.
 
     Raises:
-        UnreadableError: it is no regular file, too large or not UTF-8, or a line is too long.
+        UnreadableError: it is not a regular file, too large or not UTF-8, or a line is too long.
         OSError: it cannot be opened.
     """
     with _opened(path) as stream:
@@ -54,7 +54,7 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        UnreadableError: it is no regular file, too large, too deep or not JSON.
+        UnreadableError: it is not a regular file, too large, nested too deep or not JSON.
         OSError: it cannot be opened.
     """
     return parse_json(read_text(path, limit_bytes=JSON_BYTES))
@@ -70,10 +70,10 @@ def read_json_as_written(path: Path) -> Any:
 
 
 def parse_json(text: str, *, as_written: bool = False) -> Any:
-    """The value that ``text`` is in JSON; ``as_written``: numbers as texts.
+    """The value of a JSON text; ``as_written``: its numbers as texts.
 
     Raises:
-        UnreadableError: it is none, is too deep, has a key twice or holds a number with too many digits.
+        UnreadableError: it is not JSON, nested too deep, has a key twice, or contains a number with too many digits.
     """
     texts: dict[str, Any] = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), str) if as_written else {}
     try:
@@ -87,11 +87,11 @@ def parse_json(text: str, *, as_written: bool = False) -> Any:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a regular file; a pipe or a device, which may never end, is none."""
+    """Open a regular file, and refuse a pipe or a device, which may never end."""
     stream = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115 (for the caller)
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        raise UnreadableError("it is no regular file")
+        raise UnreadableError("it is not a regular file")
     return stream
 
 

@@ -1,4 +1,4 @@
-"""YAML that strangers may have written, read within stated limits of size, depth and number."""
+"""Read untrusted YAML within limits of size, depth and number of values."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import yaml
 from .text_files import MOST_DEPTH, MOST_DIGITS, UnreadableError, read_text
 
 MOST_BYTES = 2**20  # a run's config.yaml has 5 kB
-MOST_NODES = 20_000  # values, those behind an alias counted each time
+MOST_NODES = 20_000  # values; those of an alias count at each use
 
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file that this program wrote: values of YAML's types, lists and mappings.
 
     Raises:
-        UnreadableError: it is no regular file, not YAML, too large, too deep, too much once its aliases are
-            written out, or has a key twice.
+        UnreadableError: it is not a regular file, not YAML, too large, nested too deep, has too many values once its
+            aliases are expanded, or has a key twice.
         OSError: it cannot be opened.
     """
     return _read(path, _Loader)
@@ -40,19 +40,19 @@ def _read(path: Path, loader: type[_Loader]) -> Any:
     try:
         return loader(read_text(path, limit_bytes=MOST_BYTES)).get_single_data()
     except yaml.MarkedYAMLError as error:
-        # without the excerpt that PyYAML draws over several lines
+        # without PyYAML's excerpt, which takes several lines
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         raise UnreadableError(f"{error.problem}{line}") from None
     except yaml.YAMLError as error:
         raise UnreadableError(" ".join(str(error).split())) from None
     except UnreadableError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError) as error:  # PyYAML's, over tags such as !!int ''
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # raised by PyYAML for tags such as !!int ''
         raise UnreadableError(f"a value does not fit its tag ({type(error).__name__})") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with limits; they hold while the text is read, not after."""
+    """PyYAML's safe loader with limits that are enforced while the text is parsed."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -61,7 +61,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """One node with all that is in it."""
+        """Compose one node with its children."""
         event = self.peek_event()
         before = self._nodes
         self._depth += 1
@@ -78,7 +78,7 @@ class _Loader(yaml.SafeLoader):
             self._nodes += 1
             self._sizes[node] = self._nodes - before
         if self._nodes > MOST_NODES:
-            raise UnreadableError(f"it has more than {MOST_NODES:,} values, those behind aliases counted each time")
+            raise UnreadableError(f"it has more than {MOST_NODES:,} values, counting those of an alias at each use")
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -91,7 +91,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
     def short_number(self, node: yaml.ScalarNode) -> float:
-        """A number; one with many digits or, in base 60, many parts takes very long to read."""
+        """A number of limited length: many digits or, in base 60, many parts take very long to parse."""
         if len(node.value) > MOST_DIGITS:
             raise UnreadableError(f"it has a number of more than {MOST_DIGITS} digits")
         read = self.construct_yaml_int if node.tag.endswith(":int") else self.construct_yaml_float

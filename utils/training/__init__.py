@@ -1,1 +1,1 @@
-"""One seed: its state, its step, its epoch, its evaluation."""
+"""Training of one seed: state, step, epoch, evaluation."""

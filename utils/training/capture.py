@@ -1,4 +1,4 @@
-"""A training step that is recorded once as a CUDA graph and replayed: one launch instead of hundreds."""
+"""A training step captured in a CUDA graph and replayed: one launch instead of hundreds."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # steps of a batch size that run eagerly before its capture: they choose kernels and allocate what stays
+WARM_UP = 3  # eager steps of each batch size before its capture: they select kernels and allocate persistent buffers
 
 
 class CapturedStep:
-    """``step(indices)``, from a CUDA graph as soon as there is one for that number of indices.
+    """Call ``step(indices)``, replaying a CUDA graph once one exists for this batch size.
 
-    Every call is one real step: the first ones of each batch size run eagerly, on the stream that captures, the next
-    is recorded and replayed. Batch sizes have graphs of their own, since BatchNorm forbids to fill up the last, smaller
-    batch of an epoch; the graphs share one pool of memory.
+    Every call is one real step. The first ``WARM_UP`` calls of each batch size run eagerly on the capture stream; the
+    next one is captured, then replayed. Each batch size has its own graph, because BatchNorm rules out padding the
+    last, smaller batch of an epoch; the graphs share one memory pool.
 
     Args:
-        step: reads and writes the same tensors at every call, has shapes that depend on ``len(indices)`` alone and
-            never waits for the device.
-        generators: CUDA generators that it draws from; a replay advances them as an eager step does.
+        step: must read and write the same tensors at every call, have shapes that depend on ``len(indices)`` only, and
+            never synchronise with the device.
+        generators: CUDA generators that ``step`` draws from; a replay advances them as an eager step does.
     """
 
     def __init__(self, step: Callable[[Tensor], None], *, generators: Sequence[torch.Generator]) -> None:
@@ -51,7 +51,7 @@ class CapturedStep:
         current.wait_stream(self._stream)
 
     def _captured(self, indices: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-        """The graph of one step, recorded without being run, and the tensor from which it reads the indices."""
+        """Capture one step without running it; return the graph and the tensor that it reads the indices from."""
         static_indices = indices.clone()
         graph = torch.cuda.CUDAGraph()
         for generator in self._generators:

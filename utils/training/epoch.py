@@ -1,4 +1,4 @@
-"""One epoch of training: its steps, its numbers, its validation."""
+"""One epoch of training: its steps, its metrics, its validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .step import TrainingSteps
 
 
 class NonFiniteLossError(Exception):
-    """The loss was NaN or infinite; no update was made from that batch on."""
+    """The loss was NaN or infinite; the weights were not updated from that batch on."""
 
 
 def train_epoch(runner: TrainingSteps, *, steps: int, delta: float) -> dict[str, Any]:
@@ -28,12 +28,12 @@ def train_epoch(runner: TrainingSteps, *, steps: int, delta: float) -> dict[str,
         delta: margin at which the violation is logged, with or without a constraint.
 
     Returns:
-        The epoch's record for history.jsonl, and ``is_best``. Train AUC and violation are of the scores with which the
-        samples were trained (augmented, before that batch's update), so that they cost no pass of their own.
+        The epoch's record for history.jsonl, and ``is_best``. Train AUC and violation are computed from the scores of
+        the training steps (augmented images, before that batch's update), so they need no extra pass.
 
     Raises:
-        NonFiniteLossError: a batch's loss was not finite, and the weights are those before that batch; or what the
-            epoch's last update led to is not finite.
+        NonFiniteLossError: a batch's loss was not finite (the weights are those before that batch), or the weights,
+            multipliers or validation scores after the epoch are not finite.
     """
     start = time.perf_counter()
     state, data = runner.state, runner.data
@@ -43,13 +43,13 @@ def train_epoch(runner: TrainingSteps, *, steps: int, delta: float) -> dict[str,
     good = int(sums.good)
     if good < sums.steps:
         what = f"the loss was not finite in epoch {epoch}, batch {good + 1} of {steps}"
-        raise NonFiniteLossError(f"{what}; no update was made from it on. {_cause(state, data, delta)}")
+        raise NonFiniteLossError(f"{what}; training stopped before that update. {_cause(state, data, delta)}")
     train_auc, violation = _train_metrics(state, data, delta)
     val_loss, val_auc = validate(runner)
     broken = not_finite(state) or ("validation scores" if math.isnan(val_auc) else "")
     if broken:
         what = f"the {broken} were not finite after epoch {epoch}, batch {steps} of {steps}"
-        raise NonFiniteLossError(f"{what}; the weights of this epoch are not kept. {_cause(state, data, delta)}")
+        raise NonFiniteLossError(f"{what}; the weights of this epoch are discarded. {_cause(state, data, delta)}")
     mu = state.constraint.mu_value if state.constraint else None
     is_best = state.finish_epoch(val_auc, val_loss, train_auc)
     return {
@@ -72,17 +72,17 @@ def train_epoch(runner: TrainingSteps, *, steps: int, delta: float) -> dict[str,
 
 @torch.no_grad()
 def not_finite(state: TrainState) -> str:
-    """``weights`` or ``multipliers`` where one of them is NaN or infinite, otherwise ''; waits once for the device."""
+    """Name what is NaN or infinite: ``weights``, ``multipliers`` or ''. Synchronises once with the device."""
     tensors = [*state.model.parameters(), *state.model.buffers(), *state.loss.parameters(), *state.loss.buffers()]
     tensors += state.constraint.parameters() if state.constraint else []
     weights = torch.nn.utils.get_total_norm([each for each in tensors if each.is_floating_point()], math.inf)
     multipliers = state.constraint.multipliers.abs().max() if state.constraint else torch.zeros_like(weights)
-    sound = torch.stack([weights, multipliers]).isfinite().tolist()
-    return next((name for name, fine in zip(("weights", "multipliers"), sound, strict=True) if not fine), "")
+    finite = torch.stack([weights, multipliers]).isfinite().tolist()
+    return next((name for name, fine in zip(("weights", "multipliers"), finite, strict=True) if not fine), "")
 
 
 def _cause(state: TrainState, data: TrainingData, delta: float) -> str:
-    """The likely cause of a number that is not finite, and what to try."""
+    """The likely cause of a non-finite value, and what to try."""
     return likely_cause(
         lr=float(state.optimizer.param_groups[0]["lr"]),
         multipliers=training_multipliers(state, data).tolist() if state.constraint else (),
@@ -93,7 +93,7 @@ def _cause(state: TrainState, data: TrainingData, delta: float) -> str:
 
 
 def _train_metrics(state: TrainState, data: TrainingData, delta: float) -> tuple[float, float]:
-    """AUC and mean violation over the training samples that have been trained on."""
+    """AUC and mean violation over the training samples visited so far."""
     scores = state.train_scores[data.train]
     both = auc_and_mean_violation(scores, data.labels[data.train], delta=delta, counted=~scores.isnan())
     train_auc, violation = torch.stack(both).tolist()
@@ -101,7 +101,7 @@ def _train_metrics(state: TrainState, data: TrainingData, delta: float) -> tuple
 
 
 def validate(runner: TrainingSteps) -> tuple[float, float]:
-    """Loss and AUC of the validation set; the AUC is NaN where a score is not finite."""
+    """Loss and AUC of the validation set; the AUC is NaN if a score is not finite."""
     state, data = runner.state, runner.data
     outputs = model_outputs(state.model, data.batches, data.validation, machine=runner.machine)
     targets = data.labels[data.validation]
@@ -114,7 +114,7 @@ def validate(runner: TrainingSteps) -> tuple[float, float]:
 
 
 def _multiplier_quantiles(state: TrainState, data: TrainingData) -> dict[str, float] | None:
-    """Smallest, quartiles and largest of the multipliers that concern the training positives."""
+    """Minimum, quartiles and maximum of the multipliers of the training positives."""
     if not state.constraint:
         return None
     values = training_multipliers(state, data)
@@ -123,7 +123,7 @@ def _multiplier_quantiles(state: TrainState, data: TrainingData) -> dict[str, fl
 
 
 def training_multipliers(state: TrainState, data: TrainingData) -> Tensor:
-    """The multipliers of the constraint that concern the training positives, on the CPU."""
+    """The constraint's multipliers of the training positives, on the CPU."""
     assert state.constraint is not None
     positives = data.train[data.labels[data.train] == 1]
     return state.constraint.shown_multipliers(positives).cpu()

@@ -1,4 +1,4 @@
-"""From a model to its outputs."""
+"""Outputs of a model in evaluation mode."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from ..data.batches import Batches
 from ..system.devices import Machine
 
-BATCH = 512  # images of 32 x 32; larger ones in smaller batches
+BATCH = 512  # images of 32 x 32; fewer of larger ones, so that memory stays about the same
 
 
 @torch.inference_mode()
 def model_outputs(model: nn.Module, batches: Batches, indices: Tensor, *, machine: Machine) -> Tensor:
-    """(n, K) float32 outputs of ``model`` in evaluation mode, for the images ``indices``, in their order."""
+    """(n, K) float32 outputs of ``model`` in evaluation mode for the images ``indices``, in that order."""
     model.eval()
     parts = []
     height, width = batches.image_size

@@ -1,4 +1,4 @@
-"""A learner that is fitted at once takes the place of the epochs: one call, one epoch."""
+"""Fit a learner in closed form or by its own solver; it counts as a single epoch."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .step import TrainingSteps
 
 
 def fit_epoch(runner: TrainingSteps, *, name: str, seed: int, delta: float) -> dict[str, Any]:
-    """Fit the learner ``name`` on the training samples, put what it found into the linear model, and validate.
+    """Fit the learner ``name`` on the training samples, copy the result into the linear model, and validate.
 
     Args:
-        runner: the seed's state and data; its model is linear.
+        runner: the seed's state and data; the model must be linear.
         delta: margin at which the violation is logged.
 
     Returns:
-        The record of epoch 0, with the keys that ``training.train_epoch`` gives, and ``is_best``.
+        The record of epoch 0, with the keys of ``train_epoch``, and ``is_best``.
     """
-    from threadpoolctl import threadpool_limits  # here, as other runs have no need of it
+    from threadpoolctl import threadpool_limits  # imported here: no other run needs it
 
     start = time.perf_counter()
     state, data = runner.state, runner.data
     features = _pixels(runner, data.train).double().cpu().numpy()
     labels = data.labels[data.train].cpu().numpy()
-    # BLAS knows nothing of --threads, and seeds at once would fight for the cores
+    # BLAS ignores --threads, and seeds that run in parallel would compete for the cores
     with threadpool_limits(limits=torch.get_num_threads(), user_api="blas"):
         weights, bias = learner(name)(features, labels, generator=numpy_stream(seed, "fit"))
     head = state.model.head
@@ -66,5 +66,5 @@ def fit_epoch(runner: TrainingSteps, *, name: str, seed: int, delta: float) -> d
 
 
 def _pixels(runner: TrainingSteps, indices: Tensor) -> Tensor:
-    """(n, C * H * W) what the model sees of the images ``indices`` (n,), in the order in which it flattens them."""
+    """(n, C * H * W) normalised pixels of the images ``indices`` (n,), flattened as the model flattens them."""
     return torch.cat([runner.data.batches.plain(chunk).flatten(1) for chunk in indices.split(1024)])

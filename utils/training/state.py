@@ -1,4 +1,4 @@
-"""What a seed trains with: everything that changes from step to step, and the data it sees."""
+"""The training state of a seed, which changes from step to step, and the data it trains on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..losses.base import Loss
 from ..samplers.base import Sampler
 from .optimizers import restore_optimizer
 
-TRAIN_AUC_SLACK = 0.05  # a tie in validation AUC is a new best only if the train AUC is at most this much lower
+TRAIN_AUC_SLACK = 0.05  # at equal validation AUC, the train AUC of a new best may be lower by less than this
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Best:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What one seed trains and validates on: dataset indices on the device, and what makes batches of them."""
+    """What one seed trains and validates on: dataset indices on the device, and their batches."""
 
     batches: Batches
-    labels: Tensor  # (M,) 0 or 1, by dataset index; made-up samples stand behind the data set's
+    labels: Tensor  # (M,) 0 or 1, by dataset index; synthetic samples follow those of the data set
     train: Tensor  # (n,) dataset indices
     validation: Tensor
 
 
 @dataclass
 class TrainState:
-    """Exactly what last.pt holds. ``epoch`` counts the finished ones, so it is the number of the next."""
+    """Exactly what last.pt holds. ``epoch`` counts the completed epochs, so it is the number of the next one."""
 
     model: nn.Module
     loss: Loss
@@ -48,7 +48,7 @@ class TrainState:
     scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None
     sampler: Sampler
     augmentation: torch.Generator
-    train_scores: Tensor  # (M,) score of each sample when it was last trained on; NaN before
+    train_scores: Tensor  # (M,) score of each sample in its latest training step; NaN if it had none
     epoch: int = 0
     best: Best | None = None
 
@@ -68,7 +68,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The other way round, in place."""
+        """Restore from ``state_dict``, in place."""
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         if self.constraint:
@@ -83,15 +83,15 @@ class TrainState:
         self.best = Best(**state["best"]) if state["best"] else None
 
     def should_stop(self, patience: int) -> bool:
-        """Whether the last finished epoch is more than ``patience`` epochs past the best one."""
+        """Whether the last completed epoch is more than ``patience`` epochs after the best one."""
         return self.best is not None and self.epoch - 1 - self.best.epoch > patience
 
     def finish_epoch(self, val_auc: float, val_loss: float, train_auc: float) -> bool:
-        """Choose the best epoch, adapt learning rate and mu, count the epoch.
+        """Update the best epoch, the learning rate, mu and the epoch counter.
 
         Returns:
-            Whether this epoch is the best so far: a higher validation AUC; or the same with a lower validation loss
-            and a train AUC above the best's minus 0.05.
+            Whether this epoch is the best so far: a higher validation AUC; or an equal one with a lower validation loss
+            and a train AUC above that of the best minus ``TRAIN_AUC_SLACK``.
         """
         new = Best(self.epoch, val_auc, val_loss, train_auc)
         is_best = self.best is None or _beats(new, self.best)

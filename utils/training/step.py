@@ -1,7 +1,7 @@
 """The training step: gather, augmentation, forward, objective, constraint, backward, update, multipliers.
 
-Nothing in it waits for the device: no ``.item()``, no shape that depends on the data. All it keeps from step to step
-lies in tensors that stay where they are, so that on a GPU the whole of it can be replayed from a CUDA graph.
+A step never synchronises with the device: no ``.item()``, no data-dependent shapes. Its state is kept in tensors with
+fixed addresses, so that on a GPU the whole step can be replayed from a CUDA graph.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .state import TrainingData, TrainState
 class Sums:
     """Sums over the steps of an epoch. The tensors are 0-dim and stay on the device until the epoch ends."""
 
-    objective: Tensor  # of the samples
-    penalty: Tensor  # of the steps
-    one_class: Tensor  # batches that lack a class
-    good: Tensor  # steps before the first one whose loss or scores were not finite
-    alive: Tensor  # 1 until then, 0 from then on
+    objective: Tensor  # summed over the samples
+    penalty: Tensor  # summed over the steps
+    one_class: Tensor  # number of batches that lack a class
+    good: Tensor  # number of steps before the first one with a non-finite loss or score
+    alive: Tensor  # 1 before that step, 0 from it on
     samples: int = 0
     steps: int = 0
 
     def reset(self) -> None:
-        """Before an epoch."""
+        """Zero the sums, before an epoch."""
         for tensor in (self.objective, self.penalty, self.one_class, self.good):
             tensor.zero_()
         self.alive.fill_(1)
@@ -42,9 +42,9 @@ class TrainingSteps:
     """Runs the training steps of one seed.
 
     Args:
-        state: what they change.
-        data: what they read.
-        machine: device and arithmetic; it also says whether the step is captured.
+        state: changed by the steps.
+        data: read by the steps.
+        machine: device and precision; decides whether the step is captured.
     """
 
     def __init__(self, state: TrainState, data: TrainingData, *, machine: Machine) -> None:
@@ -54,7 +54,7 @@ class TrainingSteps:
         self.sums = Sums(objective, penalty, one_class, good, alive)
         self.sums.reset()
         self._no_penalty = torch.zeros((), device=device)
-        # the fused optimizers make no update where this is 1
+        # the fused optimizers skip the update while this is 1
         self._skip_update = torch.zeros((), device=device)
         state.optimizer.found_inf = self._skip_update  # type: ignore[attr-defined]
         self._run_step = CapturedStep(self.step, generators=[state.augmentation]) if machine.captures else self.step
@@ -71,7 +71,7 @@ class TrainingSteps:
         return self.sums
 
     def step(self, indices: Tensor) -> None:
-        """One step on the samples ``indices`` (B,)."""
+        """Take one step on the samples ``indices`` (B,)."""
         state, data, sums = self.state, self.data, self.sums
         targets = data.labels.index_select(0, indices)
         with self.machine.autocast():
@@ -82,7 +82,7 @@ class TrainingSteps:
         penalty = state.constraint.penalty(scores, targets, indices) if state.constraint else self._no_penalty
         total = objective + penalty if state.constraint else objective
 
-        self._judge(total.detach(), scores.detach())
+        self._check_finite(total.detach(), scores.detach())
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         state.optimizer.step()
@@ -96,10 +96,10 @@ class TrainingSteps:
         positives = targets.sum()
         sums.one_class.add_(positives * (len(indices) - positives) == 0)
 
-    def _judge(self, total: Tensor, scores: Tensor) -> None:
-        """From the first batch on that is not finite, nothing is changed any more.
+    def _check_finite(self, total: Tensor, scores: Tensor) -> None:
+        """Disable all updates from the first batch on whose loss or scores are not finite.
 
-        The scores are asked too: where they are infinite, a sigmoid can still give a finite loss.
+        The scores are checked too: a sigmoid of infinite scores can give a finite loss.
         """
         sums = self.sums
         zero_or_nan = (total - total) + (scores * 0).sum()

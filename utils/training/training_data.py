@@ -1,4 +1,4 @@
-"""The samples that one seed trains and validates on, those included that its sampler has made up."""
+"""The samples that one seed trains and validates on, including synthetic positives."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def training_data(
     neighbours: int | None,
     augmentation: torch.Generator,
 ) -> TrainingData:
-    """The indices and labels of a seed's samples, and what makes batches of them.
+    """The indices, labels and batches of a seed's samples.
 
     Args:
-        sampler: its name; where it makes up positives, they stand behind the data set's samples.
-        neighbours: between which they are made; None: the sampler's default.
+        sampler: its name; the synthetic positives of SMOTE are appended to the samples of the data set.
+        neighbours: of SMOTE; None for the default.
         augmentation: generator of crops and flips, on the device.
 
     Raises:
-        UserError: there are too few positives to make up others.
+        UserError: too few positives to interpolate between.
     """
     device = task.labels.device
     train, labels, images = torch.from_numpy(split.train).to(device), task.labels, task.images
     count = samples_to_make(sampler, task.class_counts(split)["train"])
     if count:
-        made = _made_up(task, split, count=count, seed=seed, neighbours=neighbours).to(device)
+        made = _synthetic(task, split, count=count, seed=seed, neighbours=neighbours).to(device)
         train = torch.cat([train, torch.arange(len(labels), len(labels) + count, device=device)])
         labels = torch.cat([labels, labels.new_ones(count)])
         images = torch.cat([images, made])
@@ -52,12 +52,12 @@ def training_data(
 
 
 def samples_to_make(sampler: str, counts: Mapping[str, int]) -> int:
-    """How many positives ``sampler`` makes up beside those of the training set, whose ``counts`` these are."""
+    """How many synthetic positives ``sampler`` adds to a training set with these class ``counts``."""
     return max(0, counts["negative"] - counts["positive"]) if sampler_class(sampler).synthesises else 0
 
 
-def _made_up(task: Task, split: Split, *, count: int, seed: int, neighbours: int | None) -> torch.Tensor:
-    """(count, C, H, W) uint8 images between the training positives."""
+def _synthetic(task: Task, split: Split, *, count: int, seed: int, neighbours: int | None) -> torch.Tensor:
+    """(count, C, H, W) uint8 images interpolated between training positives."""
     positives = split.train[np.isin(task.original_class[split.train], task.positive_classes)]
     images = task.images[torch.from_numpy(positives).to(task.images.device)].cpu().numpy()
     options = {} if neighbours is None else {"neighbours": neighbours}
