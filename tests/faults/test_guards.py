@@ -23,9 +23,10 @@ import report
 from utils.errors import UserError
 from utils.run_files import last_pt as last_checkpoint
 from utils.run_files.checkpoints import BEST, LAST, load, save
-from utils.run_files.history import Events, History
+from utils.run_files.done import write_done
+from utils.run_files.events import Events
+from utils.run_files.history_jsonl import History
 from utils.run_files.paths import SeedPaths, before
-from utils.run_files.results_json import write_done
 from utils.system import files
 from utils.system.files import locked, make_folder, write_atomically, write_text
 

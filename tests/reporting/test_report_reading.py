@@ -177,7 +177,7 @@ def test_damaged_json_and_history_are_told_and_passed_over(tmp_path: Path) -> No
 def test_nan_in_history_is_a_gap(tmp_path: Path) -> None:
     run = make_run(tmp_path, "run", seeds=(1,))
     (run / "seed1" / "history.jsonl").write_text(
-        '{"train_auc": null, "val_auc": 0.5}\n{"train_auc": 1, "val_auc": NaN}\n'
+        '{"epoch": 0, "train_auc": null, "val_auc": 0.5}\n{"epoch": 1, "train_auc": 1, "val_auc": NaN}\n'
     )
     assert read_folder(tmp_path).runs[0].curves[1] == {"train_auc": [None, 1.0], "val_auc": [0.5, None]}
 

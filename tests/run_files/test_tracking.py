@@ -22,8 +22,10 @@ from tensorboard.util.tensor_util import make_ndarray
 
 import main
 from utils.run import train as train_run
+from utils.run.progress import Progress
 from utils.run_files.checkpoints import LAST, save
-from utils.run_files.history import HYPER_PARAMETERS, History, Progress, read_history
+from utils.run_files.events import HYPER_PARAMETERS
+from utils.run_files.history_jsonl import History, read_history
 
 COMMAND = "--resnet_type lenet5 --num_epochs 3 --name_file_alm ALM_12_beg --delta 1"
 CONFIGURATION = "configuration/text_summary"

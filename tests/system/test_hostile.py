@@ -662,7 +662,8 @@ def test_every_name_in_the_report_is_escaped() -> None:
         record["data"]["source"] = evil
         record["options"] |= {"dataset_name": {"value": evil}, "lr": {"value": evil + str(use)}, "mu": {"value": evil}}
         (run / "config.yaml").write_text(yaml.safe_dump(record))
-        (run / "seed1" / "done").write_text(json.dumps({"finished": evil, "epochs": 3, "best_epoch": 2}))
+        done = {"finished": evil, "epochs": 3, "best_epoch": 2, "stopped_early": False}
+        (run / "seed1" / "done").write_text(json.dumps(done))
     failed = make_run(folder, "failed", training_type=evil)
     (failed / "seed1" / "failed").write_text(evil)
     damaged = make_run(folder, "<script>", training_type=evil)

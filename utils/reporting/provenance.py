@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..run_files.paths import PARTS
 from .analysis import Report, Row, group_letter
 from .contents import DASH
-from .runs import PARTS, Run
+from .runs import Run
 from .tables import Cell, Column, Table
 
 MOST_NAMED = 3  # rows of a warning

@@ -15,6 +15,7 @@ from ..losses import loss_class
 from ..metrics.scores import Scores
 from ..metrics.summary import EvaluationOptions
 from ..run_files.checkpoints import BEST, check_like, load, restore
+from ..run_files.config_yaml import Facts
 from ..run_files.paths import RunPaths, SeedPaths
 from ..seeding import torch_stream
 from ..training.evaluation import model_outputs
@@ -121,6 +122,18 @@ def score_checkpoint(
             original_class=task.original_class[rows],
         )
     return result
+
+
+def config_facts(experiment: Experiment) -> Facts:
+    """What config.yaml records of this experiment beside the options."""
+    task, machine = experiment.task, experiment.machine
+    return Facts(
+        class_counts=task.class_counts(task.split(experiment.config.seeds[0])),
+        source=task.source,
+        checksum=task.checksum,
+        device=machine.name,
+        threads=machine.threads,
+    )
 
 
 def evaluation_options(experiment: Experiment) -> EvaluationOptions:

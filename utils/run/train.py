@@ -16,33 +16,37 @@ from ..config.settings import Settings
 from ..errors import UserError
 from ..learners import LEARNERS
 from ..run_files.checkpoints import BEST, LAST, load, save
-from ..run_files.history import Events, History, Progress, read_history
+from ..run_files.config_yaml import compare, read_config, write_config
+from ..run_files.done import check_unchanged, is_complete, read_done, write_done, write_failed
+from ..run_files.events import Events
+from ..run_files.history_jsonl import History, read_history
 from ..run_files.last_pt import best_is_missing, load_last, restore_last
 from ..run_files.paths import RunPaths, SeedPaths
-from ..run_files.results_json import check_done, read_done, report, seed_result, write_done
+from ..run_files.results_json import seed_result
 from ..run_files.roc_png import roc_figure
 from ..run_files.scores_csv import write_scores
-from ..system.files import locked, make_folder, remove_leftovers, write_text
+from ..system.files import locked, make_folder, remove_leftovers
 from ..training.epoch import NonFiniteLossError, train_epoch, training_multipliers
 from ..training.fitting import fit_epoch
 from ..training.notices import Watch
 from ..training.state import TrainState
 from ..training.step import TrainingSteps
 from .announcement import announce
-from .best_checkpoint import checkpoint_content, evaluation_options, result_facts, score_checkpoint
+from .best_checkpoint import checkpoint_content, config_facts, evaluation_options, result_facts, score_checkpoint
 from .epoch_writer import EpochWriter
 from .experiment import Experiment, build_state, prepare
-from .run_record import compare, read, record
+from .printed_table import report
+from .progress import Progress
 from .seed_workers import train_in_processes
 
 
 def train_run(settings: Settings) -> int:
     """Train what is not trained yet, then write and print the results of all finished seeds of the run."""
     experiment = prepare(settings)
-    config, paths = experiment.config, RunPaths.of(experiment.config)
+    settings, config, paths = experiment.settings, experiment.config, RunPaths.of(experiment.config)
     baselines = _baselines(config)
     if paths.config.exists():
-        compare(read(paths.config), experiment, paths.config)
+        compare(read_config(paths.config), settings, paths.config, checksum=experiment.task.checksum)
     for seed in config.seeds:  # before anything is written: may each of them start?
         if seed in baselines:
             build_state(experiment, seed, baseline=baselines[seed])
@@ -53,7 +57,7 @@ def train_run(settings: Settings) -> int:
         read_done(paths.seed(seed))
     make_folder(paths.folder)
     with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
-        text = record(paths.config, experiment)
+        text = write_config(paths.config, settings, config_facts(experiment))
     announce(experiment, paths)
     failures = _train_seeds(experiment, paths, baselines, text)
     if paths.seeds_with("done"):
@@ -98,7 +102,7 @@ def _train_locked(
         try:
             _train_seed(experiment, seed, files, resume=plan == "resume", baseline=baselines.get(seed), text=text)
         except NonFiniteLossError as error:
-            write_text(files.failed, f"{error}\n")
+            write_failed(files, str(error))
             print(f"seed {seed} stopped: {error}")
             return str(error)
     return None
@@ -123,7 +127,7 @@ def _plan(files: SeedPaths, config: Config, seed: int) -> str:
     """
     if files.done.exists():
         done = read_done(files)
-        more = not config.continue_train and config.num_epochs > done["epochs"] and not done["stopped_early"]
+        more = not config.continue_train and not is_complete(done, config.num_epochs)
         if config.resume and more and not _has_state(files):
             raise UserError(
                 f"seed {seed} cannot be trained further: {files.last} is not there (keep_last 0 removed it)"
@@ -157,7 +161,7 @@ def _check_files(files: SeedPaths, plan: str) -> None:
         load_last(files)
     if plan == "skip":
         load(files.best, BEST)
-        check_done(files)
+        check_unchanged(files, read_done(files))
 
 
 def _baselines(config: Config) -> dict[int, Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..config.options import Config
 
+PARTS = ("validation", "test")  # the sets that a seed is scored on
 
 def before(path: Path) -> Path:
     """Where the last version but one of a file is kept."""

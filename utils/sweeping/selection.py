@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..system.text_files import read_json
+from ..run_files.results_json import read_results
 from .job_state import OPEN, Look, State
 from .jobs import Job
 from .table_file import Row, Table
@@ -96,10 +96,9 @@ def validation_block(job: Job) -> dict[str, Any]:
         UserError: they are not there.
     """
     try:
-        content = read_json(job.paths.results)
-        block: dict[str, Any] = content["seeds"][str(job.seed)]["validation"]
+        block: dict[str, Any] = read_results(job.paths.results)["seeds"][str(job.seed)]["validation"]
         float(block["auc"]), dict(block["fpr_at_tpr"])
-    except (OSError, ValueError, OverflowError, KeyError, TypeError):
+    except (ValueError, OverflowError, KeyError, TypeError):
         raise UserError(f"cannot read {job.paths.results}; main.py --train 0 writes it anew") from None
     return block
 
