@@ -20,7 +20,7 @@ from benchmarks.plain_reference import LoopedConstraint
 from benchmarks.processes import python, run, seconds_until, tree
 from benchmarks.subject import CASES, Floor, Parts, Subject, plain_training, start
 from utils.constraints import AugmentedLagrangian
-from utils.metrics.curves import auc
+from utils.metrics.roc import auc
 from utils.training.evaluation import model_outputs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,11 +21,12 @@ from runs import arguments, assert_same_run, best, history, last, results, run, 
 import main
 import report
 from utils.errors import UserError
-from utils.run_files import last_pt as last_checkpoint
-from utils.run_files.checkpoints import BEST, LAST, load, save
+from utils.run_files.best_pt import BEST
+from utils.run_files.checkpoints import load, load_sound, save
 from utils.run_files.done import write_done
 from utils.run_files.events import Events
 from utils.run_files.history_jsonl import History
+from utils.run_files.last_pt import LAST
 from utils.run_files.paths import SeedPaths, before
 from utils.system import files
 from utils.system.files import locked, make_folder, write_atomically, write_text
@@ -438,7 +439,7 @@ def test_a_seed_without_recorded_checksums_counts(folder: Path) -> None:
 def test_the_checksum_of_every_part_is_compared(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save(path, LAST, {"epoch": 1, "weights": torch.ones(1000)})
-    assert last_checkpoint.load_sound(path, LAST)["epoch"] == 1
+    assert load_sound(path, LAST)["epoch"] == 1
     flip_a_bit(path)
     with pytest.raises(UserError, match="damaged"):
-        last_checkpoint.load_sound(path, LAST)
+        load_sound(path, LAST)

@@ -23,9 +23,10 @@ from tensorboard.util.tensor_util import make_ndarray
 import main
 from utils.run import train as train_run
 from utils.run.progress import Progress
-from utils.run_files.checkpoints import LAST, save
+from utils.run_files.checkpoints import Format, save
 from utils.run_files.events import HYPER_PARAMETERS
 from utils.run_files.history_jsonl import History, read_history
+from utils.run_files.last_pt import LAST
 
 COMMAND = "--resnet_type lenet5 --num_epochs 3 --name_file_alm ALM_12_beg --delta 1"
 CONFIGURATION = "configuration/text_summary"
@@ -173,7 +174,7 @@ def stop_in_save(monkeypatch: pytest.MonkeyPatch, *, call: int) -> None:
     """End the command when last.pt is written for the ``call``-th time: records are there, the state is not."""
     calls = 0
 
-    def stopping(path: Path, kind: str, content: dict[str, Any]) -> None:
+    def stopping(path: Path, kind: Format, content: dict[str, Any]) -> None:
         nonlocal calls
         calls += kind == LAST
         if kind == LAST and calls == call:

@@ -28,7 +28,7 @@ from utils.data.splits import fixed_validation, training_indices
 from utils.errors import UserError
 from utils.losses import BCE, LOSSES, AllPairsSquaredHinge, AUMRate, WeightedLogistic
 from utils.losses.base import Loss
-from utils.metrics.curves import auc, fpr_at_tpr
+from utils.metrics.roc import auc, fpr_at_tpr
 from utils.run_files.scores_csv import write_scores
 from utils.samplers import SAMPLERS
 from utils.sweeping.blocks import BLOCKS, block_of

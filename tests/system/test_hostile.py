@@ -416,7 +416,8 @@ def test_a_checkpoint(runs: Path, make: Callable[[Path], bytes], capsys: pytest.
 
 
 def test_what_is_refused_before_torch_reads_it(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from utils.run_files.checkpoints import BEST, load
+    from utils.run_files.best_pt import BEST
+    from utils.run_files.checkpoints import load
 
     path = runs / "seed1" / "best.pt"
     load(path, BEST)
@@ -440,14 +441,14 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 )
 def test_facts_in_best_pt(runs: Path, facts: dict[Any, Any], capsys: pytest.CaptureFixture[str]) -> None:
     rewritten(SEED / "best.pt", lambda content: content.update(facts=facts))
-    assert "best.pt holds facts of the data that are none: state" in refused(main, EVALUATE, capsys)
+    assert "best.pt contains invalid data set metadata: state" in refused(main, EVALUATE, capsys)
 
 
 @pytest.mark.parametrize("number", [10**12, 3.5, float("nan")])
 def test_a_number_of_samples_in_best_pt(runs: Path, number: float, capsys: pytest.CaptureFixture[str]) -> None:
     """An objective makes room for so many before anything else is read."""
     rewritten(SEED / "best.pt", lambda content: content["facts"].update(num_samples=number))
-    assert f"best.pt holds facts of the data that are none: {number} samples" in refused(main, EVALUATE, capsys)
+    assert f"best.pt contains invalid data set metadata: {number} samples" in refused(main, EVALUATE, capsys)
 
 
 @pytest.mark.parametrize("threshold", [torch.zeros(3), torch.zeros((), dtype=torch.int64), torch.tensor(float("nan"))])

@@ -25,7 +25,7 @@ from utils.data.batches import Batches
 from utils.data.raw import RawData
 from utils.data.repeats import count_repeats, row_hashes
 from utils.data.task import build_task
-from utils.metrics import curves as metrics
+from utils.metrics import bootstrap, roc
 from utils.reporting import provenance
 from utils.reporting.analysis import analyse
 from utils.reporting.runs import read_folder
@@ -296,9 +296,9 @@ def test_several_bootstraps_at_once_are_those_of_each_alone() -> None:
     labels = generator.permutation(np.repeat([0, 1], [70, 30]))
     several = [np.round(labels + generator.normal(size=100), digits) for digits in (8, 1, 0)]
     options: dict[str, Any] = {"tprs": (0.9, 0.5), "thresholds": (0.3,), "resamples": 130}
-    together = metrics.bootstraps(labels, several, generator=np.random.default_rng(9), **options)
+    together = bootstrap.bootstraps(labels, several, generator=np.random.default_rng(9), **options)
     for scores, found in zip(several, together, strict=True):
-        alone = metrics.bootstrap(labels, scores, generator=np.random.default_rng(9), **options)
+        alone = bootstrap.bootstrap(labels, scores, generator=np.random.default_rng(9), **options)
         for name in ("auc", "fpr_at_tpr", "tpr_at_threshold", "fpr_at_threshold"):
             assert np.array_equal(getattr(found, name), getattr(alone, name))
 
@@ -317,14 +317,14 @@ def many_runs(folder: Path, number: int) -> None:
 def test_the_work_of_a_report_grows_with_the_number_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not with its square, and no ROC or bootstrap is computed twice: calls of each for 6 and for 12 runs."""
     calls: Counter[str] = Counter()
-    for name in ("roc", "bootstraps"):
-        original = getattr(metrics, name)
+    for home, name in ((roc, "roc"), (bootstrap, "bootstraps")):
+        original = getattr(home, name)
 
         def counted(*given: Any, _name: str = name, _original: Any = original, **options: Any) -> Any:
             calls[_name] += 1
             return _original(*given, **options)
 
-        for module in ("metrics.curves", "reporting.analysis", "reporting.comparison"):
+        for module in ("metrics.summary", "reporting.analysis", "reporting.comparison", "reporting.decisions"):
             monkeypatch.setattr(f"utils.{module}.{name}", counted, raising=False)
     found = []
     for number in (6, 12):

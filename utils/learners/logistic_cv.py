@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.curves import auc
+from ..metrics.roc import auc
 from .base import Array, class_counts
 from .featureless import fit_featureless
 

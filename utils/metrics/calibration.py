@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .curves import Array, checked
+from .roc import Array, checked
 
 BINS = 15
 LEAST, MOST = 1e-6, 1e6  # temperatures
@@ -41,7 +41,7 @@ def fitted_temperature(labels: NDArray[np.int64], scores: Array) -> Temperature:
         scores: (n,) finite.
 
     Raises:
-        ValueError: see ``metrics.roc``.
+        ValueError: see ``metrics.roc.roc``.
 
     Reference: Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017.
 
@@ -90,7 +90,7 @@ def calibration_error(
         bins: how many, at least 1.
 
     Raises:
-        ValueError: see ``metrics.roc``; or a temperature or number of bins out of range.
+        ValueError: see ``metrics.roc.roc``; or a temperature or number of bins out of range.
 
     Reference: Naeini, Cooper, Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, rankdata, wilcoxon
 
-from .curves import Array, checked
+from .roc import Array, checked
 
 
 @dataclass(frozen=True)

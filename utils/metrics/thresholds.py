@@ -1,7 +1,7 @@
 """Thresholds that are chosen without the test set: from the class counts, or on a validation set. Pure.
 
 A sample counts as positive where score >= threshold; every threshold is a finite number. The one that a wanted TPR asks
-for is ``metrics.threshold_at_tpr``.
+for is ``metrics.roc.threshold_at_tpr``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .curves import Roc
+from .roc import Roc
 
 SAME = 1e-12  # costs no further apart, in proportion, are equal: 0.1 * 12 and 0.1 * 2 + 1 differ in the last bit
 

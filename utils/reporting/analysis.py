@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.curves import Array, Bootstrap, Rates, Roc, auc, bootstraps, interval, rates_at, roc
+from ..metrics.bootstrap import Bootstrap, bootstraps, interval
+from ..metrics.roc import Array, Roc, auc, roc
 from ..metrics.scores import Scores, averaged
+from ..metrics.summary import OperatingPoint, operating_points
 from ..seeding import numpy_stream
 from .labels import constraint, extras, objective, sort_key
 from .runs import Folder, Run, same_samples
@@ -50,15 +52,6 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
-    """A threshold chosen on the validation set, and what it gives on the test set; of the ensemble."""
-
-    target: float
-    threshold: float
-    rates: Rates
-
-
-@dataclass(frozen=True)
 class Row:
     """A run with its numbers. ``group`` counts from 0: rows of one group have the same data and class counts."""
 
@@ -72,6 +65,7 @@ class Row:
     measures: dict[str, Measure]
     points: tuple[OperatingPoint, ...]
     curve: Roc  # of the test set
+    validation_curve: Roc
     resampled: Bootstrap  # of the test set: for all rows of a group the same samples were drawn
 
     @property
@@ -156,7 +150,7 @@ def _row(
     resampled: Bootstrap,
 ) -> Row:
     validation = averaged([seed.validation for seed in run.seeds.values()])
-    curve = roc(test.label, test.score)
+    curve, validation_curve = (roc(scores.label, scores.score) for scores in (test, validation))
     ensemble = values_of(test, curve, metrics)
     per_seed = {
         number: values_of(seed.test, roc(seed.test.label, seed.test.score), metrics)
@@ -178,8 +172,9 @@ def _row(
             )
             for metric in metrics
         },
-        operating_points(validation, test, tprs),
+        operating_points(validation_curve, test, tprs),
         curve,
+        validation_curve,
         resampled,
     )
 
@@ -216,16 +211,6 @@ def _measure(per_seed: dict[int, float], ensemble: float, resampled: Array) -> M
     values = list(per_seed.values())
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Measure(per_seed, statistics.fmean(values), deviation, ensemble, low, high)
-
-
-def operating_points(validation: Scores, test: Scores, tprs: Sequence[float]) -> tuple[OperatingPoint, ...]:
-    """The highest threshold that reaches each TPR on validation, and what it gives on the test set."""
-    curve = roc(validation.label, validation.score)
-    thresholds = [curve.threshold_at(tpr) for tpr in tprs]
-    return tuple(
-        OperatingPoint(tpr, threshold, rates_at(test.label, test.score, threshold))
-        for tpr, threshold in zip(tprs, thresholds, strict=True)
-    )
 
 
 def _groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:

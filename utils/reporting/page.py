@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from ..metrics.summary import OperatingPoint
 from . import contents, provenance
-from .analysis import OperatingPoint, Report, Row, best
+from .analysis import Report, Row, best
 from .charts import Entry, Figure, epoch_figure, families, forest, lowest_auc, roc_figure, roc_overview
 from .comparison import CLEAR, Comparison
 from .decisions import rankings_table, rules_table

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..metrics.curves import checked
+from ..metrics.roc import checked
 from ..metrics.scores import Scores
 from ..run_files.config_yaml import Record, read_record
 from ..run_files.done import read_done, read_failed
 from ..run_files.history_jsonl import read_curves
 from ..run_files.paths import PARTS, RunPaths, SeedPaths
-from ..run_files.results_json import read_results
+from ..run_files.results_json import default_threshold, read_results
 from ..run_files.scores_csv import read_scores
 from ..run_files.table_json import Plan, read_plan
 from ..system.files import is_held
@@ -56,7 +56,8 @@ class Run:
     Args:
         seeds: those with final scores.
         curves: for each seed that began, ``{"train_auc": [...], "val_auc": [...]}``, a value (or None) an epoch.
-        finished: when its last seed ended, as text; empty where nothing says so.
+        finished: when its last seed ended, as text; empty if not recorded.
+        default_threshold: of its objective, as results.json records it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Run:
     seeds: dict[int, SeedRun]
     curves: dict[int, dict[str, list[float | None]]]
     finished: str = ""
+    default_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _read_run(folder: Path, problems: list[Problem]) -> Run:
             if seed is not None:
                 seeds[number] = seed
                 finished.append(str(done.get("finished", ""))[:40])
-    run = Run(folder.name, record, seeds, curves, max(finished))
+    run = Run(folder.name, record, seeds, curves, max(finished), default_threshold(results))
     return _on_one_test_set(run, problems)
 
 
@@ -176,7 +178,7 @@ def _on_one_test_set(run: Run, problems: list[Problem]) -> Run:
         else:
             message = f"scored on other samples than seed {next(iter(kept))}; evaluate again with --train 0"
             problems.append(Problem(run.name, number, "damaged", message))
-    return Run(run.name, run.record, kept, run.curves, run.finished)
+    return replace(run, seeds=kept)
 
 
 def same_samples(first: Scores, second: Scores) -> bool:

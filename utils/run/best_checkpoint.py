@@ -1,20 +1,19 @@
-"""best.pt: what it holds, the settings in it, and the scores that its model gives."""
+"""From an experiment to best.pt, and from best.pt to scores."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..config.options import FREE, OPTIONS, Config, convert
-from ..config.settings import Settings
 from ..errors import UserError
 from ..losses import loss_class
 from ..metrics.scores import Scores
 from ..metrics.summary import EvaluationOptions
-from ..run_files.checkpoints import BEST, check_like, load, restore
+from ..run_files.best_pt import BEST, checked_facts
+from ..run_files.checkpoints import load, restore
 from ..run_files.config_yaml import Facts
 from ..run_files.paths import RunPaths, SeedPaths
 from ..seeding import torch_stream
@@ -22,8 +21,6 @@ from ..training.evaluation import model_outputs
 from ..training.state import TrainState
 from .components import build_loss
 from .experiment import Experiment, build_network, plain, plain_batches, run_facts
-
-RECORDED = {"num_epochs", "name_file_bs", "name_file_alm"}  # of no matter to an evaluation, and taken from best.pt
 
 
 def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> dict[str, Any]:
@@ -49,56 +46,13 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
     }
 
 
-def from_checkpoint(settings: Settings, checkpoint: dict[str, Any], files: SeedPaths) -> Settings:
-    """The checkpoint's options, under those of the command that only say how to evaluate.
-
-    Raises:
-        UserError: the command asks for another model, objective or task than the checkpoint's; or the checkpoint's own
-            options are not ours.
-    """
-    saved = checkpoint.get("config")
-    if not isinstance(saved, dict) or set(saved) != set(OPTIONS):
-        raise UserError(f"{files.best} holds the options of another version of this program")
-    values = asdict(settings.config)
-    origins = dict(settings.origins)
-    for name, theirs in saved.items():
-        if name in FREE - RECORDED or (name == "precision" and settings.is_given(name)):
-            continue
-        ours = values[name]
-        theirs = None if theirs is None else _checked(name, theirs, files)
-        if name not in RECORDED and settings.is_given(name) and ours != theirs:
-            raise UserError(
-                f"{files.best} was trained with {name} {theirs}, the command asks for {ours} (from {origins[name]})"
-            )
-        values[name], origins[name] = theirs, "best.pt"
-    return replace(settings, config=Config(**values), origins=origins)
-
-
-def _checked(name: str, value: Any, files: SeedPaths) -> Any:
-    try:
-        return convert(name, value, str(files.best))
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
 def score_checkpoint(
     experiment: Experiment, seed: int, checkpoint: dict[str, Any], files: SeedPaths
 ) -> dict[str, Scores]:
     """Scores of the validation and test set by the model that best.pt holds."""
     task, device = experiment.task, experiment.machine.device
-    saved, expected = checkpoint["facts"], run_facts(experiment, task.split(seed))
-    try:
-        check_like(saved, {name: plain(value) for name, value in expected.items()})
-    except ValueError as error:
-        raise UserError(f"{files.best} holds facts of the data that are none: {error}") from None
-    facts = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
-    # what an objective remembers of each sample is made before it is filled: no more than the file holds, or the data
-    sizes = [value.numel() for value in checkpoint["loss"].values() if isinstance(value, torch.Tensor)]
-    if checkpoint["threshold"].shape or checkpoint["threshold"].dtype != torch.float32:
-        raise UserError(f"{files.best} holds a threshold that is no float32 number")
-    samples = facts["num_samples"]
-    if not isinstance(samples, int) or samples > max([expected["num_samples"], *sizes]):
-        raise UserError(f"{files.best} holds facts of the data that are none: {samples} samples")
+    expected = {name: plain(value) for name, value in run_facts(experiment, task.split(seed)).items()}
+    facts = checked_facts(checkpoint, expected, files)
     loss = build_loss(experiment.settings, facts)
     model = build_network(task, experiment.config, loss, torch_stream(seed, "initialisation"))
     restore(model, checkpoint["weights"], path=files.best, what="model")

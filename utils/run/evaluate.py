@@ -7,13 +7,14 @@ import contextlib
 from ..config.options import FREE
 from ..config.settings import Settings
 from ..errors import UserError
-from ..run_files.checkpoints import BEST, load
+from ..run_files.best_pt import BEST, from_checkpoint
+from ..run_files.checkpoints import load
 from ..run_files.config_yaml import write_config
 from ..run_files.done import read_done
 from ..run_files.paths import RunPaths
 from ..run_files.scores_csv import write_scores
 from ..system.files import locked
-from .best_checkpoint import config_facts, evaluation_options, from_checkpoint, result_facts, score_checkpoint
+from .best_checkpoint import config_facts, evaluation_options, result_facts, score_checkpoint
 from .experiment import prepare
 from .printed_table import report
 

@@ -15,12 +15,13 @@ from ..config.options import Config
 from ..config.settings import Settings
 from ..errors import UserError
 from ..learners import LEARNERS
-from ..run_files.checkpoints import BEST, LAST, load, save
+from ..run_files.best_pt import BEST, best_is_missing
+from ..run_files.checkpoints import load, save
 from ..run_files.config_yaml import compare, read_config, write_config
 from ..run_files.done import check_unchanged, is_complete, read_done, write_done, write_failed
 from ..run_files.events import Events
 from ..run_files.history_jsonl import History, read_history
-from ..run_files.last_pt import best_is_missing, load_last, restore_last
+from ..run_files.last_pt import LAST, load_last, restore_last
 from ..run_files.paths import RunPaths, SeedPaths
 from ..run_files.results_json import seed_result
 from ..run_files.roc_png import roc_figure

@@ -1,11 +1,9 @@
-"""last.pt: going on from it, or from the one before where it is damaged."""
+"""last.pt: the state of a training. If it is damaged, last_before.pt takes its place."""
 
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,25 +11,10 @@ import torch
 from ..errors import UserError
 from ..system.files import sync_folder
 from ..training.state import Best, TrainState
-from .checkpoints import BEST, LAST, check_like, load
+from .checkpoints import Format, check_like, load_sound
 from .paths import SeedPaths
 
-
-def load_sound(path: Path, kind: str) -> dict[str, Any]:
-    """``load``, after the checksum of every part of the file, which torch writes but does not compare.
-
-    Raises:
-        UserError: the file is missing, damaged or of another program.
-    """
-    content = load(path, kind)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
-        bad = type(error).__name__
-    if bad:
-        raise UserError(f"{path} is damaged ({bad} has another checksum); restore it from a copy")
-    return content
+LAST = Format("rarecall last 1", {"epoch": int}, keeps_previous=True)
 
 
 def load_last(files: SeedPaths) -> tuple[dict[str, Any], str]:
@@ -106,36 +89,3 @@ def _check_optimizer(found: dict[str, Any], expected: dict[str, Any], optimizer:
             raise ValueError("state of the optimizer")
         for name, value in values.items():
             check_like(value, torch.zeros(()) if name == "step" else parameters[number].detach(), at=name)
-
-
-def best_is_missing(state: TrainState, files: SeedPaths) -> bool:
-    """Whether best.pt must be written again, from ``state``, whose last epoch is the best.
-
-    Where best.pt is of the epoch that is trained next, as after a damaged last.pt, ``state.best`` becomes that one.
-
-    Raises:
-        UserError: best.pt is not of the epoch that ``state`` says, and ``state`` cannot replace it.
-    """
-    assert state.best is not None
-    is_last = state.best.epoch == state.epoch - 1
-    try:
-        saved = load_sound(files.best, BEST)
-    except UserError:
-        if is_last:
-            return True
-        raise
-    if is_last:
-        return saved["epoch"] != state.best.epoch or not _same_weights(saved["weights"], state)
-    if saved["epoch"] == state.epoch and {"validation_auc", "validation_loss", "train_auc"} <= set(saved):
-        # the weights of the older best epoch are gone, and on a CPU that epoch will be the best again
-        state.best = Best(saved["epoch"], saved["validation_auc"], saved["validation_loss"], saved["train_auc"])
-    elif saved["epoch"] != state.best.epoch:
-        raise UserError(f"{files.best} is not of epoch {state.best.epoch} as {files.last} says; remove {files.folder}")
-    return False
-
-
-def _same_weights(saved: dict[str, Any], state: TrainState) -> bool:
-    ours = state.model.state_dict()
-    return saved.keys() == ours.keys() and all(
-        isinstance(value, torch.Tensor) and torch.equal(value, ours[name].cpu()) for name, value in saved.items()
-    )

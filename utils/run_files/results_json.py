@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,19 @@ def read_results(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"cannot read {path}; main.py --train 0 writes it anew") from None
     return content
+
+
+def default_threshold(results: Mapping[str, Any]) -> float:
+    """The default threshold of the run's objective; 0, a score of even odds, if no number is recorded.
+
+    >>> default_threshold({"ensemble": {"test": {"at_default_threshold": {"threshold": 0.5}}}})
+    0.5
+    """
+    try:
+        value = results["ensemble"]["test"]["at_default_threshold"]["threshold"]
+    except (KeyError, TypeError):
+        return 0.0
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
 
 
 def rebuild(

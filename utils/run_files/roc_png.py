@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..metrics.curves import Roc, roc
+from ..metrics.roc import Roc, roc
 from ..metrics.scores import Scores
 from ..system.files import write_atomically
 
