@@ -291,5 +291,5 @@ def test_a_table_gives_title_order_and_what_is_missing(tmp_path: Path) -> None:
 def test_a_damaged_table_is_an_error(tmp_path: Path, text: str) -> None:
     make_run(tmp_path, "run")
     (tmp_path / "table.json").write_text(text)
-    with pytest.raises(UserError, match=r"cannot read .*table.json \(.*\); mend or remove it"):
+    with pytest.raises(UserError, match=r"cannot read .*table.json \(.*\); fix or remove it"):
         read_folder(tmp_path)

@@ -352,6 +352,8 @@ def test_linear_cells_are_judged() -> None:
 
 
 CONFIG = """\
+commands: []
+options: {num_epochs: {value: 1}}
 versions: {python: "3.11", torch: "2.15"}
 device: cpu
 threads: 1
@@ -521,7 +523,7 @@ def test_a_sweep_that_was_not_run_is_told_in_one_line(tmp_path: Path, capsys: py
 def test_a_damaged_table_is_told(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "table.json").write_text('{"rows": [{"name": 1}]}')
-    with pytest.raises(UserError, match=r"cannot read .*table\.json or a run beside it: KeyError"):
+    with pytest.raises(UserError, match=r"cannot read .*table\.json \(KeyError\)"):
         read_sweep(tmp_path, "t")
 
 
