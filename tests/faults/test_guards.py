@@ -281,7 +281,7 @@ def test_two_damaged_states_give_one_clear_line(tmp_path: Path, capsys: pytest.C
         cut_in_half(folder / "seed1" / name)
     run(tmp_path, "--num_epochs 3 --resume 1", code=2)
     (line,) = capsys.readouterr().err.splitlines()
-    assert "last_before.pt is damaged, too" in line
+    assert "last_before.pt is damaged too" in line
 
 
 def test_a_damaged_best_pt_of_the_last_epoch_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

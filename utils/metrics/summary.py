@@ -22,10 +22,10 @@ class EvaluationOptions:
     Args:
         tprs: true positive rates at which the FPR is read and thresholds are chosen, in (0, 1].
         alpha: weight of the TPR in the weighted rate, in [0, 1].
-        default_threshold: the score from which a sample counts as positive unless told otherwise.
+        default_threshold: samples with at least this score are classified as positive.
         fprs: false positive rates at which TPR and error are read and thresholds are chosen, in (0, 1].
-        cost_ratio: cost of a missed positive in units of a false alarm, > 0.
-        class_counts: (negatives, positives) of the training set, for the threshold moved by the priors.
+        cost_ratio: cost of a false negative in units of a false positive, > 0.
+        class_counts: (negatives, positives) of the training set, for the threshold shifted by the priors.
     """
 
     tprs: tuple[float, ...]
@@ -92,7 +92,7 @@ def summary(scores: Scores, *, options: EvaluationOptions) -> dict[str, Any]:
 def summary_with_intervals(
     validation: Scores, test: Scores, *, options: EvaluationOptions, generator: np.random.Generator
 ) -> dict[str, Any]:
-    """``summary`` of the test set, with 95 % bootstrap intervals and what is chosen or fitted without looking at it.
+    """``summary`` of the test set, with 95 % bootstrap intervals, and what is chosen or fitted without it.
 
     "operating_points" and "thresholds": chosen on validation, or from the class counts; counted on test.
     "calibration": the temperature fitted on validation, the calibration error on test without and with it. Neither the

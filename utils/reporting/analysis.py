@@ -1,4 +1,4 @@
-"""From runs to the numbers of the report: each row's measures, which rows may be compared, and what ALM changes."""
+"""From runs to the numbers of the report: the measures of each row, and which rows may be compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .labels import constraint, extras, objective, sort_key
 from .runs import Folder, Run, same_samples
 
 RESAMPLES = 2000  # of the test samples, for differences
-OWN_RESAMPLES = 1000  # the first of them give a row's own interval: the same that results.json has
+OWN_RESAMPLES = 1000  # the first of them give the interval of a row, equal to that in results.json
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Row:
     run: Run
     objective: str
     constraint: str
-    extra: str  # what else tells it apart
+    extra: str  # what else distinguishes it
     group: int
     validation: Scores
     test: Scores
@@ -70,12 +70,12 @@ class Row:
 
     @property
     def label(self) -> str:
-        """What it has in common with the same row with or without ALM."""
+        """What the rows with and without ALM have in common."""
         return f"{self.objective}, {self.extra}" if self.extra else self.objective
 
     @property
     def name(self) -> str:
-        """The objective, whether with ALM, and what else tells it apart."""
+        """The objective, whether with ALM, and what else distinguishes it."""
         name = f"{self.objective} + ALM" if self.constraint else self.objective
         return f"{name}, {self.extra}" if self.extra else name
 
@@ -87,14 +87,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows, bar the comparisons."""
+    """All that the page shows, except the comparisons."""
 
     folder: Folder
     metrics: tuple[Metric, ...]
     tprs: tuple[float, ...]
     rows: tuple[Row, ...]  # those compared over test samples
     folds: tuple[Row, ...]  # those that are folds of a resampling
-    differences: tuple[str, ...]  # of each group from the first, in words; "" for the first
+    differences: tuple[str, ...]  # of each group from the first, as text; "" for the first
 
 
 def metrics_for(tprs: Sequence[float]) -> tuple[Metric, ...]:
@@ -104,7 +104,7 @@ def metrics_for(tprs: Sequence[float]) -> tuple[Metric, ...]:
 
 
 def default_tprs(folder: Folder) -> tuple[float, ...]:
-    """The ``tpr`` of the runs where they agree, otherwise 0.98 0.95 0.90."""
+    """The ``tpr`` of the runs if they agree, otherwise 0.98 0.95 0.90."""
     asked = {run.record.options.get("tpr") for run in folder.runs if run.seeds}
     only = asked.pop() if len(asked) == 1 else None
     usable = isinstance(only, tuple) and only and all(isinstance(tpr, float) and 0 < tpr <= 1 for tpr in only)
@@ -234,7 +234,7 @@ def _groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:
 
 
 def difference_of_data(first: Run, second: Run) -> str:
-    """In what the data of the second run differ from those of the first, in words; nothing where they are the same."""
+    """How the data of the second run differ from those of the first, as text; '' if they are the same."""
     parts = []
     if first.record.checksum != second.record.checksum:
         parts.append(f"data checksum {second.record.checksum[:12]}, not {first.record.checksum[:12]}")

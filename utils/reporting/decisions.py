@@ -19,7 +19,7 @@ from .tables import Cell, Column, Table
 
 
 def asked(options: Mapping[str, Any], name: str) -> Any:
-    """An option of the run; its default where config.yaml holds none that can be used."""
+    """An option of the run; the default if config.yaml has no valid value."""
     try:
         return convert(name, options[name], "config.yaml")
     except (KeyError, ValueError):
@@ -50,7 +50,7 @@ def rules_of(row: Row) -> tuple[RulePoint, ...]:
 
 
 def rules_table(report: Report) -> Table:
-    """A line a row and rule."""
+    """One line for each row and rule."""
     columns = [Column("objective"), Column("rule"), Column("target", numeric=True), Column("threshold", numeric=True)]
     names = ("TPR, %", "FPR, %", "precision, %", "F1", "MCC", "balanced accuracy, %", "cost a sample")
     columns += [Column(name, numeric=True) for name in names]
@@ -69,7 +69,7 @@ def rules_table(report: Report) -> Table:
 
 
 def rankings_table(report: Report) -> Table:
-    """A line a row; the columns of fixed FPRs are those of all rows together."""
+    """One line for each row, with a column for every FPR that any row asks for."""
     fprs_of = {row.run.name: asked(row.run.record.options, "fpr") for row in report.rows}
     fprs = sorted({fpr for found in fprs_of.values() for fpr in found})
     error = "calibration error of sigma(score)"

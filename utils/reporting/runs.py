@@ -25,7 +25,7 @@ CURVES = ("train_auc", "val_auc")
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is missing, and what to do about it."""
+    """Something that failed or is missing, and what to do about it."""
 
     run: str
     seed: int | None
@@ -55,7 +55,7 @@ class Run:
 
     Args:
         seeds: those with final scores.
-        curves: for each seed that began, ``{"train_auc": [...], "val_auc": [...]}``, a value (or None) an epoch.
+        curves: of each started seed ``{"train_auc": [...], "val_auc": [...]}``, one value (or None) for each epoch.
         finished: when its last seed ended, as text; empty if not recorded.
         default_threshold: of its objective, as results.json records it.
     """
@@ -70,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Folder:
-    """All that lies in ``checkpoint/<subfolder_name>``."""
+    """The content of ``checkpoint/<subfolder_name>``."""
 
     path: Path
     plan: Plan
@@ -82,7 +82,7 @@ def read_folder(path: Path) -> Folder:
     """The runs in ``path``, by name.
 
     Raises:
-        UserError: it is no folder, or holds no run with a finished seed.
+        UserError: the folder does not exist, or has no run with a finished seed.
     """
     if not path.is_dir():
         raise UserError(f"no folder {path}; expected checkpoint/<subfolder_name>, the folder of the runs to compare")
@@ -169,7 +169,7 @@ def _read_seed(
 
 
 def _on_one_test_set(run: Run, problems: list[Problem]) -> Run:
-    """Without the seeds that were scored on other samples than the first: their scores have no common mean."""
+    """The run without seeds that were scored on other samples than the first: they cannot be averaged with it."""
     kept: dict[int, SeedRun] = {}
     for number, seed in run.seeds.items():
         first = next(iter(kept.values()), seed)
@@ -204,7 +204,7 @@ def _content(read: Callable[[], dict[str, Any]], path: Path, problems: list[Prob
 
 
 def _failures(folder: Path) -> list[Problem]:
-    """The failed seeds of a run that never came so far as to write its config.yaml."""
+    """The failed seeds of a run that did not get to write its config.yaml."""
     messages = {number: read_failed(SeedPaths(folder / f"seed{number}")) for number in sorted(_seed_numbers(folder))}
     return [Problem(folder.name, number, "failed", text) for number, text in messages.items() if text is not None]
 
@@ -218,7 +218,7 @@ def _unfinished(run: str, number: int, files: SeedPaths, record: Record, *, befo
 
 
 def _add_missing(runs: list[Run], plan: Plan, problems: list[Problem]) -> None:
-    """Rows of the plan that have no folder, and seeds that a row lacks while another row or the plan has them."""
+    """Report rows of the plan without a folder, and seeds that a row lacks but the plan or another row has."""
     accounted = {(problem.run, problem.seed) for problem in problems}
     elsewhere = {seed for run in runs for seed in run.seeds}
     names = {run.name for run in runs} | {problem.run for problem in problems}

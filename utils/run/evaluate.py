@@ -54,7 +54,7 @@ def evaluate_run(settings: Settings) -> int:
 
 
 def _check_alike(merged: dict[int, Settings], paths: RunPaths) -> None:
-    """Refuse checkpoints of different runs, whose scores have no common mean.
+    """Refuse checkpoints of different runs, whose scores cannot be averaged.
 
     Raises:
         UserError: the options of two seeds differ.

@@ -12,7 +12,7 @@ from ..run_files.results_json import rebuild
 
 
 def table(result: dict[str, Any]) -> str:
-    """The numbers of the test set as text: a line a seed, their mean and SD, the ensemble with its intervals."""
+    """The numbers of the test set as text: a line for each seed, mean and SD, and the ensemble with its intervals."""
     tprs = list(result["ensemble"]["test"]["fpr_at_tpr"])
     header = ["", "best epoch", "val AUC", "test AUC", *(f"FPR@{float(tpr) * 100:g}TPR" for tpr in tprs)]
     rows = [header]
@@ -57,7 +57,11 @@ def report(
     facts: Callable[[int], dict[str, Any]],
     warned: bool = False,
 ) -> None:
-    """Rebuild the results (see ``rebuild``), print the table and where to look; and the warnings, unless they were."""
+    """Rebuild the results (see ``rebuild``), then print the table and the paths of the files.
+
+    Args:
+        warned: whether the warnings were printed before; if not, they follow the table.
+    """
     result = rebuild(paths, evaluated=evaluated, options=options, facts=facts)
     print(f"\n{table(result)}")
     for line in [] if warned else result["warnings"]:

@@ -48,7 +48,7 @@ def train_run(settings: Settings) -> int:
     baselines = _baselines(config)
     if paths.config.exists():
         compare(read_config(paths.config), settings, paths.config, checksum=experiment.task.checksum)
-    for seed in config.seeds:  # before anything is written: may each of them start?
+    for seed in config.seeds:  # before anything is written, check that each seed can start
         if seed in baselines:
             build_state(experiment, seed, baseline=baselines[seed])
         if paths.seed(seed).folder.exists():
@@ -68,7 +68,7 @@ def train_run(settings: Settings) -> int:
 
 
 def _train_seeds(experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str) -> dict[int, str]:
-    """Train all seeds, one after the other or several at once; returns why each seed failed that did."""
+    """Train all seeds, one after the other or several at once; returns the error of each seed that failed."""
     machine, seeds = experiment.machine, experiment.config.seeds
     if machine.seeds_at_once == 1:
         failures = {seed: _train_locked(experiment, paths, baselines, text, seed) for seed in seeds}
@@ -92,7 +92,7 @@ def _train_seeds(experiment: Experiment, paths: RunPaths, baselines: dict[int, P
 def _train_locked(
     experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int
 ) -> str | None:
-    """Train one seed while its folder is locked; returns why it failed, if it did."""
+    """Train one seed while its folder is locked; returns its error, or None."""
     files = paths.seed(seed)
     make_folder(files.folder)
     with locked(files.lock, what=f"seed {seed} of {paths.folder}"):
@@ -110,12 +110,12 @@ def _train_locked(
 
 
 def _train_afresh(settings: Settings, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int) -> str | None:
-    """The same in a process that shares nothing with its parent: data and device are its own."""
+    """The same in a process that shares nothing with its parent, neither data nor device."""
     return _train_locked(prepare(settings), paths, baselines, text, seed)
 
 
 def _import_for_the_end() -> None:
-    """What every seed imports when it ends: once here, for the processes that are forked later."""
+    """Import once what every seed needs at its end, for the processes that are forked later."""
     for name in ("sklearn.metrics", "torch.utils.tensorboard", "matplotlib.figure"):
         importlib.import_module(name)
 
@@ -124,7 +124,7 @@ def _plan(files: SeedPaths, config: Config, seed: int) -> str:
     """``start``, ``resume`` or ``skip``.
 
     Raises:
-        UserError: the folder holds an unfinished training or foreign weights, and the command does not say what to do.
+        UserError: the folder holds an unfinished training or other weights, and the command does not say what to do.
     """
     if files.done.exists():
         done = read_done(files)
@@ -153,10 +153,10 @@ def _has_state(files: SeedPaths) -> bool:
 
 
 def _check_files(files: SeedPaths, plan: str) -> None:
-    """Whether the files that ``plan`` needs can be read, and a finished seed is as it was.
+    """Check that the files ``plan`` needs can be read, and that a finished seed is unchanged.
 
     Raises:
-        UserError: one is damaged, changed or of another program.
+        UserError: a file is damaged, changed or not of this program.
     """
     if plan == "resume":
         load_last(files)
@@ -166,7 +166,7 @@ def _check_files(files: SeedPaths, plan: str) -> None:
 
 
 def _baselines(config: Config) -> dict[int, Path]:
-    """best.pt of each seed's baseline, where training goes on from one."""
+    """best.pt of each seed's baseline, if training continues from one."""
     if not config.continue_train:
         return {}
     assert config.baseline_cont_train is not None
@@ -188,7 +188,7 @@ def _baselines(config: Config) -> dict[int, Path]:
 def _train_seed(
     experiment: Experiment, seed: int, files: SeedPaths, *, resume: bool, baseline: Path | None, text: str
 ) -> None:
-    """Train one seed to its end, evaluate its best epoch, mark it as done."""
+    """Train one seed to the end, evaluate its best epoch, and mark it as done."""
     config = experiment.config
     state, data = build_state(experiment, seed, baseline=baseline)
     first = state.epoch
@@ -245,8 +245,8 @@ def _write_epoch(
 ) -> None:
     """The files of a finished epoch.
 
-    last.pt comes after the records, which a resumed run cuts back to it, and before best.pt, which is made from it: so
-    a kill between any two of them loses nothing.
+    last.pt is written after the records, which a resumed run cuts back to it, and before best.pt, which can be made
+    from it. So a kill between any two of them loses nothing.
     """
     history.append(epoch_record)
     events.epoch(epoch_record, multipliers)
@@ -256,7 +256,7 @@ def _write_epoch(
 
 
 def _restore(state: TrainState, experiment: Experiment, seed: int, files: SeedPaths) -> None:
-    """Load last.pt, and make sure that best.pt belongs to it."""
+    """Load last.pt, and write best.pt again if it does not belong to it."""
     if note := restore_last(state, files):
         print(f"note: {note}")
     if best_is_missing(state, files):

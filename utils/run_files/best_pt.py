@@ -28,11 +28,11 @@ RECORDED = {"num_epochs", "name_file_bs", "name_file_alm"}  # irrelevant to an e
 
 
 def from_checkpoint(settings: Settings, checkpoint: dict[str, Any], files: SeedPaths) -> Settings:
-    """The checkpoint's options, under those of the command that only say how to evaluate.
+    """The checkpoint's options, with the command's choice of how to evaluate.
 
     Raises:
-        UserError: the command asks for another model, objective or task than the checkpoint's; or the checkpoint's own
-            options are not ours.
+        UserError: the command asks for another model, objective or task than the checkpoint's, or the checkpoint has
+            options of another version.
     """
     saved = checkpoint.get("config")
     if not isinstance(saved, dict) or set(saved) != set(OPTIONS):
@@ -86,9 +86,9 @@ def checked_facts(checkpoint: dict[str, Any], expected: dict[str, Any], files: S
 
 
 def best_is_missing(state: TrainState, files: SeedPaths) -> bool:
-    """Whether best.pt must be written again, from ``state``, whose last epoch is the best.
+    """Whether best.pt must be written again from ``state``, whose last epoch is the best.
 
-    Where best.pt is of the epoch that is trained next, as after a damaged last.pt, ``state.best`` becomes that one.
+    If best.pt is of the epoch that is trained next, as after a damaged last.pt, ``state.best`` is set to that epoch.
 
     Raises:
         UserError: best.pt is not of the epoch that ``state`` says, and ``state`` cannot replace it.

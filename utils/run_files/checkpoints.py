@@ -131,11 +131,11 @@ def _kind(value: Any) -> str:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse what would grow when it is read, and what names more than tensors, before torch reads it.
+    """Before torch reads the file, refuse compressed parts and pickles that name anything but tensors.
 
     Raises:
-        ValueError: it is no zip archive as torch writes it: parts that are stored as they are, one of them a pickle of
-            tensors in plain containers.
+        ValueError: the file is not a zip archive of uncompressed parts, one of them a pickle of tensors in plain
+            containers, as torch writes it.
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
@@ -147,10 +147,10 @@ def _check_archive(path: Path) -> None:
 
 
 def _check_names(pickled: bytes) -> None:
-    """Refuse a pickle that calls on anything but tensors in plain containers; it is read, not run.
+    """Refuse a pickle that names anything but tensors and plain containers; it is parsed, not executed.
 
     Raises:
-        ValueError: it does, or is damaged.
+        ValueError: it names something else, or is damaged.
     """
     for opcode, argument, _ in pickletools.genops(pickled):
         if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL") and not NAMES.fullmatch(str(argument)):
@@ -158,10 +158,10 @@ def _check_names(pickled: bytes) -> None:
 
 
 def _check_size(content: Any) -> None:
-    """Refuse more values than any state has: a list that holds a shared list many times takes no room until it is used.
+    """Refuse more values than any state has: a list that holds one list many times needs no memory until it is used.
 
     Raises:
-        ValueError: there are more than ``MOST_VALUES``, or one within itself.
+        ValueError: there are more than ``MOST_VALUES``, or a container holds itself.
     """
     level, count = [content], 0
     while level:
@@ -177,10 +177,10 @@ def _items(container: Any) -> Iterable[Any]:
 
 
 def restore(module: torch.nn.Module, state: dict[str, Any], *, path: Path, what: str) -> None:
-    """``load_state_dict`` with an error of one line.
+    """``load_state_dict`` with a one-line error.
 
     Raises:
-        UserError: the names or shapes differ.
+        UserError: names or shapes differ.
     """
     try:
         module.load_state_dict(state)

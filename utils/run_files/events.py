@@ -32,7 +32,7 @@ class Events:
 
     Args:
         folder: where the event file goes; ``tensorboard --logdir checkpoint`` shows each run under its path.
-        purge_step: the epoch to begin with; what an earlier process wrote from there on is void.
+        purge_step: the first epoch; TensorBoard discards what an earlier process wrote from there on.
     """
 
     def __init__(self, folder: Path, *, purge_step: int) -> None:
@@ -41,10 +41,10 @@ class Events:
 
     @functools.cached_property
     def writer(self) -> SummaryWriter:
-        """The event file, begun when there is something to write: loading TensorBoard is no part of the first step."""
+        """The event file, created at the first write, so that training starts before TensorBoard is imported."""
         from torch.utils.tensorboard import SummaryWriter
 
-        # readers take the files in the order of their names, which tell apart no less than a second
+        # readers sort the files by name, which has a resolution of a second
         while list(self.folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
             time.sleep(0.05)
         _silence_writing_threads()
@@ -71,15 +71,15 @@ class Events:
         self.writer.flush()
 
     def configuration(self, text: str) -> None:
-        """config.yaml as it stands in the run's folder; it goes to the head of the file."""
+        """The text of config.yaml, written at the start of the file."""
         self._configuration = text
 
     def final(
         self, *, test: Scores, figure: Figure, config: dict[str, Any], result: dict[str, Any], epochs: int
     ) -> None:
-        """ROC and PR curve of the test set, and the options beside the final metrics.
+        """ROC and PR curve of the test set, and the options with the final metrics.
 
-        Their step is the number of finished ``epochs``, so that further epochs make them void.
+        Their step is the number of finished ``epochs``, so that resuming for more epochs discards them.
         """
         from torch.utils.tensorboard.summary import hparams
 
@@ -94,7 +94,7 @@ class Events:
             self.writer.add_scalar(name, value, epochs)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is pending."""
         if "writer" in vars(self):
             self.writer.close()
 
@@ -104,12 +104,12 @@ class Events:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError) if value else contextlib.nullcontext():  # what failed first is told
+        with contextlib.suppress(OSError) if value else contextlib.nullcontext():  # the first error is reported
             self.close()
 
 
 def _in_unit_interval(scores: Any) -> Any:
-    """Ranks scaled to [0, 1]: TensorBoard's PR curve wants probabilities and depends on the order alone."""
+    """Ranks scaled to [0, 1]: TensorBoard's PR curve expects probabilities, and depends on the order alone."""
     order = scores.argsort(kind="stable").argsort(kind="stable")
     return order / max(len(scores) - 1, 1)
 

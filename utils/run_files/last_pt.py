@@ -18,10 +18,10 @@ LAST = Format("rarecall last 1", {"epoch": int}, keeps_previous=True)
 
 
 def load_last(files: SeedPaths) -> tuple[dict[str, Any], str]:
-    """The state to go on from, and why it is that of last_before.pt; '' where it is that of last.pt.
+    """The state to resume from, and why it is that of last_before.pt; '' if it is that of last.pt.
 
     Raises:
-        UserError: both files are missing, damaged or of another program; the text is about last.pt.
+        UserError: neither file can be loaded; the message is about last.pt.
     """
     try:
         return load_sound(files.last, LAST), ""
@@ -32,16 +32,16 @@ def load_last(files: SeedPaths) -> tuple[dict[str, Any], str]:
     try:
         content = load_sound(files.last_before, LAST)
     except UserError:
-        raise UserError(f"{reason}; {files.last_before.name} is damaged, too") from None
+        raise UserError(f"{reason}; {files.last_before.name} is damaged too") from None
     what = f"{files.last} is {'damaged' if files.last.exists() else 'not there'}"
     return content, f"{what}: going on from {files.last_before.name}, epoch {content['epoch']} is trained once more"
 
 
 def restore_last(state: TrainState, files: SeedPaths) -> str:
-    """Load the state; a damaged last.pt gives way to the one before. Returns a note about that, or ''.
+    """Load the state, from last_before.pt if last.pt is damaged. Returns a note about that, or ''.
 
     Raises:
-        UserError: there is no state to go on from, or it is of another run.
+        UserError: there is no state to resume from, or it belongs to another run.
     """
     content, note = load_last(files)
     try:
@@ -52,17 +52,17 @@ def restore_last(state: TrainState, files: SeedPaths) -> str:
             f"{files.last} does not belong to this run ({type(error).__name__}); remove {files.folder}"
         ) from None
     if note:
-        # at once: the next state takes the name last.pt, and what has it now would become the one before
+        # now, as writing the next state keeps the present last.pt as last_before.pt
         os.replace(files.last_before, files.last)
         sync_folder(files.folder)
     return note
 
 
 def _check_form(content: dict[str, Any], state: TrainState) -> None:
-    """Refuse what could be loaded but not trained on with.
+    """Refuse a state that can be loaded but not trained with.
 
     Raises:
-        ValueError: a part has not the form that it has at the start of the training.
+        ValueError: the structure of a part differs from that at the start of training.
         KeyError, TypeError: a part is missing.
     """
     expected = state.state_dict()
@@ -76,7 +76,7 @@ def _check_form(content: dict[str, Any], state: TrainState) -> None:
 
 
 def _check_optimizer(found: dict[str, Any], expected: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """The same of the optimizer: its options but for the learning rate, and a state for all parameters or none."""
+    """Refuse other options than the learning rate that differ, or a state for some of the parameters only."""
     for theirs, ours in zip(found["param_groups"], expected["param_groups"], strict=True):
         check_like(theirs["lr"], 0.0, at="lr")
         if {**theirs, "lr": 0} != {**ours, "lr": 0}:

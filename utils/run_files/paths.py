@@ -1,4 +1,4 @@
-"""Every file name under ``checkpoint/``, and nowhere else."""
+"""Every file name under ``checkpoint/``; no other module has one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..config.options import Config
 PARTS = ("validation", "test")  # the sets that a seed is scored on
 
 def before(path: Path) -> Path:
-    """Where the last version but one of a file is kept."""
+    """Where the previous version of a file is kept."""
     return path.with_name(f"{path.stem}_before{path.suffix}")
 
 
@@ -33,22 +33,22 @@ class SeedPaths:
 
     @property
     def last_before(self) -> Path:
-        """The state an epoch earlier, in case that ``last`` is damaged."""
+        """The state an epoch earlier, in case ``last`` is damaged."""
         return before(self.last)
 
     @property
     def history(self) -> Path:
-        """One JSON record an epoch."""
+        """One JSON record for each epoch."""
         return self.folder / "history.jsonl"
 
     @property
     def done(self) -> Path:
-        """There when the seed is trained and evaluated."""
+        """Exists once the seed is trained and evaluated."""
         return self.folder / "done"
 
     @property
     def failed(self) -> Path:
-        """There when the seed was given up; holds the message."""
+        """Exists if the seed was given up; holds the message."""
         return self.folder / "failed"
 
     @property
@@ -92,7 +92,7 @@ class RunPaths:
 
     @property
     def roc(self) -> Path:
-        """The picture of the ROC."""
+        """The plot of the ROC."""
         return self.folder / "roc.png"
 
     @property

@@ -76,9 +76,9 @@ def rebuild(
     """Write results.json, ensemble/ and roc.png from the score files of the finished seeds.
 
     Args:
-        evaluated: best epochs of seeds that count without being finished.
-        facts: what else results.json says, such as the command and the data checksum, given the first seed's number;
-            and "repeats", of which it warns (see ``notices.repeated_images``).
+        evaluated: best epochs of seeds that were just evaluated, finished or not.
+        facts: given the number of the first seed, what else results.json records, such as the command and the data
+            checksum; and "repeats", for the warnings (see ``notices.repeated_images``).
 
     Returns:
         The content of results.json.
@@ -108,7 +108,7 @@ def rebuild(
             "std": combined(list(seeds.values()), _sample_deviation),
             "ensemble": ensemble,
             "n_seeds": len(seeds),
-            "warnings": [*warnings(options, ensemble, repeats), *_of_training(paths, best_epochs)],
+            "warnings": [*warnings(options, ensemble, repeats), *_training_warnings(paths, best_epochs)],
             **known,
         }
         make_folder(paths.ensemble)
@@ -123,7 +123,7 @@ def rebuild(
 
 
 def combined(blocks: Sequence[dict[str, Any]], combine: Combine) -> dict[str, Any]:
-    """``combine`` over the seeds for every single number; intervals, thresholds and counts are left out."""
+    """``combine`` over the seeds for every number but intervals, thresholds and counts."""
     result: dict[str, Any] = {}
     for part in PARTS:
         parts = [block[part] for block in blocks]
@@ -152,23 +152,23 @@ def _each(blocks: Sequence[dict[str, Any]], combine: Combine, *keys: str) -> dic
 
 
 def _sample_deviation(values: list[float]) -> float | None:
-    """Standard deviation with n - 1; of a single seed there is none."""
+    """Standard deviation with n - 1; None of a single seed."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
 def warnings(options: EvaluationOptions, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
-    """What the data cannot tell, and what they tell twice (see ``notices.of_data``)."""
+    """The notices about the data (see ``notices.data_notices``)."""
     counts = {
         part: {"negative": ensemble[part]["n_negative"], "positive": ensemble[part]["n_positive"]} for part in PARTS
     }
-    return notices.of_data(counts, tprs=options.tprs, repeats=repeats)
+    return notices.data_notices(counts, tprs=options.tprs, repeats=repeats)
 
 
-def _of_training(paths: RunPaths, seeds: Iterable[int]) -> list[str]:
-    """What is to be said of each seed's epochs; of a history that cannot be read, nothing."""
+def _training_warnings(paths: RunPaths, seeds: Iterable[int]) -> list[str]:
+    """The notices about each seed's epochs; none for a history that cannot be read."""
     lines: list[str] = []
     for seed in seeds:
         with contextlib.suppress(OSError, ValueError, TypeError, RecursionError, UserError):
             records = [record for record in read_history(paths.seed(seed).history) if isinstance(record, dict)]
-            lines += notices.of_training(seed, records)
+            lines += notices.training_notices(seed, records)
     return lines

@@ -32,7 +32,7 @@ OPEN = (State.TODO, State.QUEUED, State.RUNNING)
 
 @dataclass(frozen=True)
 class Look:
-    """What a look into a job's folder shows: its state, the finished epochs, and why it failed or where it waits."""
+    """The state of a job, its finished epochs, and why it failed or where it is queued."""
 
     state: State
     epochs: int = 0
@@ -44,7 +44,7 @@ def look(job: Job, *, is_queued: Callable[[Job], str] = lambda job: "") -> Look:
 
     Args:
         job: the job.
-        is_queued: says under which number a scheduler has it waiting, or ''.
+        is_queued: the scheduler's number of a waiting job, or ''.
     """
     if is_held(job.claim) or is_held(job.files.lock):
         return Look(State.RUNNING, finished_epochs(job))
@@ -56,7 +56,7 @@ def look(job: Job, *, is_queued: Callable[[Job], str] = lambda job: "") -> Look:
 
 
 def look_inside(job: Job) -> Look:
-    """The state of a job that nobody works on."""
+    """The state of a job that no process works on."""
     files = job.files
     with contextlib.suppress(UserError):
         done = read_done(files)
@@ -81,7 +81,7 @@ def epoch_seconds(job: Job) -> list[float]:
 
 
 def claimed(job: Job) -> IO[str] | None:
-    """Take the job's claim; None if somebody has it. It ends when the file that is returned and all copies are closed.
+    """Take the job's claim; None if another process has it. It ends when the returned file and all copies are closed.
 
     Raises:
         UserError: the folder cannot be written.
@@ -100,7 +100,7 @@ def claimed(job: Job) -> IO[str] | None:
 
 
 def mark_failed(job: Job, message: str) -> bool:
-    """Write the message into the job's folder. False if somebody works there, or the disk refuses."""
+    """Write the message into the job's folder. False if a process works there, or the disk refuses."""
     try:
         make_folder(job.files.folder)
         with locked(job.files.lock, what=str(job)):
