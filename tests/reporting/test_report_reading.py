@@ -14,6 +14,7 @@ from report_folders import COUNTS, make_run, make_seed
 from utils.errors import UserError
 from utils.reporting.analysis import Report, analyse, default_tprs
 from utils.reporting.comparison import compare, pairs
+from utils.reporting.decisions import rules_of
 from utils.reporting.provenance import problems_table, warnings
 from utils.reporting.runs import read_folder
 
@@ -266,6 +267,20 @@ def test_rates_come_from_the_runs_where_they_agree(tmp_path: Path) -> None:
     assert default_tprs(read_folder(tmp_path)) == (0.8,)
     make_run(tmp_path, "b", tpr=(0.7,))
     assert default_tprs(read_folder(tmp_path)) == (0.98, 0.95, 0.90)
+
+
+def test_the_default_threshold_is_that_of_the_results(tmp_path: Path) -> None:
+    """It belongs to the objective; without results of the run it is 0."""
+    block = {"test": {"at_default_threshold": {"threshold": 0.5}}}
+    for name, results in (("a", {"seeds": {}, "ensemble": block}), ("b", {"seeds": {}})):
+        (make_run(tmp_path, name) / "results.json").write_text(json.dumps(results))
+    make_run(tmp_path, "c")
+    found = {row.run.name: rules_of(row)[0] for row in report_of(tmp_path).rows}
+    assert {name: (rule.name, rule.threshold) for name, rule in found.items()} == {
+        "a": ("default", 0.5),
+        "b": ("default", 0.0),
+        "c": ("default", 0.0),
+    }
 
 
 # --- a sweep's table ---------------------------------------------------------------------------------------

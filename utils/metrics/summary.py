@@ -55,7 +55,7 @@ class OperatingPoint:
 class RulePoint(OperatingPoint):
     """An operating point chosen by a rule of ``thresholds``, with its expected cost on the test set."""
 
-    rule: str
+    name: str
     cost: float
 
 
@@ -117,7 +117,7 @@ def summary_with_intervals(
         for column, point in enumerate(points)
     ]
     result["thresholds"] = [
-        {"rule": point.rule, "target": point.target, "threshold": point.threshold, **_counted(point.rates)}
+        {"rule": point.name, "target": point.target, "threshold": point.threshold, **_counted(point.rates)}
         | _decision_metrics(point.rates, options)
         | {"balanced_accuracy": point.rates.balanced_accuracy}
         for point in rule_points(curve, validation, test, options=options)
@@ -160,7 +160,7 @@ def rule_points(
 def rule_point(rule: str, target: float, threshold: float, test: Scores, *, options: EvaluationOptions) -> RulePoint:
     """The point of a given threshold."""
     rates = rates_at(test.label, test.score, threshold)
-    return RulePoint(target, threshold, rates, rule=rule, cost=rates.expected_cost(options.cost_ratio))
+    return RulePoint(target, threshold, rates, name=rule, cost=rates.expected_cost(options.cost_ratio))
 
 
 def calibration(validation: Scores, test: Scores) -> dict[str, Any]:

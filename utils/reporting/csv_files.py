@@ -120,7 +120,7 @@ def rules_csv(report: Report) -> str:
         (
             [
                 *_names(row),
-                rule.rule,
+                rule.name,
                 rule.target,
                 rule.threshold,
                 *(getattr(rule.rates, name) for name in of_rates),

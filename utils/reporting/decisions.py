@@ -58,7 +58,7 @@ def rules_table(report: Report) -> Table:
     for row in report.rows:
         for rule in rules_of(row):
             rates = rule.rates
-            cells = [name_cell(row), Cell(rule.rule), Cell(f"{rule.target:.3g}", rule.target)]
+            cells = [name_cell(row), Cell(rule.name), Cell(f"{rule.target:.3g}", rule.target)]
             cells.append(Cell(minus(f"{rule.threshold:.4g}"), rule.threshold))
             cells += [_percent(value) for value in (rates.tpr, rates.fpr, rates.precision)]
             cells += [Cell(minus(f"{value:.3f}"), value) for value in (rates.f1, rates.mcc)]
