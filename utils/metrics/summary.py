@@ -12,7 +12,7 @@ from .bootstrap import bootstrap, interval
 from .calibration import BINS, calibration_error, fitted_temperature
 from .roc import Rates, Roc, auc, auprc, rates_at, roc
 from .scores import Scores
-from .thresholds import thresholds_by_rule
+from .thresholds import cost_threshold, fpr_threshold, prior_threshold
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def operating_points(curve: Roc, test: Scores, tprs: Sequence[float]) -> tuple[O
 def rule_points(
     curve: Roc, validation: Scores, test: Scores, *, options: EvaluationOptions
 ) -> tuple[RulePoint, ...]:
-    """The thresholds of the other rules: by the class priors, by the cost, and by each FPR.
+    """The thresholds of the other rules: by the class priors (if there are both classes), the cost, and each FPR.
 
     Args:
         curve: ROC of the validation set.
@@ -146,15 +146,12 @@ def rule_points(
         test: where the confusion matrix is counted.
         options: costs, FPRs and training class counts.
     """
-    positives = int(validation.label.sum())
-    rules = thresholds_by_rule(
-        curve,
-        validation_counts=(len(validation.label) - positives, positives),
-        trained_counts=options.class_counts,
-        cost_ratio=options.cost_ratio,
-        fprs=options.fprs,
-    )
-    return tuple(rule_point(rule, target, threshold, test, options=options) for rule, target, threshold in rules)
+    positives, trained, cost_ratio = int(validation.label.sum()), options.class_counts, options.cost_ratio
+    counts = (len(validation.label) - positives, positives)
+    rules = [("prior", trained[1] / sum(trained), prior_threshold(trained))] if min(trained) > 0 else []
+    rules.append(("cost", cost_ratio, cost_threshold(curve, class_counts=counts, cost_ratio=cost_ratio)))
+    rules += [("fpr", fpr, fpr_threshold(curve, fpr)) for fpr in options.fprs]
+    return tuple(rule_point(*rule, test, options=options) for rule in rules)
 
 
 def rule_point(rule: str, target: float, threshold: float, test: Scores, *, options: EvaluationOptions) -> RulePoint:

@@ -7,7 +7,6 @@ given TPR see ``roc.threshold_at_tpr``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -102,37 +101,6 @@ def fpr_threshold(curve: Roc, fpr: float) -> float:
     [3.0, 1.0, 1.0, 0.0]
     """
     return _threshold(curve, curve.last_within(fpr))
-
-
-def thresholds_by_rule(
-    curve: Roc,
-    *,
-    validation_counts: tuple[int, int],
-    trained_counts: tuple[int, int],
-    cost_ratio: float,
-    fprs: Sequence[float],
-) -> list[tuple[str, float, float]]:
-    """The rules above, in the order of the report: (rule, target, threshold).
-
-    Args:
-        curve: ROC of the validation set.
-        validation_counts: (N, P) of the validation set.
-        trained_counts: of the training set; without one of the classes there is no rule by the priors.
-        cost_ratio: cost of a false negative in units of a false positive.
-        fprs: a threshold for each.
-
-    >>> curve = Roc(fpr=np.array([0.0, 0, 1]), tpr=np.array([0.0, 1, 1]), thresholds=np.array([math.inf, 3, 2]))
-    >>> counts = {"validation_counts": (1, 1), "trained_counts": (3, 1)}
-    >>> [rule for rule, _, _ in thresholds_by_rule(curve, **counts, cost_ratio=10, fprs=(0.1,))]
-    ['prior', 'cost', 'fpr']
-    """
-    trained = trained_counts if min(trained_counts) > 0 else None
-    prior = [("prior", trained[1] / sum(trained), prior_threshold(trained))] if trained else []
-    return [
-        *prior,
-        ("cost", cost_ratio, cost_threshold(curve, class_counts=validation_counts, cost_ratio=cost_ratio)),
-        *(("fpr", fpr, fpr_threshold(curve, fpr)) for fpr in fprs),
-    ]
 
 
 def _threshold(curve: Roc, point: int) -> float:

@@ -111,14 +111,18 @@ def read_folder(path: Path) -> Folder:
     return Folder(path, plan, tuple(runs), tuple(problems))
 
 
+def _paths(folder: Path) -> RunPaths:
+    return RunPaths(folder.parent.parent, folder.parent.name, folder.name)
+
+
 def _read_run(folder: Path, problems: list[Problem]) -> Run:
-    paths = RunPaths(folder.parent.parent, folder.parent.name, folder.name)
+    paths = _paths(folder)
     record = read_record(paths.config)
     results = _content(partial(read_results, paths.results), paths.results, problems, folder.name)
     listed: dict[str, dict[str, Any]] = results.get("seeds", {})
     seeds: dict[int, SeedRun] = {}
     curves, finished = {}, [""]
-    for number in sorted(_seed_numbers(folder)):
+    for number in paths.seeds_with():
         files = paths.seed(number)
         curves[number] = read_curves(files.history, CURVES)
         is_done, failure = files.done.exists(), read_failed(files)
@@ -187,11 +191,6 @@ def same_samples(first: Scores, second: Scores) -> bool:
     return same and first.split == second.split
 
 
-def _seed_numbers(folder: Path) -> list[int]:
-    names = [item.name.removeprefix("seed") for item in folder.glob("seed*") if item.is_dir()]
-    return [int(name) for name in names if name.isascii() and name.isdecimal()]
-
-
 def _content(read: Callable[[], dict[str, Any]], path: Path, problems: list[Problem], run: str) -> dict[str, Any]:
     """What ``read`` returns; nothing if there is no file, a problem if it is damaged."""
     if not path.exists():
@@ -205,7 +204,8 @@ def _content(read: Callable[[], dict[str, Any]], path: Path, problems: list[Prob
 
 def _failures(folder: Path) -> list[Problem]:
     """The failed seeds of a run that did not get to write its config.yaml."""
-    messages = {number: read_failed(SeedPaths(folder / f"seed{number}")) for number in sorted(_seed_numbers(folder))}
+    paths = _paths(folder)
+    messages = {number: read_failed(paths.seed(number)) for number in paths.seeds_with()}
     return [Problem(folder.name, number, "failed", text) for number, text in messages.items() if text is not None]
 
 

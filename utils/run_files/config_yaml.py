@@ -26,21 +26,13 @@ MOST_TEXT = 2000  # characters of a value that a report shows
 
 @dataclass(frozen=True)
 class Facts:
-    """What config.yaml records beside the options.
+    """What config.yaml records beside the options."""
 
-    Args:
-        class_counts: images of each class, ``{"train": {"negative": n, "positive": p}, ...}``.
-        source: where the data come from.
-        checksum: of the data.
-        device: name of the device.
-        threads: CPU threads of each seed.
-    """
-
-    class_counts: Mapping[str, Mapping[str, int]]
-    source: str
-    checksum: str
+    class_counts: Mapping[str, Mapping[str, int]]  # images by set and class, as in the file
+    source: str  # of the data
+    checksum: str  # of the data
     device: str
-    threads: int
+    threads: int  # of each seed
 
 
 @dataclass(frozen=True)
