@@ -24,13 +24,13 @@ from .experiment import Experiment, build_network, plain, plain_batches, run_fac
 
 
 def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> dict[str, Any]:
-    """What best.pt holds: the weights, all that is needed to rebuild the model, and what to go on with."""
+    """The content of best.pt: the weights, and what is needed to rebuild the model and to continue training."""
     assert state.best is not None
     task = experiment.task
     return {
         "weights": state.model.state_dict(),
         "loss": state.loss.state_dict(),
-        # scores are counted from here: the threshold that a constraint has learned is where a score is 0
+        # subtracted from every score, so that a threshold learned by a constraint lies at score 0
         "threshold": state.constraint.threshold.detach() if state.constraint else torch.zeros(()),
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
@@ -91,7 +91,7 @@ def config_facts(experiment: Experiment) -> Facts:
 
 
 def evaluation_options(experiment: Experiment) -> EvaluationOptions:
-    """How the scores of this experiment are read."""
+    """How the scores of this experiment are evaluated."""
     config, task = experiment.config, experiment.task
     counts = task.class_counts(task.split(config.seeds[0]))["train"]  # the same for every seed
     return EvaluationOptions(
@@ -105,7 +105,7 @@ def evaluation_options(experiment: Experiment) -> EvaluationOptions:
 
 
 def result_facts(experiment: Experiment, paths: RunPaths, seed: int) -> dict[str, Any]:
-    """What results.json says beside the numbers: the command that trained ``seed``, and the data."""
+    """What results.json records beside the numbers: the command that trained ``seed``, and the data."""
     return {
         "command": load(paths.seed(seed).best, BEST)["command"],
         "data_checksum": experiment.task.checksum,

@@ -54,11 +54,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def default_threshold(results: Mapping[str, Any]) -> float:
-    """The default threshold of the run's objective; 0, a score of even odds, if no number is recorded.
-
-    >>> default_threshold({"ensemble": {"test": {"at_default_threshold": {"threshold": 0.5}}}})
-    0.5
-    """
+    """The default threshold of the run's objective; 0, a score of even odds, if no number is recorded."""
     try:
         value = results["ensemble"]["test"]["at_default_threshold"]["threshold"]
     except (KeyError, TypeError):
