@@ -39,7 +39,7 @@ PARTS: dict[str, tuple[tuple[str, str], ...]] = {
     "numbers of an epoch: AUC, violation, quantiles": (("utils/training/epoch.py", "train_epoch"),),
     "files of an epoch: checkpoints, history, events": (("utils/run/train.py", "_write_epoch"),),
     "end of a seed: ROC, bootstrap, picture, events": (("utils/run/train.py", "_finish_seed"),),
-    "results: ensemble, bootstrap, picture": (("utils/run_files/results_json.py", "report"),),
+    "results: ensemble, bootstrap, picture": (("utils/run/printed_table.py", "report"),),
     "data: reading, splitting, checksum": (("utils/run/load_task.py", "load_task"),),
     "imports": (("<frozen importlib._bootstrap>", "_find_and_load"),),
 }

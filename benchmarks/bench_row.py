@@ -18,6 +18,8 @@ from benchmarks.measuring import QUICK_RESULTS, RESULTS, Report, common_argument
 from benchmarks.processes import python, run
 from benchmarks.subject import CASES
 from benchmarks.synthetic import found_or_synthetic
+from utils.run_files.paths import RunPaths
+from utils.run_files.results_json import read_results
 
 TPR = "0.98"
 READ = ("auc", "auc_interval", "fpr_at_tpr", "fpr_at_tpr_interval")
@@ -53,7 +55,7 @@ def one_run(report: Report, options: Namespace, root: Path, *, precision: str, a
     with TemporaryDirectory() as folder:
         command = CASES["resnet10"].command(root, options, f"{more} {small}", alm=not options.without_alm)
         finished = run(python("main.py", *command, "--model_name", "row", "--checkpoint_root", folder))
-        results = json.loads((Path(folder) / "runs" / "row" / "results.json").read_text(encoding="utf-8"))
+        results = read_results(RunPaths(Path(folder), "runs", "row").results)
     test = results["ensemble"]["test"]
     report.facts["precision"], report.facts["seeds_at_once"] = precision, at_once
     report.facts["epochs"], report.facts["seeds"] = options.epochs, options.seeds

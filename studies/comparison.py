@@ -29,7 +29,7 @@ from studies.published_runs import (
     write,
 )
 from utils.errors import UserError
-from utils.metrics.curves import bootstraps, interval
+from utils.metrics.bootstrap import bootstraps, interval
 from utils.run_files.scores_csv import read_scores
 from utils.seeding import numpy_stream
 

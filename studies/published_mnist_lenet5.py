@@ -26,7 +26,7 @@ from studies.published_runs import (
     write,
 )
 from utils.errors import UserError
-from utils.run_files.history import read_history
+from utils.run_files.history_jsonl import read_history
 
 NAME = "published_mnist_lenet5"
 SOURCE = "Hillman, Hocking, JMLR 24, 2023; read off the figure"

@@ -16,9 +16,10 @@ from typing import Any
 
 from benchmarks.measuring import commit, hardware, versions
 from utils.errors import UserError
+from utils.run_files.config_yaml import read_config
 from utils.run_files.paths import RunPaths, SeedPaths, SweepPaths
-from utils.system.text_files import read_json
-from utils.system.yaml_files import read_yaml
+from utils.run_files.results_json import read_results
+from utils.run_files.table_json import read_plan
 
 RESULTS = Path("studies/results")
 QUICK_RESULTS = Path("checkpoint/studies")  # git-ignored
@@ -55,24 +56,20 @@ def read_sweep(root: Path, table: str) -> list[SeedRun]:
     path = SweepPaths(root, table).table
     if not path.is_file():
         raise UserError(f"no {path}: run first python sweep.py configs/table/{table}.yaml")
-    try:
-        rows = read_json(path)["rows"]
-        return [
-            SeedRun(str(row["name"]), dict(row["options"]), int(seed), paths, found.get(str(seed)))
-            for row in rows
-            for paths in [RunPaths(root, table, str(row["folder"]))]
-            for found in [_finished(paths)]
-            for seed in row["seeds"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"cannot read {path} or a run beside it: {type(error).__name__}: {error}") from None
+    return [
+        SeedRun(row.name, row.options, seed, paths, found.get(str(seed)))
+        for row in read_plan(path.parent).rows
+        for paths in [RunPaths(root, table, row.folder)]
+        for found in [_finished(paths)]
+        for seed in row.seeds
+    ]
 
 
 def _finished(paths: RunPaths) -> dict[str, Any]:
     """The blocks of the finished seeds of a run."""
     if not paths.results.is_file():
         return {}
-    blocks = read_json(paths.results)["seeds"]
+    blocks = read_results(paths.results)["seeds"]
     return {str(seed): blocks[str(seed)] for seed in paths.seeds_with("done") if str(seed) in blocks}
 
 
@@ -80,7 +77,7 @@ def provenance(runs: Sequence[SeedRun]) -> dict[str, Any]:
     """Data, class counts, versions and threads that the runs recorded: the distinct values of each."""
     found: dict[str, list[Any]] = {}
     for paths in dict.fromkeys(run.paths for run in runs if run.result is not None):
-        content = read_yaml(paths.config)
+        content = read_config(paths.config)
         facts = {name: content[name] for name in ("versions", "device", "threads")}
         facts |= {"data": content["data"]["source"], "data_checksum": content["data"]["checksum"]}
         for name, value in {**facts, "class_counts": content["class_counts"]}.items():

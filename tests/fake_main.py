@@ -62,7 +62,7 @@ def _record(settings: Settings, paths: RunPaths) -> None:
             old = yaml.safe_load(paths.config.read_text())["options"]
             if any(old[name]["value"] != item["value"] for name, item in options.items() if name not in FREE):
                 raise UserError(f"{paths.folder} holds another run: something differs. Choose another --model_name")
-        write_text(paths.config, yaml.safe_dump({"options": options}))
+        write_text(paths.config, yaml.safe_dump({"commands": [], "options": options, "data": {"checksum": ""}}))
 
 
 def _result(lr: float, seed: int) -> dict[str, Any]:

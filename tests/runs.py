@@ -14,7 +14,9 @@ import torch
 import main
 from utils.config.settings import resolve
 from utils.run.experiment import Experiment, build_state, prepare
-from utils.run_files.checkpoints import BEST, LAST, load
+from utils.run_files.best_pt import BEST
+from utils.run_files.checkpoints import load
+from utils.run_files.last_pt import LAST
 from utils.training import epoch as training
 from utils.training.state import TrainingData, TrainState
 

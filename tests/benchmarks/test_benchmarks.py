@@ -21,7 +21,7 @@ from benchmarks.processes import python, run, seconds_until, tree
 from benchmarks.subject import CASES, Floor, Parts, Subject, plain_training, start
 from benchmarks.synthetic import QUICK_SHAPES, write
 from utils.constraints import AugmentedLagrangian
-from utils.metrics.curves import auc
+from utils.metrics.roc import auc
 from utils.training.evaluation import model_outputs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,8 +22,9 @@ from phases import PHASES, Death, Phases
 
 from utils.errors import UserError
 from utils.run import train as train_run
-from utils.run_files.checkpoints import BEST, LAST
-from utils.run_files.last_pt import load_last, load_sound
+from utils.run_files.best_pt import BEST
+from utils.run_files.checkpoints import load_sound
+from utils.run_files.last_pt import LAST, load_last
 from utils.run_files.paths import SeedPaths
 
 OPTIONS = ["--seeds", "1-2", "--use_ALM", "1", "--delta", "1", "--mu", "0.01", "--augment", "crop"]

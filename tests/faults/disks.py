@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.run_files import history as tracking
+from utils.run_files import history_jsonl as tracking
 from utils.system import files
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000

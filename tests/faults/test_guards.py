@@ -21,11 +21,13 @@ from runs import arguments, assert_same_run, best, history, last, results, run, 
 import main
 import report
 from utils.errors import UserError
-from utils.run_files import last_pt as last_checkpoint
-from utils.run_files.checkpoints import BEST, LAST, load, save
-from utils.run_files.history import Events, History
+from utils.run_files.best_pt import BEST
+from utils.run_files.checkpoints import load, load_sound, save
+from utils.run_files.done import write_done
+from utils.run_files.events import Events
+from utils.run_files.history_jsonl import History
+from utils.run_files.last_pt import LAST
 from utils.run_files.paths import SeedPaths, before
-from utils.run_files.results_json import write_done
 from utils.system import files
 from utils.system.files import locked, make_folder, write_atomically, write_text
 
@@ -279,7 +281,7 @@ def test_two_damaged_states_give_one_clear_line(tmp_path: Path, capsys: pytest.C
         cut_in_half(folder / "seed1" / name)
     run(tmp_path, "--num_epochs 3 --resume 1", code=2)
     (line,) = capsys.readouterr().err.splitlines()
-    assert "last_before.pt is damaged, too" in line
+    assert "last_before.pt is damaged too" in line
 
 
 def test_a_damaged_best_pt_of_the_last_epoch_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,7 +439,7 @@ def test_a_seed_without_recorded_checksums_counts(folder: Path) -> None:
 def test_the_checksum_of_every_part_is_compared(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save(path, LAST, {"epoch": 1, "weights": torch.ones(1000)})
-    assert last_checkpoint.load_sound(path, LAST)["epoch"] == 1
+    assert load_sound(path, LAST)["epoch"] == 1
     flip_a_bit(path)
     with pytest.raises(UserError, match="damaged"):
-        last_checkpoint.load_sound(path, LAST)
+        load_sound(path, LAST)

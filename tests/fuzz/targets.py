@@ -36,8 +36,8 @@ from utils.reporting.changed_seeds import with_changes
 from utils.reporting.runs import read_folder
 from utils.run import train as train_run
 from utils.run.experiment import build_state
-from utils.run_files.history import History
-from utils.run_files.results_json import read_done
+from utils.run_files.done import read_done
+from utils.run_files.history_jsonl import History
 from utils.run_files.scores_csv import read_scores
 from utils.system.yaml_files import read_yaml
 from utils.training.epoch import NonFiniteLossError, train_epoch
@@ -293,8 +293,7 @@ class World:
                 ("utils.run.train.train_in_processes", _in_turn),
                 ("utils.run.train.report", _read_results),
                 ("utils.run.evaluate.report", _read_results),
-                ("utils.run.run_record.read_yaml", self._read_yaml),
-                ("utils.reporting.runs.read_yaml", self._read_yaml),
+                ("utils.run_files.config_yaml.read_yaml", self._read_yaml),
             ):
                 patches.enter_context(mock.patch(name, stand_in))
             yield

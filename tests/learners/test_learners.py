@@ -16,7 +16,7 @@ from utils.errors import UserError
 from utils.learners import LEARNERS, learner, logistic_cv
 from utils.learners.base import Array
 from utils.learners.logistic_cv import STRENGTHS, fit_logistic_cv
-from utils.metrics.curves import auc
+from utils.metrics.roc import auc
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1034,7 +1034,7 @@ def test_every_loss_carries_an_example(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [*public_modules(utils.losses), *public_modules(utils.constraints), "utils.metrics.curves"]
+    "module", [*public_modules(utils.losses), *public_modules(utils.constraints), "utils.metrics.roc"]
 )
 def test_doctests(module: str) -> None:
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE)

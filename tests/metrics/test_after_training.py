@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import det_curve, f1_score, matthews_corrcoef, precision_score, roc_curve
 
 from utils.metrics.calibration import LEAST, MOST, calibration_error, fitted_temperature
-from utils.metrics.curves import Rates, rates_at, roc
+from utils.metrics.roc import Rates, rates_at, roc
 from utils.metrics.scores import Scores
 from utils.metrics.summary import EvaluationOptions
 from utils.metrics.thresholds import cost_threshold, fpr_threshold, prior_threshold

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from utils.metrics.curves import Rates, auc, auprc, bootstrap, fpr_at_tpr, interval, rates_at, roc, threshold_at_tpr
+from utils.metrics.bootstrap import bootstrap, interval
+from utils.metrics.roc import Rates, auc, auprc, fpr_at_tpr, rates_at, roc, threshold_at_tpr
 
 TPRS = (0.98, 0.95, 0.9, 0.5, 1.0, 0.01)
 Sample = tuple[NDArray[np.int64], NDArray[np.float64]]

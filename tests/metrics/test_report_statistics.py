@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from utils.metrics.curves import auc, bootstrap
+from utils.metrics.bootstrap import bootstrap
 from utils.metrics.paired_tests import auc_covariance, bootstrap_p, delong, holm, mcnemar, placements, wilcoxon_p
+from utils.metrics.roc import auc
 
 Sample = tuple[np.ndarray[tuple[int], np.dtype[np.int64]], by_hand.Array, by_hand.Array]
 

@@ -14,6 +14,7 @@ from report_folders import COUNTS, make_run, make_seed
 from utils.errors import UserError
 from utils.reporting.analysis import Report, analyse, default_tprs
 from utils.reporting.comparison import compare, pairs
+from utils.reporting.decisions import rules_of
 from utils.reporting.provenance import problems_table, warnings
 from utils.reporting.runs import read_folder
 
@@ -177,7 +178,7 @@ def test_damaged_json_and_history_are_told_and_passed_over(tmp_path: Path) -> No
 def test_nan_in_history_is_a_gap(tmp_path: Path) -> None:
     run = make_run(tmp_path, "run", seeds=(1,))
     (run / "seed1" / "history.jsonl").write_text(
-        '{"train_auc": null, "val_auc": 0.5}\n{"train_auc": 1, "val_auc": NaN}\n'
+        '{"epoch": 0, "train_auc": null, "val_auc": 0.5}\n{"epoch": 1, "train_auc": 1, "val_auc": NaN}\n'
     )
     assert read_folder(tmp_path).runs[0].curves[1] == {"train_auc": [None, 1.0], "val_auc": [0.5, None]}
 
@@ -268,6 +269,20 @@ def test_rates_come_from_the_runs_where_they_agree(tmp_path: Path) -> None:
     assert default_tprs(read_folder(tmp_path)) == (0.98, 0.95, 0.90)
 
 
+def test_the_default_threshold_is_that_of_the_results(tmp_path: Path) -> None:
+    """It belongs to the objective; without results of the run it is 0."""
+    block = {"test": {"at_default_threshold": {"threshold": 0.5}}}
+    for name, results in (("a", {"seeds": {}, "ensemble": block}), ("b", {"seeds": {}})):
+        (make_run(tmp_path, name) / "results.json").write_text(json.dumps(results))
+    make_run(tmp_path, "c")
+    found = {row.run.name: rules_of(row)[0] for row in report_of(tmp_path).rows}
+    assert {name: (rule.name, rule.threshold) for name, rule in found.items()} == {
+        "a": ("default", 0.5),
+        "b": ("default", 0.0),
+        "c": ("default", 0.0),
+    }
+
+
 # --- a sweep's table ---------------------------------------------------------------------------------------
 
 
@@ -291,5 +306,5 @@ def test_a_table_gives_title_order_and_what_is_missing(tmp_path: Path) -> None:
 def test_a_damaged_table_is_an_error(tmp_path: Path, text: str) -> None:
     make_run(tmp_path, "run")
     (tmp_path / "table.json").write_text(text)
-    with pytest.raises(UserError, match=r"cannot read .*table.json \(.*\); mend or remove it"):
+    with pytest.raises(UserError, match=r"cannot read .*table.json \(.*\); fix or remove it"):
         read_folder(tmp_path)

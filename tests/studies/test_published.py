@@ -27,7 +27,7 @@ from utils.data.splits import fixed_validation, training_indices
 from utils.errors import UserError
 from utils.losses import BCE, LOSSES, AllPairsSquaredHinge, AUMRate, WeightedLogistic
 from utils.losses.base import Loss
-from utils.metrics.curves import auc, fpr_at_tpr
+from utils.metrics.roc import auc, fpr_at_tpr
 from utils.run_files.scores_csv import write_scores
 from utils.samplers import SAMPLERS
 from utils.sweeping.blocks import BLOCKS, block_of
@@ -342,6 +342,8 @@ def test_linear_cells_are_judged() -> None:
 
 
 CONFIG = """\
+commands: []
+options: {num_epochs: {value: 1}}
 versions: {python: "3.11", torch: "2.15"}
 device: cpu
 threads: 1
@@ -510,7 +512,7 @@ def test_a_sweep_that_was_not_run_is_told_in_one_line(tmp_path: Path, capsys: py
 def test_a_damaged_table_is_told(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "table.json").write_text('{"rows": [{"name": 1}]}')
-    with pytest.raises(UserError, match=r"cannot read .*table\.json or a run beside it: KeyError"):
+    with pytest.raises(UserError, match=r"cannot read .*table\.json \(KeyError\)"):
         read_sweep(tmp_path, "t")
 
 

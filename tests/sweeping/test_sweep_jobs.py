@@ -43,6 +43,8 @@ def test_states_are_read_from_the_folder(job: Job) -> None:
     assert epoch_seconds(job) == [2, 4]
     job.files.failed.write_text("the loss is nan\n")
     assert (look(job).state, look(job).message) == (State.FAILED, "the loss is nan")
+    job.files.failed.write_bytes(b"\xff")
+    assert (look(job).state, look(job).message[:18]) == (State.FAILED, "cannot read failed")
     with locked(job.files.lock, what="seed"):
         assert look(job).state == State.RUNNING
     finish(job, epochs=5)

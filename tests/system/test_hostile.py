@@ -422,7 +422,8 @@ def test_a_checkpoint(runs: Path, make: Callable[[Path], bytes], capsys: pytest.
 
 
 def test_what_is_refused_before_torch_reads_it(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from utils.run_files.checkpoints import BEST, load
+    from utils.run_files.best_pt import BEST
+    from utils.run_files.checkpoints import load
 
     path = runs / "seed1" / "best.pt"
     load(path, BEST)
@@ -446,20 +447,20 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 )
 def test_facts_in_best_pt(runs: Path, facts: dict[Any, Any], capsys: pytest.CaptureFixture[str]) -> None:
     rewritten(SEED / "best.pt", lambda content: content.update(facts=facts))
-    assert "best.pt holds facts of the data that are none: state" in refused(main, EVALUATE, capsys)
+    assert "best.pt contains invalid data set metadata: state" in refused(main, EVALUATE, capsys)
 
 
 @pytest.mark.parametrize("number", [10**12, 3.5, float("nan")])
 def test_a_number_of_samples_in_best_pt(runs: Path, number: float, capsys: pytest.CaptureFixture[str]) -> None:
     """An objective makes room for so many before anything else is read."""
     rewritten(SEED / "best.pt", lambda content: content["facts"].update(num_samples=number))
-    assert f"best.pt holds facts of the data that are none: {number} samples" in refused(main, EVALUATE, capsys)
+    assert f"best.pt contains invalid data set metadata: {number} samples" in refused(main, EVALUATE, capsys)
 
 
 @pytest.mark.parametrize("threshold", [torch.zeros(3), torch.zeros((), dtype=torch.int64), torch.tensor(float("nan"))])
 def test_a_threshold_in_best_pt(runs: Path, threshold: torch.Tensor, capsys: pytest.CaptureFixture[str]) -> None:
     rewritten(SEED / "best.pt", lambda content: content.update(threshold=threshold))
-    said = "holds a threshold that is no" if threshold.shape or not threshold.is_floating_point() else "not finite"
+    said = "is not a float32 number" if threshold.shape or not threshold.is_floating_point() else "not finite"
     assert said in refused(main, EVALUATE, capsys)
 
 
@@ -668,7 +669,8 @@ def test_every_name_in_the_report_is_escaped() -> None:
         record["data"]["source"] = evil
         record["options"] |= {"dataset_name": {"value": evil}, "lr": {"value": evil + str(use)}, "mu": {"value": evil}}
         (run / "config.yaml").write_text(yaml.safe_dump(record))
-        (run / "seed1" / "done").write_text(json.dumps({"finished": evil, "epochs": 3, "best_epoch": 2}))
+        done = {"finished": evil, "epochs": 3, "best_epoch": 2, "stopped_early": False}
+        (run / "seed1" / "done").write_text(json.dumps(done))
     failed = make_run(folder, "failed", training_type=evil)
     (failed / "seed1" / "failed").write_text(evil)
     damaged = make_run(folder, "<script>", training_type=evil)

@@ -47,8 +47,10 @@ from utils.errors import UserError
 from utils.metrics.scores import Scores, averaged
 from utils.metrics.summary import EvaluationOptions
 from utils.run.experiment import build_state
+from utils.run.printed_table import report
+from utils.run_files.done import write_done
 from utils.run_files.paths import RunPaths
-from utils.run_files.results_json import report, seed_result, write_done
+from utils.run_files.results_json import seed_result
 from utils.run_files.scores_csv import COLUMNS, read_scores, write_scores
 from utils.system.files import locked
 from utils.training.evaluation import model_outputs

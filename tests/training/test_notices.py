@@ -25,12 +25,20 @@ from utils.data.batches import Batches
 from utils.data.raw import RawData
 from utils.data.repeats import count_repeats, row_hashes
 from utils.data.task import build_task
-from utils.metrics import curves as metrics
+from utils.metrics import bootstrap, roc
 from utils.reporting import provenance
 from utils.reporting.analysis import analyse
 from utils.reporting.runs import read_folder
 from utils.training.epoch import NonFiniteLossError, train_epoch
-from utils.training.notices import Watch, auc_error, fine_tprs, likely_cause, of_data, of_training, small_validation
+from utils.training.notices import (
+    Watch,
+    auc_error,
+    data_notices,
+    fine_tprs,
+    likely_cause,
+    small_validation,
+    training_notices,
+)
 from utils.training.step import TrainingSteps
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
@@ -134,7 +142,7 @@ def test_repeated_images_are_told_once_on_stdout_and_in_the_results(
 
 def test_each_kind_of_repeat_has_its_line() -> None:
     repeats = {"test in train": 1, "test in validation": 2, "validation in train": 0}
-    one, two = of_data(counts(100, 100), tprs=(), repeats=repeats)
+    one, two = data_notices(counts(100, 100), tprs=(), repeats=repeats)
     assert one.startswith("1 of the 200 test images is byte for byte among the training images")
     assert two.startswith("2 of the 200 test images are byte for byte among the validation images")
 
@@ -172,30 +180,30 @@ def test_multipliers_that_run_away_are_told_once_before_the_seed_ends() -> None:
     assert "(largest multiplier 31.3, mu 0.04); a lower --delta or --mu" in lines[13][0]
     assert watch.epoch(record(99.0, 0.9, epoch=14)) == []
     assert Watch(1, seen=records_of(RUNS_AWAY)).epoch(record(99.0, 0.9, epoch=14)) == []  # after --resume
-    assert of_training(1, records_of(RUNS_AWAY)) == lines[13]
+    assert training_notices(1, records_of(RUNS_AWAY)) == lines[13]
 
 
 def test_a_healthy_constraint_is_not_warned_of() -> None:
-    assert of_training(1, records_of(HEALTHY)) == []
+    assert training_notices(1, records_of(HEALTHY)) == []
     small = [record(penalty, 0.7) for penalty in (1e-6, 1e-4, 1e-2, 1.0)]  # a small mu at its start
-    assert of_training(1, small) == []
+    assert training_notices(1, small) == []
     after_a_baseline = [record(penalty, 0.01) for penalty in (0.3, 0.5, 0.4)]  # whose objective is nearly 0
-    assert of_training(1, after_a_baseline) == []
-    assert of_training(1, [record(0.0, 0.7, multiplier_quantiles=None, mu=None)]) == []
+    assert training_notices(1, after_a_baseline) == []
+    assert training_notices(1, [record(0.0, 0.7, multiplier_quantiles=None, mu=None)]) == []
 
 
 def test_batches_of_one_class_are_told_where_they_are_many() -> None:
     few = [record(0.1, 0.7, one_class_batches=2) for _ in range(20)]
-    assert of_training(1, few) == []
+    assert training_notices(1, few) == []
     many = [record(0.1, 0.7, one_class_batches=5) for _ in range(20)]
-    (line,) = of_training(7, many)
+    (line,) = training_notices(7, many)
     assert line.startswith("seed 7: 15 of the first 27 batches lack a class: in them the constraint and the pairwise")
 
 
 @pytest.mark.parametrize("value", [None, "x", math.nan, math.inf, -math.inf, 10**400, [], {}, True, "\x1b[31m"])
 @pytest.mark.parametrize("name", ["epoch", "train_penalty", "train_loss", "mu", "multiplier_quantiles", "steps"])
 def test_records_of_any_content_are_read(name: str, value: Any) -> None:
-    lines = of_training(1, [record(1.0, 1.0), record(99.0, 1.0) | {name: value}, record(99.0, 1.0, epoch=2)])
+    lines = training_notices(1, [record(1.0, 1.0), record(99.0, 1.0) | {name: value}, record(99.0, 1.0, epoch=2)])
     assert all("\x1b" not in line and len(line) < 400 for line in lines)
 
 
@@ -296,9 +304,9 @@ def test_several_bootstraps_at_once_are_those_of_each_alone() -> None:
     labels = generator.permutation(np.repeat([0, 1], [70, 30]))
     several = [np.round(labels + generator.normal(size=100), digits) for digits in (8, 1, 0)]
     options: dict[str, Any] = {"tprs": (0.9, 0.5), "thresholds": (0.3,), "resamples": 130}
-    together = metrics.bootstraps(labels, several, generator=np.random.default_rng(9), **options)
+    together = bootstrap.bootstraps(labels, several, generator=np.random.default_rng(9), **options)
     for scores, found in zip(several, together, strict=True):
-        alone = metrics.bootstrap(labels, scores, generator=np.random.default_rng(9), **options)
+        alone = bootstrap.bootstrap(labels, scores, generator=np.random.default_rng(9), **options)
         for name in ("auc", "fpr_at_tpr", "tpr_at_threshold", "fpr_at_threshold"):
             assert np.array_equal(getattr(found, name), getattr(alone, name))
 
@@ -317,14 +325,14 @@ def many_runs(folder: Path, number: int) -> None:
 def test_the_work_of_a_report_grows_with_the_number_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not with its square, and no ROC or bootstrap is computed twice: calls of each for 6 and for 12 runs."""
     calls: Counter[str] = Counter()
-    for name in ("roc", "bootstraps"):
-        original = getattr(metrics, name)
+    for home, name in ((roc, "roc"), (bootstrap, "bootstraps")):
+        original = getattr(home, name)
 
         def counted(*given: Any, _name: str = name, _original: Any = original, **options: Any) -> Any:
             calls[_name] += 1
             return _original(*given, **options)
 
-        for module in ("metrics.curves", "reporting.analysis", "reporting.comparison"):
+        for module in ("metrics.summary", "reporting.analysis", "reporting.comparison", "reporting.decisions"):
             monkeypatch.setattr(f"utils.{module}.{name}", counted, raising=False)
     found = []
     for number in (6, 12):

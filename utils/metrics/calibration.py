@@ -1,9 +1,9 @@
-"""Whether sigma(score) is a probability: the temperature that brings it closest to one, and the error it has. Pure.
+"""How well sigma(score) is calibrated as a probability: temperature scaling and the expected calibration error.
 
-Both speak of the class mix of the set that they are read on. A model trained at 1:100 gives, at its best, the posterior
-under that prior. On a set with as many positives as negatives those probabilities are too low: the calibration error
-says so, and a temperature cannot mend it, because it moves no score across 0. Of a score that is no log-odds (a cosine,
-a ranking score) they only say how far sigma(score) is from a probability, which it was not meant to be.
+Both hold for the class mix of the set that they are computed on. A well-calibrated model trained at 1:100 gives the
+posterior under that prior. On a set with as many positives as negatives those probabilities are too low: the
+calibration error shows it, and a temperature cannot correct it, since it moves no score across 0. For a score that is
+not a log-odds (a cosine, a ranking score) both only measure how far sigma(score) is from a probability.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .curves import Array, checked
+from .roc import Array, checked
 
 BINS = 15
 LEAST, MOST = 1e-6, 1e6  # temperatures
@@ -23,25 +23,25 @@ LARGEST_EXPONENT = 700.0  # of e in a float64
 
 @dataclass(frozen=True)
 class Temperature:
-    """What the scores are to be divided by; ``at_bound`` if it is the end of the search and not a minimum."""
+    """The divisor of the scores; ``at_bound`` if it is a bound of the search and not a minimum."""
 
     value: float
     at_bound: bool
 
 
 def fitted_temperature(labels: NDArray[np.int64], scores: Array) -> Temperature:
-    """Temperature scaling: the T > 0 with the least  mean over the samples of  -log sigma(y s / T),  y = +-1.
+    """Temperature scaling: the T > 0 that minimises  mean over the samples of  -log sigma(y s / T),  y = +-1.
 
-    The mean is convex in 1/T, so that there is one T at most. There is none for scores whose signs are the labels (the
-    smaller T the better), nor where the mean of y s is not above 0 (the larger the better): then it is 1e-6 or 1e6, the
-    ends of the search. T changes no ranking, and so neither AUC nor an FPR at a TPR.
+    The mean is convex in 1/T, so there is at most one minimum. There is none if the sign of every score is right (the
+    smaller T the better) or the mean of y s is not above 0 (the larger the better): then T is 1e-6 or 1e6, a bound of
+    the search. T does not change the ranking, and so neither AUC nor the FPR at a TPR.
 
     Args:
-        labels: (n,) 0 or 1, both there; of a validation set.
+        labels: (n,) 0 or 1, both present; of a validation set.
         scores: (n,) finite.
 
     Raises:
-        ValueError: see ``metrics.roc``.
+        ValueError: see ``metrics.roc.roc``.
 
     Reference: Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017.
 
@@ -53,15 +53,15 @@ def fitted_temperature(labels: NDArray[np.int64], scores: Array) -> Temperature:
     >>> fitted_temperature(np.array([1, 0]), np.array([0.1, -0.1]))
     Temperature(value=1e-06, at_bound=True)
     """
-    from scipy.optimize import brentq  # scikit-learn stands on scipy
+    from scipy.optimize import brentq  # scikit-learn depends on scipy
     from scipy.special import expit
 
     labels, scores = checked(labels, scores)
-    scale = float(np.abs(scores).max()) or 1.0  # no power of e overflows, however large the scores
+    scale = float(np.abs(scores).max()) or 1.0  # so that no exponential overflows, however large the scores
     margins = np.where(labels == 1, scores, -scores) / scale
 
     def slope(log_temperature: float) -> float:
-        """Of the mean, against scale / T: it grows with that, and is 0 at the minimum."""
+        """Derivative of the mean with respect to scale / T; it increases, and is 0 at the minimum."""
         steepness = math.exp(min(math.log(scale) - log_temperature, LARGEST_EXPONENT))
         return -float(np.mean(margins * expit(-steepness * margins)))
 
@@ -80,17 +80,17 @@ def calibration_error(
 
     sum over the bins of  n_b / n * |share of positives in the bin - mean of p in the bin|
 
-    The bins are equally wide: [0, 1/bins], (1/bins, 2/bins], ... Guo et al. 2017 bin the probability of the class that
-    is called, which of two classes is max(p, 1 - p), and where a p that is too low can cancel one that is too high.
+    The bins are equally wide: [0, 1/bins], (1/bins, 2/bins], ... Guo et al. 2017 bin the probability of the predicted
+    class, max(p, 1 - p) for two classes, where a p that is too low can cancel one that is too high.
 
     Args:
-        labels: (n,) 0 or 1, both there.
+        labels: (n,) 0 or 1, both present.
         scores: (n,) finite.
         temperature: see ``fitted_temperature``; > 0.
-        bins: how many, at least 1.
+        bins: number of bins, at least 1.
 
     Raises:
-        ValueError: see ``metrics.roc``; or a temperature or number of bins out of range.
+        ValueError: see ``metrics.roc.roc``; or a temperature or number of bins out of range.
 
     Reference: Naeini, Cooper, Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015.
 

@@ -1,4 +1,4 @@
-"""Tests and intervals for two classifiers on the same samples. Pure: arrays in, numbers out.
+"""Tests for two classifiers on the same samples.
 
 Legend: n samples, P positives, N negatives, K classifiers, R bootstrap resamples, S seeds.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, rankdata, wilcoxon
 
-from .curves import Array, checked
+from .roc import Array, checked
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def auc_covariance(labels: NDArray[np.int64], scores: Sequence[Array]) -> Array:
     """(K, K) covariance of the AUCs of K classifiers: S_positive / P + S_negative / N of their placements.
 
     Raises:
-        ValueError: fewer than two positives or two negatives, of which nothing can be estimated.
+        ValueError: fewer than two positives or two negatives, too few to estimate a covariance.
 
     Reference: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988).
     """
@@ -60,7 +60,7 @@ def auc_covariance(labels: NDArray[np.int64], scores: Sequence[Array]) -> Array:
 def delong(labels: NDArray[np.int64], first: Array, second: Array) -> DeLong:
     """DeLong's test of equal AUCs on the same samples.
 
-    Where the variance is 0 (the two order every pair alike, or both are perfect), p is 1 for equal AUCs, else 0.
+    If the variance is 0 (both rank every pair alike, or both are perfect), p is 1 for equal AUCs, else 0.
     """
     covariance = auc_covariance(labels, [first, second])
     difference = float(placements(labels, second)[0].mean() - placements(labels, first)[0].mean())
@@ -92,7 +92,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def wilcoxon_p(differences: Sequence[float]) -> float | None:
-    """Two-sided p of Wilcoxon's signed ranks over S seeds; None of no seed. Not below 2 / 2^S.
+    """Two-sided p of Wilcoxon's signed ranks over S seeds; None without seeds. Not below 2 / 2^S.
 
     >>> wilcoxon_p([0.1, 0.2, 0.3])
     0.25

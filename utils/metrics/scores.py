@@ -13,7 +13,7 @@ from ..errors import UserError
 
 @dataclass(frozen=True)
 class Scores:
-    """A row a sample: its index in the file of its split, its label 0 or 1, its score, and where it comes from."""
+    """For each sample its index in the file of its split, label (0 or 1), score, split and original class."""
 
     index: NDArray[np.int64]
     label: NDArray[np.int64]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from . import curves as metrics
+from .bootstrap import bootstrap, interval
 from .calibration import BINS, calibration_error, fitted_temperature
+from .roc import Rates, Roc, auc, auprc, rates_at, roc
 from .scores import Scores
-from .thresholds import thresholds_by_rule
+from .thresholds import cost_threshold, fpr_threshold, prior_threshold
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,10 @@ class EvaluationOptions:
     Args:
         tprs: true positive rates at which the FPR is read and thresholds are chosen, in (0, 1].
         alpha: weight of the TPR in the weighted rate, in [0, 1].
-        default_threshold: the score from which a sample counts as positive unless told otherwise.
+        default_threshold: samples with at least this score are classified as positive.
         fprs: false positive rates at which TPR and error are read and thresholds are chosen, in (0, 1].
-        cost_ratio: cost of a missed positive in units of a false alarm, > 0.
-        class_counts: (negatives, positives) of the training set, for the threshold moved by the priors.
+        cost_ratio: cost of a false negative in units of a false positive, > 0.
+        class_counts: (negatives, positives) of the training set, for the threshold shifted by the priors.
     """
 
     tprs: tuple[float, ...]
@@ -34,17 +36,40 @@ class EvaluationOptions:
     class_counts: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold chosen without the test set, and the confusion matrix that it gives there.
+
+    Args:
+        target: what the threshold was chosen for, such as a TPR on the validation set.
+        threshold: samples with at least this score are classified as positive.
+        rates: on the test set.
+    """
+
+    target: float
+    threshold: float
+    rates: Rates
+
+
+@dataclass(frozen=True)
+class RulePoint(OperatingPoint):
+    """An operating point chosen by a rule of ``thresholds``, with its expected cost on the test set."""
+
+    name: str
+    cost: float
+
+
 def summary(scores: Scores, *, options: EvaluationOptions) -> dict[str, Any]:
     """The numbers of one set, as they stand in results.json; rates in [0, 1]."""
     labels, values = scores.label, scores.score
-    curve = metrics.roc(labels, values)
-    at_default = metrics.rates_at(labels, values, options.default_threshold)
+    curve = roc(labels, values)
+    at_default = rates_at(labels, values, options.default_threshold)
     limits = {str(fpr): curve.thresholds[curve.last_within(fpr)] for fpr in options.fprs}
-    within = {fpr: metrics.rates_at(labels, values, threshold) for fpr, threshold in limits.items()}
+    within = {fpr: rates_at(labels, values, threshold) for fpr, threshold in limits.items()}
     positives = int(labels.sum())
     return {
-        "auc": metrics.auc(labels, values),
-        "auprc": metrics.auprc(labels, values),
+        "auc": auc(labels, values),
+        "auprc": auprc(labels, values),
         "prior": positives / len(labels),
         "fpr_at_tpr": {str(tpr): curve.fpr_at(tpr) for tpr in options.tprs},
         "tpr_at_fpr": {fpr: rates.tpr for fpr, rates in within.items()},
@@ -67,7 +92,7 @@ def summary(scores: Scores, *, options: EvaluationOptions) -> dict[str, Any]:
 def summary_with_intervals(
     validation: Scores, test: Scores, *, options: EvaluationOptions, generator: np.random.Generator
 ) -> dict[str, Any]:
-    """``summary`` of the test set, with 95 % bootstrap intervals and what is chosen or fitted without looking at it.
+    """``summary`` of the test set, with 95 % bootstrap intervals, and what is chosen or fitted without it.
 
     "operating_points" and "thresholds": chosen on validation, or from the class counts; counted on test.
     "calibration": the temperature fitted on validation, the calibration error on test without and with it. Neither the
@@ -75,47 +100,68 @@ def summary_with_intervals(
     """
     result = summary(test, options=options)
     tprs = options.tprs
-    curve = metrics.roc(validation.label, validation.score)
-    chosen = [curve.threshold_at(tpr) for tpr in tprs]
-    resampled = metrics.bootstrap(test.label, test.score, tprs=tprs, thresholds=chosen, generator=generator)
-    result["auc_interval"] = metrics.interval(resampled.auc)
+    curve = roc(validation.label, validation.score)
+    points = operating_points(curve, test, tprs)
+    chosen = [point.threshold for point in points]
+    resampled = bootstrap(test.label, test.score, tprs=tprs, thresholds=chosen, generator=generator)
+    result["auc_interval"] = interval(resampled.auc)
     result["fpr_at_tpr_interval"] = {
-        str(tpr): metrics.interval(resampled.fpr_at_tpr[:, column]) for column, tpr in enumerate(tprs)
+        str(tpr): interval(resampled.fpr_at_tpr[:, column]) for column, tpr in enumerate(tprs)
     }
     result["operating_points"] = [
-        {"target_tpr": tpr, "threshold": threshold, **_counted(metrics.rates_at(test.label, test.score, threshold))}
+        {"target_tpr": point.target, "threshold": point.threshold, **_counted(point.rates)}
         | {
-            "tpr_interval": metrics.interval(resampled.tpr_at_threshold[:, column]),
-            "fpr_interval": metrics.interval(resampled.fpr_at_threshold[:, column]),
+            "tpr_interval": interval(resampled.tpr_at_threshold[:, column]),
+            "fpr_interval": interval(resampled.fpr_at_threshold[:, column]),
         }
-        for column, (tpr, threshold) in enumerate(zip(tprs, chosen, strict=True))
+        for column, point in enumerate(points)
     ]
-    result["thresholds"] = _thresholds(curve, validation, test, options)
-    result["calibration"] = _calibration(validation, test)
+    result["thresholds"] = [
+        {"rule": point.name, "target": point.target, "threshold": point.threshold, **_counted(point.rates)}
+        | _decision_metrics(point.rates, options)
+        | {"balanced_accuracy": point.rates.balanced_accuracy}
+        for point in rule_points(curve, validation, test, options=options)
+    ]
+    result["calibration"] = calibration(validation, test)
     return result
 
 
-def _thresholds(
-    curve: metrics.Roc, validation: Scores, test: Scores, options: EvaluationOptions
-) -> list[dict[str, Any]]:
-    """The other rules: what each asks for, its threshold, and what that gives on the test set."""
-    positives = int(validation.label.sum())
-    rules = thresholds_by_rule(
-        curve,
-        validation_counts=(len(validation.label) - positives, positives),
-        trained_counts=options.class_counts,
-        cost_ratio=options.cost_ratio,
-        fprs=options.fprs,
+def operating_points(curve: Roc, test: Scores, tprs: Sequence[float]) -> tuple[OperatingPoint, ...]:
+    """For each TPR the highest threshold that reaches it on the validation set, whose ROC is ``curve``."""
+    thresholds = [curve.threshold_at(tpr) for tpr in tprs]
+    return tuple(
+        OperatingPoint(tpr, threshold, rates_at(test.label, test.score, threshold))
+        for tpr, threshold in zip(tprs, thresholds, strict=True)
     )
-    result = []
-    for rule, target, threshold in rules:
-        rates = metrics.rates_at(test.label, test.score, threshold)
-        point = {"rule": rule, "target": target, "threshold": threshold, **_counted(rates)}
-        result.append(point | _decision_metrics(rates, options) | {"balanced_accuracy": rates.balanced_accuracy})
-    return result
 
 
-def _calibration(validation: Scores, test: Scores) -> dict[str, Any]:
+def rule_points(
+    curve: Roc, validation: Scores, test: Scores, *, options: EvaluationOptions
+) -> tuple[RulePoint, ...]:
+    """The thresholds of the other rules: by the class priors (if there are both classes), the cost, and each FPR.
+
+    Args:
+        curve: ROC of the validation set.
+        validation: the scores it is of.
+        test: where the confusion matrix is counted.
+        options: costs, FPRs and training class counts.
+    """
+    positives, trained, cost_ratio = int(validation.label.sum()), options.class_counts, options.cost_ratio
+    counts = (len(validation.label) - positives, positives)
+    rules = [("prior", trained[1] / sum(trained), prior_threshold(trained))] if min(trained) > 0 else []
+    rules.append(("cost", cost_ratio, cost_threshold(curve, class_counts=counts, cost_ratio=cost_ratio)))
+    rules += [("fpr", fpr, fpr_threshold(curve, fpr)) for fpr in options.fprs]
+    return tuple(rule_point(*rule, test, options=options) for rule in rules)
+
+
+def rule_point(rule: str, target: float, threshold: float, test: Scores, *, options: EvaluationOptions) -> RulePoint:
+    """The point of a given threshold."""
+    rates = rates_at(test.label, test.score, threshold)
+    return RulePoint(target, threshold, rates, name=rule, cost=rates.expected_cost(options.cost_ratio))
+
+
+def calibration(validation: Scores, test: Scores) -> dict[str, Any]:
+    """The temperature fitted on validation, and the calibration error on test without and with it."""
     fitted = fitted_temperature(validation.label, validation.score)
     return {
         "temperature": fitted.value,
@@ -126,10 +172,10 @@ def _calibration(validation: Scores, test: Scores) -> dict[str, Any]:
     }
 
 
-def _counted(rates: metrics.Rates) -> dict[str, Any]:
+def _counted(rates: Rates) -> dict[str, Any]:
     return {"tpr": rates.tpr, "fpr": rates.fpr, "tp": rates.tp, "fp": rates.fp, "tn": rates.tn, "fn": rates.fn}
 
 
-def _decision_metrics(rates: metrics.Rates, options: EvaluationOptions) -> dict[str, float]:
+def _decision_metrics(rates: Rates, options: EvaluationOptions) -> dict[str, float]:
     cost = rates.expected_cost(options.cost_ratio)
     return {"precision": rates.precision, "f1": rates.f1, "mcc": rates.mcc, "expected_cost": cost}

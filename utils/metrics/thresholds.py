@@ -1,36 +1,35 @@
-"""Thresholds that are chosen without the test set: from the class counts, or on a validation set. Pure.
+"""Thresholds that are chosen without the test set: from the class counts, or on a validation set.
 
-A sample counts as positive where score >= threshold; every threshold is a finite number. The one that a wanted TPR asks
-for is ``metrics.threshold_at_tpr``.
+A sample is classified as positive where score >= threshold; every threshold is finite. For the threshold that reaches a
+given TPR see ``roc.threshold_at_tpr``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from .curves import Roc
+from .roc import Roc
 
-SAME = 1e-12  # costs no further apart, in proportion, are equal: 0.1 * 12 and 0.1 * 2 + 1 differ in the last bit
+SAME = 1e-12  # costs within this relative difference are equal: 0.1 * 12 and 0.1 * 2 + 1 differ in the last bit
 
 
 def prior_threshold(class_counts: tuple[int, int]) -> float:
-    """The threshold moved by the class priors: positive where the posterior exceeds the prior of the training set.
+    """The threshold shifted by the class priors: positive where the posterior exceeds the prior of the training set.
 
     sigma(s) >= P / (P + N)    <=>    s >= log(P / N)
 
-    Of the true posterior no rule has a higher balanced accuracy, whatever the class mix of the set it is used on. It is
-    meant for scores that are log-odds under the training prior: plain cross-entropy on batches as they come. An
-    objective that weighs the classes, or a sampler that balances them, has moved the threshold already, and this moves
-    it once more; for a score that is no log-odds (a cosine, a ranking score) it means nothing.
+    For the true posterior no rule has a higher balanced accuracy, at any class mix. It is meant for scores that are
+    log-odds under the training prior, such as those of plain cross-entropy with natural batches. An objective that
+    weights the classes, or a sampler that balances them, has shifted the threshold already, and this shifts it again;
+    for a score that is not a log-odds (a cosine, a ranking score) it is meaningless.
 
     Args:
         class_counts: (N, P), negatives and positives of the training set, each at least 1.
 
     Raises:
-        ValueError: a class that is missing.
+        ValueError: a class is missing.
 
     Reference: Menon, Narasimhan, Agarwal, Chawla, "On the statistical consistency of algorithms for binary
     classification under class imbalance", ICML 2013; Buda, Maki, Mazurowski, "A systematic study of the class imbalance
@@ -48,21 +47,21 @@ def prior_threshold(class_counts: tuple[int, int]) -> float:
 
 
 def cost_threshold(curve: Roc, *, class_counts: tuple[int, int], cost_ratio: float) -> float:
-    """The threshold with the least  cost_ratio * FN + FP  on the set that ``curve`` is of.
+    """The threshold that minimises  cost_ratio * FN + FP  on the set of ``curve``.
 
-    Of equal costs the one with the lowest FPR, which is the highest threshold. It is the best for the class mix of that
-    set: where a share pi of the samples met in use is positive, give cost_ratio * (pi / P) / ((1 - pi) / N).
+    Ties go to the lowest FPR, which is the highest threshold. It is optimal for the class mix of that set: for another
+    share pi of positives, pass cost_ratio * (pi / P) / ((1 - pi) / N).
 
     Args:
         curve: ROC of the validation set.
         class_counts: (N, P), negatives and positives of that set.
-        cost_ratio: cost of a missed positive in units of a false alarm, > 0.
+        cost_ratio: cost of a false negative in units of a false positive, > 0.
 
     Returns:
-        A score of that set, or the number next above all of them if it costs least to call nothing positive.
+        A score of that set, or the next float above all of them if it costs least to classify nothing as positive.
 
     Raises:
-        ValueError: ``cost_ratio`` is no finite number > 0.
+        ValueError: ``cost_ratio`` is not a finite number > 0.
 
     Reference: Elkan, "The foundations of cost-sensitive learning", IJCAI 2001.
 
@@ -82,17 +81,17 @@ def cost_threshold(curve: Roc, *, class_counts: tuple[int, int], cost_ratio: flo
 
 
 def fpr_threshold(curve: Roc, fpr: float) -> float:
-    """The lowest threshold whose FPR is at most ``fpr`` on the set that ``curve`` is of; nothing is interpolated.
+    """The lowest threshold whose FPR is at most ``fpr`` on the set of ``curve``; nothing is interpolated.
 
     Args:
         curve: ROC of the validation set.
-        fpr: in [0, 1]; below 1/N it asks for no false alarm at all.
+        fpr: in [0, 1]; below 1/N no false positive is allowed.
 
     Returns:
-        A score of that set, or the number next above all of them if the highest score alone has too many false alarms.
+        A score of that set, or the next float above all of them if the highest score has too many false positives.
 
     Raises:
-        ValueError: ``fpr`` is no rate.
+        ValueError: ``fpr`` is not in [0, 1].
 
     Positives 3 and 1, negatives 2 and 0:
 
@@ -104,37 +103,6 @@ def fpr_threshold(curve: Roc, fpr: float) -> float:
     return _threshold(curve, curve.last_within(fpr))
 
 
-def thresholds_by_rule(
-    curve: Roc,
-    *,
-    validation_counts: tuple[int, int],
-    trained_counts: tuple[int, int],
-    cost_ratio: float,
-    fprs: Sequence[float],
-) -> list[tuple[str, float, float]]:
-    """The rules above, as they are reported: (rule, what it asks for, threshold).
-
-    Args:
-        curve: ROC of the validation set.
-        validation_counts: (N, P) of the validation set.
-        trained_counts: of the training set; where a class is missing there is no rule by the priors.
-        cost_ratio: cost of a missed positive in units of a false alarm.
-        fprs: a threshold for each.
-
-    >>> curve = Roc(fpr=np.array([0.0, 0, 1]), tpr=np.array([0.0, 1, 1]), thresholds=np.array([math.inf, 3, 2]))
-    >>> counts = {"validation_counts": (1, 1), "trained_counts": (3, 1)}
-    >>> [rule for rule, _, _ in thresholds_by_rule(curve, **counts, cost_ratio=10, fprs=(0.1,))]
-    ['prior', 'cost', 'fpr']
-    """
-    trained = trained_counts if min(trained_counts) > 0 else None
-    prior = [("prior", trained[1] / sum(trained), prior_threshold(trained))] if trained else []
-    return [
-        *prior,
-        ("cost", cost_ratio, cost_threshold(curve, class_counts=validation_counts, cost_ratio=cost_ratio)),
-        *(("fpr", fpr, fpr_threshold(curve, fpr)) for fpr in fprs),
-    ]
-
-
 def _threshold(curve: Roc, point: int) -> float:
-    """The threshold of a point; of the origin, whose own is infinity, the least that calls nothing."""
+    """The threshold of a point; at the origin, where it is infinite, the next float above the highest score."""
     return float(curve.thresholds[point]) if point else math.nextafter(float(curve.thresholds[1]), math.inf)

@@ -1,4 +1,4 @@
-"""From runs to the numbers of the report: each row's measures, which rows may be compared, and what ALM changes."""
+"""From runs to the numbers of the report: the measures of each row, and which rows may be compared."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.curves import Array, Bootstrap, Rates, Roc, auc, bootstraps, interval, rates_at, roc
+from ..metrics.bootstrap import Bootstrap, bootstraps, interval
+from ..metrics.roc import Array, Roc, auc, roc
 from ..metrics.scores import Scores, averaged
+from ..metrics.summary import OperatingPoint, operating_points
 from ..seeding import numpy_stream
 from .labels import constraint, extras, objective, sort_key
 from .runs import Folder, Run, same_samples
 
 RESAMPLES = 2000  # of the test samples, for differences
-OWN_RESAMPLES = 1000  # the first of them give a row's own interval: the same that results.json has
+OWN_RESAMPLES = 1000  # the first of them give the interval of a row, equal to that in results.json
 
 
 @dataclass(frozen=True)
@@ -50,38 +52,30 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
-    """A threshold chosen on the validation set, and what it gives on the test set; of the ensemble."""
-
-    target: float
-    threshold: float
-    rates: Rates
-
-
-@dataclass(frozen=True)
 class Row:
     """A run with its numbers. ``group`` counts from 0: rows of one group have the same data and class counts."""
 
     run: Run
     objective: str
     constraint: str
-    extra: str  # what else tells it apart
+    extra: str  # what else distinguishes it
     group: int
     validation: Scores
     test: Scores
     measures: dict[str, Measure]
     points: tuple[OperatingPoint, ...]
     curve: Roc  # of the test set
+    validation_curve: Roc
     resampled: Bootstrap  # of the test set: for all rows of a group the same samples were drawn
 
     @property
     def label(self) -> str:
-        """What it has in common with the same row with or without ALM."""
+        """What the rows with and without ALM have in common."""
         return f"{self.objective}, {self.extra}" if self.extra else self.objective
 
     @property
     def name(self) -> str:
-        """The objective, whether with ALM, and what else tells it apart."""
+        """The objective, whether with ALM, and what else distinguishes it."""
         name = f"{self.objective} + ALM" if self.constraint else self.objective
         return f"{name}, {self.extra}" if self.extra else name
 
@@ -93,14 +87,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows, bar the comparisons."""
+    """All that the page shows, except the comparisons."""
 
     folder: Folder
     metrics: tuple[Metric, ...]
     tprs: tuple[float, ...]
     rows: tuple[Row, ...]  # those compared over test samples
     folds: tuple[Row, ...]  # those that are folds of a resampling
-    differences: tuple[str, ...]  # of each group from the first, in words; "" for the first
+    differences: tuple[str, ...]  # of each group from the first, as text; "" for the first
 
 
 def metrics_for(tprs: Sequence[float]) -> tuple[Metric, ...]:
@@ -110,7 +104,7 @@ def metrics_for(tprs: Sequence[float]) -> tuple[Metric, ...]:
 
 
 def default_tprs(folder: Folder) -> tuple[float, ...]:
-    """The ``tpr`` of the runs where they agree, otherwise 0.98 0.95 0.90."""
+    """The ``tpr`` of the runs if they agree, otherwise 0.98 0.95 0.90."""
     asked = {run.record.options.get("tpr") for run in folder.runs if run.seeds}
     only = asked.pop() if len(asked) == 1 else None
     usable = isinstance(only, tuple) and only and all(isinstance(tpr, float) and 0 < tpr <= 1 for tpr in only)
@@ -156,7 +150,7 @@ def _row(
     resampled: Bootstrap,
 ) -> Row:
     validation = averaged([seed.validation for seed in run.seeds.values()])
-    curve = roc(test.label, test.score)
+    curve, validation_curve = (roc(scores.label, scores.score) for scores in (test, validation))
     ensemble = values_of(test, curve, metrics)
     per_seed = {
         number: values_of(seed.test, roc(seed.test.label, seed.test.score), metrics)
@@ -178,8 +172,9 @@ def _row(
             )
             for metric in metrics
         },
-        operating_points(validation, test, tprs),
+        operating_points(validation_curve, test, tprs),
         curve,
+        validation_curve,
         resampled,
     )
 
@@ -218,16 +213,6 @@ def _measure(per_seed: dict[int, float], ensemble: float, resampled: Array) -> M
     return Measure(per_seed, statistics.fmean(values), deviation, ensemble, low, high)
 
 
-def operating_points(validation: Scores, test: Scores, tprs: Sequence[float]) -> tuple[OperatingPoint, ...]:
-    """The highest threshold that reaches each TPR on validation, and what it gives on the test set."""
-    curve = roc(validation.label, validation.score)
-    thresholds = [curve.threshold_at(tpr) for tpr in tprs]
-    return tuple(
-        OperatingPoint(tpr, threshold, rates_at(test.label, test.score, threshold))
-        for tpr, threshold in zip(tprs, thresholds, strict=True)
-    )
-
-
 def _groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:
     """Runs with the same data, class counts and test samples form a group; the largest is group 0."""
     heads: list[Run] = []
@@ -249,7 +234,7 @@ def _groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:
 
 
 def difference_of_data(first: Run, second: Run) -> str:
-    """In what the data of the second run differ from those of the first, in words; nothing where they are the same."""
+    """How the data of the second run differ from those of the first, as text; '' if they are the same."""
     parts = []
     if first.record.checksum != second.record.checksum:
         parts.append(f"data checksum {second.record.checksum[:12]}, not {first.record.checksum[:12]}")

@@ -6,10 +6,12 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..metrics.curves import Bootstrap, interval, roc
+from ..metrics.bootstrap import Bootstrap, interval
 from ..metrics.paired_tests import bootstrap_p, delong, holm, mcnemar, wilcoxon_p
+from ..metrics.roc import roc
 from ..metrics.scores import Scores, averaged
-from .analysis import RESAMPLES, Metric, OperatingPoint, Report, Row, operating_points, resamples, values_of
+from ..metrics.summary import OperatingPoint, operating_points
+from .analysis import RESAMPLES, Metric, Report, Row, resamples, values_of
 from .labels import base_key
 
 TIE = 1e-12  # smaller differences are rounding errors
@@ -131,7 +133,8 @@ def _ensemble(row: Row, seeds: Sequence[int], report: Report) -> _Ensemble:
     )
     resampled = resamples({row.run.name: test}, report.tprs, RESAMPLES)[row.run.name]
     values = values_of(test, roc(test.label, test.score), report.metrics)
-    return _Ensemble(test, values, resampled, operating_points(validation, test, report.tprs))
+    points = operating_points(roc(validation.label, validation.score), test, report.tprs)
+    return _Ensemble(test, values, resampled, points)
 
 
 def delong_p(first: Scores, second: Scores) -> float | None:

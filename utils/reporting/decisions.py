@@ -1,96 +1,56 @@
-"""What can be read off the scores once training is over: other rules for the threshold, fixed FPRs, calibration.
+"""Other rules for the threshold, TPR at fixed FPRs, and calibration, of each row's ensemble.
 
-All of a row's ensemble: chosen on its validation scores or from the class counts, judged on its test scores, as
-results.json has it for each seed.
+Thresholds are chosen on its validation scores or from the class counts and evaluated on its test scores, by the same
+functions as the numbers of results.json.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..config.options import OPTIONS, convert
-from ..metrics.calibration import calibration_error, fitted_temperature
-from ..metrics.curves import Rates, auprc, rates_at, roc
-from ..metrics.thresholds import thresholds_by_rule
+from ..metrics.roc import auprc
+from ..metrics.summary import EvaluationOptions, RulePoint, calibration, rule_point, rule_points
 from .analysis import Report, Row
 from .contents import name_cell
 from .svg import minus
 from .tables import Cell, Column, Table
 
-DEFAULT_THRESHOLD = 0.0  # of every objective
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A threshold, why it is that, and what it gives on the test set."""
-
-    name: str
-    target: float
-    threshold: float
-    rates: Rates
-    cost: float  # expected, a sample
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """What needs no threshold of its own, and how good the scores are as log-odds."""
-
-    auprc: float
-    prior: float
-    tpr_at_fpr: tuple[tuple[float, float], ...]
-    temperature: float
-    calibration_error: float
-    error_scaled: float
-
 
 def asked(options: Mapping[str, Any], name: str) -> Any:
-    """An option of the run; its default where config.yaml holds none that can be used."""
+    """An option of the run; the default if config.yaml has no valid value."""
     try:
         return convert(name, options[name], "config.yaml")
     except (KeyError, ValueError):
         return OPTIONS[name].default
 
 
-def rules_of(row: Row) -> tuple[Rule, ...]:
-    """The default threshold, and those by the priors, by the cost, and by each FPR."""
-    counts = row.run.record.class_counts["train"]
-    cost_ratio, fprs = asked(row.run.record.options, "cost_ratio"), asked(row.run.record.options, "fpr")
-    validation = row.validation
-    positives = int(validation.label.sum())
-    found = thresholds_by_rule(
-        roc(validation.label, validation.score),
-        validation_counts=(len(validation.label) - positives, positives),
-        trained_counts=(counts["negative"], counts["positive"]),
-        cost_ratio=cost_ratio,
-        fprs=fprs,
+def options_of(row: Row) -> EvaluationOptions:
+    """How main.py evaluated the run: its options, class counts and default threshold."""
+    values, counts = row.run.record.options, row.run.record.class_counts["train"]
+    return EvaluationOptions(
+        tprs=(),
+        alpha=asked(values, "alpha"),
+        default_threshold=row.run.default_threshold,
+        fprs=asked(values, "fpr"),
+        cost_ratio=asked(values, "cost_ratio"),
+        class_counts=(counts["negative"], counts["positive"]),
     )
-    found = [("default", DEFAULT_THRESHOLD, DEFAULT_THRESHOLD), *found]
-    rules = []
-    for name, target, threshold in found:
-        rates = rates_at(row.test.label, row.test.score, threshold)
-        rules.append(Rule(name, target, threshold, rates, rates.expected_cost(cost_ratio)))
-    return tuple(rules)
 
 
-def ranking_of(row: Row) -> Ranking:
-    """See ``Ranking``."""
-    labels, scores = row.test.label, row.test.score
-    fprs = asked(row.run.record.options, "fpr")
-    temperature = fitted_temperature(row.validation.label, row.validation.score).value
-    return Ranking(
-        auprc(labels, scores),
-        float(labels.mean()),
-        tuple((fpr, row.curve.tpr_at(fpr)) for fpr in fprs),
-        temperature,
-        calibration_error(labels, scores),
-        calibration_error(labels, scores, temperature=temperature),
+def rules_of(row: Row) -> tuple[RulePoint, ...]:
+    """The default threshold, and those by the priors, by the cost, and by each FPR."""
+    options = options_of(row)
+    default = options.default_threshold
+    return (
+        rule_point("default", default, default, row.test, options=options),
+        *rule_points(row.validation_curve, row.validation, row.test, options=options),
     )
 
 
 def rules_table(report: Report) -> Table:
-    """A line a row and rule."""
+    """One line for each row and rule."""
     columns = [Column("objective"), Column("rule"), Column("target", numeric=True), Column("threshold", numeric=True)]
     names = ("TPR, %", "FPR, %", "precision, %", "F1", "MCC", "balanced accuracy, %", "cost a sample")
     columns += [Column(name, numeric=True) for name in names]
@@ -109,20 +69,23 @@ def rules_table(report: Report) -> Table:
 
 
 def rankings_table(report: Report) -> Table:
-    """A line a row; the columns of fixed FPRs are those of all rows together."""
-    found = [(row, ranking_of(row)) for row in report.rows]
-    fprs = sorted({fpr for _, ranking in found for fpr, _ in ranking.tpr_at_fpr})
+    """One line for each row, with a column for every FPR that any row asks for."""
+    fprs_of = {row.run.name: asked(row.run.record.options, "fpr") for row in report.rows}
+    fprs = sorted({fpr for found in fprs_of.values() for fpr in found})
     error = "calibration error of sigma(score)"
     columns = [Column("objective"), Column("average precision", numeric=True), Column("prior", numeric=True)]
     columns += [Column(f"{fpr * 100:g} %", "TPR at FPR (in %)", numeric=True) for fpr in fprs]
     columns += [Column(name, error, numeric=True) for name in ("as it is", "after scaling", "temperature")]
     rows = []
-    for row, ranking in found:
-        at = dict(ranking.tpr_at_fpr)
-        cells = [name_cell(row), *(Cell(f"{value:.4f}", value) for value in (ranking.auprc, ranking.prior))]
-        cells += [_percent(at[fpr]) if fpr in at else Cell("\N{EN DASH}", -1.0) for fpr in fprs]
-        cells += [Cell(f"{value:.3f}", value) for value in (ranking.calibration_error, ranking.error_scaled)]
-        cells.append(Cell(f"{ranking.temperature:.3g}", ranking.temperature))
+    for row in report.rows:
+        labels, scores = row.test.label, row.test.score
+        precision, prior = auprc(labels, scores), float(labels.mean())
+        cells = [name_cell(row), *(Cell(f"{value:.4f}", value) for value in (precision, prior))]
+        own = fprs_of[row.run.name]
+        cells += [_percent(row.curve.tpr_at(fpr)) if fpr in own else Cell("\N{EN DASH}", -1.0) for fpr in fprs]
+        found = calibration(row.validation, row.test)
+        cells += [Cell(f"{found[name]:.3f}", found[name]) for name in ("error", "error_scaled")]
+        cells.append(Cell(f"{found['temperature']:.3g}", found["temperature"]))
         rows.append(tuple(cells))
     return Table("rankings", "Without a threshold of their own, and as probabilities", tuple(columns), tuple(rows))
 

@@ -1,4 +1,4 @@
-"""Folds of a resampling: trained on the same, the other or all subsets, tested on one (SOAK).
+"""Cross-validation over subsets: trained on the same, the other or all subsets, tested on one (SOAK).
 
 Reference: Hocking et al., "SOAK: Same/Other/All K-fold cross-validation", arXiv 2410.08643.
 """
@@ -23,7 +23,7 @@ ORDER = ("same", "other", "all")
 
 @dataclass(frozen=True)
 class Cross:
-    """One model and objective, tested on one subset, trained on one choice of subsets: an AUC a fold."""
+    """One model and objective, tested on one subset, trained on one choice of subsets: one AUC for each fold."""
 
     model: str
     test_on: str
@@ -47,7 +47,7 @@ class Cross:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row stands in the resampling."""
+    """The place of a row in the cross-validation."""
 
     model: str
     test_on: str
@@ -58,7 +58,7 @@ class Place:
 
 
 def places(rows: Sequence[Row]) -> list[Place]:
-    """The place of each row. Options that vary beside those of the resampling are named in its label."""
+    """The place of each row. Its label names the other options that vary."""
     aside = {*RESAMPLING, "resnet_type", "ratio_pos_train"}
     varying = [name for name in varying_options([row.run.record.options for row in rows]) if name not in aside]
     found = []
@@ -80,7 +80,7 @@ def places(rows: Sequence[Row]) -> list[Place]:
 
 
 def _subset(options: Mapping[str, Any]) -> str:
-    """The tested subset by its ratio, with its number where two have the same."""
+    """The tested subset by its ratio, with its number if two have the same ratio."""
     ratios, number = options.get("subset_ratios"), options.get("test_subset")
     if not (isinstance(ratios, tuple) and isinstance(number, int) and 1 <= number <= len(ratios)):
         return shown(number)
@@ -90,7 +90,7 @@ def _subset(options: Mapping[str, Any]) -> str:
 
 
 def crosses(rows: Sequence[Row]) -> list[Cross]:
-    """The folds of ``rows``, put together."""
+    """The rows grouped into cross-validations."""
     found: dict[tuple[str, str, str, str], dict[int, float]] = {}
     counts: dict[tuple[str, str, str, str], str] = {}
     for row, place in sorted(zip(rows, places(rows), strict=True), key=lambda each: _order(each[1])):
@@ -109,7 +109,7 @@ def crosses(rows: Sequence[Row]) -> list[Cross]:
 
 
 def _paired(values: Mapping[int, float], same: Mapping[int, float]) -> tuple[float | None, float | None]:
-    """Mean difference over the common folds, and p of the paired t test; None where there are too few."""
+    """Mean difference over the common folds, and p of the paired t test; None if there are too few."""
     common = sorted(set(values) & set(same))
     changes = [values[fold] - same[fold] for fold in common]
     if not changes:
@@ -127,7 +127,7 @@ def _order(place: Place) -> tuple[str, int, int, str, str, int]:
 
 
 def resampling_table(found: Sequence[Cross]) -> Table:
-    """A line a model, test subset and training subsets."""
+    """One line for each model, test subset and choice of training subsets."""
     columns = (
         Column("model"),
         Column("tested on"),
@@ -159,7 +159,7 @@ def resampling_table(found: Sequence[Cross]) -> Table:
 
 
 def resampling_figure(found: Sequence[Cross]) -> Figure:
-    """A panel for each model and test subset; a dot a fold, a line at mean and SD."""
+    """A panel for each model and test subset: a dot for each fold, a line at mean and SD."""
     labels = list(dict.fromkeys(each.label for each in found))
     low = min(value for each in found for value in each.values.values())
     low = max(0.0, int(min(low, 0.98) * 50) / 50)

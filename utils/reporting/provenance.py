@@ -1,12 +1,13 @@
-"""What failed or is missing, what may not be compared, and where the numbers come from."""
+"""What failed or is missing, what cannot be compared, and where the numbers come from."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from ..run_files.paths import PARTS
 from .analysis import Report, Row, group_letter
-from .runs import PARTS, Run
+from .runs import Run
 from .tables import DASH, Cell, Column, Table
 
 MOST_NAMED = 3  # rows of a warning
@@ -30,13 +31,13 @@ def problems_table(report: Report) -> Table:
 
 
 def _command(commands: Sequence[str], seed: int | None) -> str:
-    """The last command for that seed alone, otherwise the last."""
+    """The last command for that seed alone, or else the last command."""
     own = [command for command in commands if re.search(rf"--seeds[ =]{seed}(?![-,\d])", command)]
     return (own or list(commands) or [DASH])[-1]
 
 
 def data_table(report: Report) -> Table:
-    """A line for each group of rows with the same data: counts, checksum, source, in what it differs."""
+    """One line for each group of rows with the same data: counts, checksum, source, and how it differs."""
     columns = [Column("data"), Column("rows", numeric=True)]
     columns += [Column(part, "negatives : positives", numeric=True) for part in ("train", *PARTS)]
     columns += [Column("checksum (SHA-256)"), Column("source"), Column("differs")]
@@ -54,7 +55,7 @@ def data_table(report: Report) -> Table:
 
 
 def versions_table(report: Report) -> Table:
-    """The programs and machines; one line where all rows agree."""
+    """Versions and devices; one line if all rows agree."""
     columns = (Column("rows"), Column("versions"), Column("device"))
     found: dict[tuple[str, str], list[str]] = {}
     for row in (*report.rows, *report.folds):
@@ -69,12 +70,12 @@ def versions_table(report: Report) -> Table:
 
 
 def commands(runs: Sequence[Run]) -> list[str]:
-    """All commands that led to the rows, each once."""
+    """All commands that made the rows, each once."""
     return list(dict.fromkeys(command for run in runs for command in run.record.commands))
 
 
 def summary_facts(report: Report) -> list[tuple[str, str]]:
-    """What the page says at its top: (name, value)."""
+    """The facts at the top of the page: (name, value)."""
     rows: Sequence[Row] = [row for row in report.rows if row.group == 0]
     everything = (*rows, *report.folds)
     record = everything[0].run.record
@@ -101,7 +102,7 @@ def _models(rows: Sequence[Row]) -> str:
 
 
 def warnings(report: Report) -> list[str]:
-    """Sentences that must not be overlooked."""
+    """Sentences that the reader must not miss."""
     found = [
         f"Data {group_letter(group)} ({_named(report, group)}): not comparable with the other rows: {difference}."
         for group, difference in enumerate(report.differences)
@@ -119,7 +120,7 @@ def warnings(report: Report) -> list[str]:
 
 
 def _seen_before(report: Report) -> list[str]:
-    """How many runs were scored on the same test set: the best of them was chosen by it."""
+    """How many runs were scored on the same test set, as choosing the best of them uses that set."""
     found = []
     for group in range(len(report.differences)):
         count = sum(row.group == group for row in report.rows)
@@ -133,7 +134,7 @@ def _seen_before(report: Report) -> list[str]:
 
 
 def _named(report: Report, group: int) -> str:
-    """The rows of a group, all of them where they are few."""
+    """The rows of a group by name, or the first and last of many."""
     names = [row.name for row in report.rows if row.group == group]
     return "; ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} rows, {names[0]} to {names[-1]}"
 

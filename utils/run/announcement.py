@@ -1,16 +1,16 @@
-"""What a run says before it trains."""
+"""What a run prints before it trains."""
 
 from __future__ import annotations
 
 from ..config.options import Config
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
-from ..training.notices import of_data
+from ..training.notices import data_notices
 from .experiment import Experiment
 
 
 def announce(experiment: Experiment, paths: RunPaths) -> None:
-    """Print the sets, the objective, the machine, and what the data cannot tell."""
+    """Print the sets, the objective, the machine, and the notices about the data."""
     task, config = experiment.task, experiment.config
     counts = task.class_counts(task.split(config.seeds[0]))
     shown = ", ".join(f"{part} {count['negative']} : {count['positive']}" for part, count in counts.items())
@@ -21,7 +21,7 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
         f"{config.resnet_type}, {config.training_type}{constraint}{sampler}, seeds {' '.join(map(str, config.seeds))}, "
         f"on {_shown(experiment.machine)} -> {paths.folder}"
     )
-    for line in of_data(counts, tprs=config.tpr, repeats=task.repeats):
+    for line in data_notices(counts, tprs=config.tpr, repeats=task.repeats):
         print(f"note: {line}")
 
 

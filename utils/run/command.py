@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from ..config.settings import Settings, default_model_name
 from ..data import defaults_for
+from ..run_files.config_yaml import recorded_threads
 from ..run_files.paths import RunPaths
 from ..system.links import check_inside
 from .evaluate import evaluate_run
-from .run_record import recorded_threads
 from .train import train_run
 
 

@@ -7,14 +7,16 @@ import contextlib
 from ..config.options import FREE
 from ..config.settings import Settings
 from ..errors import UserError
-from ..run_files.checkpoints import BEST, load
+from ..run_files.best_pt import BEST, from_checkpoint
+from ..run_files.checkpoints import load
+from ..run_files.config_yaml import write_config
+from ..run_files.done import read_done
 from ..run_files.paths import RunPaths
-from ..run_files.results_json import read_done, report
 from ..run_files.scores_csv import write_scores
 from ..system.files import locked
-from .best_checkpoint import evaluation_options, from_checkpoint, result_facts, score_checkpoint
+from .best_checkpoint import config_facts, evaluation_options, result_facts, score_checkpoint
 from .experiment import prepare
-from .run_record import record
+from .printed_table import report
 
 
 def evaluate_run(settings: Settings) -> int:
@@ -38,7 +40,7 @@ def evaluate_run(settings: Settings) -> int:
             locks.enter_context(locked(paths.seed(seed).lock, what=f"seed {seed} of {paths.folder}"))
         if not paths.config.exists():
             with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
-                record(paths.config, experiment)
+                write_config(paths.config, experiment.settings, config_facts(experiment))
         for seed, parts in scores.items():
             for part, values in parts.items():
                 write_scores(paths.seed(seed).scores(part), values)
@@ -52,7 +54,7 @@ def evaluate_run(settings: Settings) -> int:
 
 
 def _check_alike(merged: dict[int, Settings], paths: RunPaths) -> None:
-    """Refuse checkpoints of different runs, whose scores have no common mean.
+    """Refuse checkpoints of different runs, whose scores cannot be averaged.
 
     Raises:
         UserError: the options of two seeds differ.

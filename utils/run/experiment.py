@@ -21,7 +21,8 @@ from ..errors import UserError
 from ..learners import LEARNERS
 from ..losses.base import Loss
 from ..registry import unknown
-from ..run_files.checkpoints import BEST, load, restore
+from ..run_files.best_pt import BEST
+from ..run_files.checkpoints import load, restore
 from ..seeding import torch_stream
 from ..system.devices import Machine, keep_freed_memory, set_up_machine
 from ..system.memory import check_widths

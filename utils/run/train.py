@@ -15,35 +15,40 @@ from ..config.options import Config
 from ..config.settings import Settings
 from ..errors import UserError
 from ..learners import LEARNERS
-from ..run_files.checkpoints import BEST, LAST, load, save
-from ..run_files.history import Events, History, Progress, read_history
-from ..run_files.last_pt import best_is_missing, load_last, restore_last
+from ..run_files.best_pt import BEST, best_is_missing
+from ..run_files.checkpoints import load, save
+from ..run_files.config_yaml import compare, read_config, write_config
+from ..run_files.done import check_unchanged, is_complete, read_done, write_done, write_failed
+from ..run_files.events import Events
+from ..run_files.history_jsonl import History, read_history
+from ..run_files.last_pt import LAST, load_last, restore_last
 from ..run_files.paths import RunPaths, SeedPaths
-from ..run_files.results_json import check_done, read_done, report, seed_result, write_done
+from ..run_files.results_json import seed_result
 from ..run_files.roc_png import roc_figure
 from ..run_files.scores_csv import write_scores
-from ..system.files import locked, make_folder, remove_leftovers, write_text
+from ..system.files import locked, make_folder, remove_leftovers
 from ..training.epoch import NonFiniteLossError, train_epoch, training_multipliers
 from ..training.fitting import fit_epoch
 from ..training.notices import Watch
 from ..training.state import TrainState
 from ..training.step import TrainingSteps
 from .announcement import announce
-from .best_checkpoint import checkpoint_content, evaluation_options, result_facts, score_checkpoint
+from .best_checkpoint import checkpoint_content, config_facts, evaluation_options, result_facts, score_checkpoint
 from .epoch_writer import EpochWriter
 from .experiment import Experiment, build_state, prepare
-from .run_record import compare, read, record
+from .printed_table import report
+from .progress import Progress
 from .seed_workers import train_in_processes
 
 
 def train_run(settings: Settings) -> int:
     """Train what is not trained yet, then write and print the results of all finished seeds of the run."""
     experiment = prepare(settings)
-    config, paths = experiment.config, RunPaths.of(experiment.config)
+    settings, config, paths = experiment.settings, experiment.config, RunPaths.of(experiment.config)
     baselines = _baselines(config)
     if paths.config.exists():
-        compare(read(paths.config), experiment, paths.config)
-    for seed in config.seeds:  # before anything is written: may each of them start?
+        compare(read_config(paths.config), settings, paths.config, checksum=experiment.task.checksum)
+    for seed in config.seeds:  # before anything is written, check that each seed can start
         if seed in baselines:
             build_state(experiment, seed, baseline=baselines[seed])
         if paths.seed(seed).folder.exists():
@@ -53,7 +58,7 @@ def train_run(settings: Settings) -> int:
         read_done(paths.seed(seed))
     make_folder(paths.folder)
     with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
-        text = record(paths.config, experiment)
+        text = write_config(paths.config, settings, config_facts(experiment))
     announce(experiment, paths)
     failures = _train_seeds(experiment, paths, baselines, text)
     if paths.seeds_with("done"):
@@ -63,7 +68,7 @@ def train_run(settings: Settings) -> int:
 
 
 def _train_seeds(experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str) -> dict[int, str]:
-    """Train all seeds, one after the other or several at once; returns why each seed failed that did."""
+    """Train all seeds, one after the other or several at once; returns the error of each seed that failed."""
     machine, seeds = experiment.machine, experiment.config.seeds
     if machine.seeds_at_once == 1:
         failures = {seed: _train_locked(experiment, paths, baselines, text, seed) for seed in seeds}
@@ -87,7 +92,7 @@ def _train_seeds(experiment: Experiment, paths: RunPaths, baselines: dict[int, P
 def _train_locked(
     experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int
 ) -> str | None:
-    """Train one seed while its folder is locked; returns why it failed, if it did."""
+    """Train one seed while its folder is locked; returns its error, or None."""
     files = paths.seed(seed)
     make_folder(files.folder)
     with locked(files.lock, what=f"seed {seed} of {paths.folder}"):
@@ -98,19 +103,19 @@ def _train_locked(
         try:
             _train_seed(experiment, seed, files, resume=plan == "resume", baseline=baselines.get(seed), text=text)
         except NonFiniteLossError as error:
-            write_text(files.failed, f"{error}\n")
+            write_failed(files, str(error))
             print(f"seed {seed} stopped: {error}")
             return str(error)
     return None
 
 
 def _train_afresh(settings: Settings, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int) -> str | None:
-    """The same in a process that shares nothing with its parent: data and device are its own."""
+    """The same in a process that shares nothing with its parent, neither data nor device."""
     return _train_locked(prepare(settings), paths, baselines, text, seed)
 
 
 def _import_for_the_end() -> None:
-    """What every seed imports when it ends: once here, for the processes that are forked later."""
+    """Import once what every seed needs at its end, for the processes that are forked later."""
     for name in ("sklearn.metrics", "torch.utils.tensorboard", "matplotlib.figure"):
         importlib.import_module(name)
 
@@ -119,11 +124,11 @@ def _plan(files: SeedPaths, config: Config, seed: int) -> str:
     """``start``, ``resume`` or ``skip``.
 
     Raises:
-        UserError: the folder holds an unfinished training or foreign weights, and the command does not say what to do.
+        UserError: the folder holds an unfinished training or other weights, and the command does not say what to do.
     """
     if files.done.exists():
         done = read_done(files)
-        more = not config.continue_train and config.num_epochs > done["epochs"] and not done["stopped_early"]
+        more = not config.continue_train and not is_complete(done, config.num_epochs)
         if config.resume and more and not _has_state(files):
             raise UserError(
                 f"seed {seed} cannot be trained further: {files.last} is not there (keep_last 0 removed it)"
@@ -148,20 +153,20 @@ def _has_state(files: SeedPaths) -> bool:
 
 
 def _check_files(files: SeedPaths, plan: str) -> None:
-    """Whether the files that ``plan`` needs can be read, and a finished seed is as it was.
+    """Check that the files ``plan`` needs can be read, and that a finished seed is unchanged.
 
     Raises:
-        UserError: one is damaged, changed or of another program.
+        UserError: a file is damaged, changed or not of this program.
     """
     if plan == "resume":
         load_last(files)
     if plan == "skip":
         load(files.best, BEST)
-        check_done(files)
+        check_unchanged(files, read_done(files))
 
 
 def _baselines(config: Config) -> dict[int, Path]:
-    """best.pt of each seed's baseline, where training goes on from one."""
+    """best.pt of each seed's baseline, if training continues from one."""
     if not config.continue_train:
         return {}
     assert config.baseline_cont_train is not None
@@ -183,7 +188,7 @@ def _baselines(config: Config) -> dict[int, Path]:
 def _train_seed(
     experiment: Experiment, seed: int, files: SeedPaths, *, resume: bool, baseline: Path | None, text: str
 ) -> None:
-    """Train one seed to its end, evaluate its best epoch, mark it as done."""
+    """Train one seed to the end, evaluate its best epoch, and mark it as done."""
     config = experiment.config
     state, data = build_state(experiment, seed, baseline=baseline)
     first = state.epoch
@@ -240,8 +245,8 @@ def _write_epoch(
 ) -> None:
     """The files of a finished epoch.
 
-    last.pt comes after the records, which a resumed run cuts back to it, and before best.pt, which is made from it: so
-    a kill between any two of them loses nothing.
+    last.pt is written after the records, which a resumed run cuts back to it, and before best.pt, which can be made
+    from it. So a kill between any two of them loses nothing.
     """
     history.append(epoch_record)
     events.epoch(epoch_record, multipliers)
@@ -251,7 +256,7 @@ def _write_epoch(
 
 
 def _restore(state: TrainState, experiment: Experiment, seed: int, files: SeedPaths) -> None:
-    """Load last.pt, and make sure that best.pt belongs to it."""
+    """Load last.pt, and write best.pt again if it does not belong to it."""
     if note := restore_last(state, files):
         print(f"note: {note}")
     if best_is_missing(state, files):

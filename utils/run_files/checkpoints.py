@@ -1,4 +1,4 @@
-"""What is saved to go on later: weights that can be trusted, and the state of a training."""
+"""Saving and loading checkpoints: the same bytes for the same content, and nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +20,36 @@ from ..errors import UserError
 from ..system.files import write_atomically
 from .paths import before
 
-BEST = "rarecall best 1"  # what a file is and the version of its content
-LAST = "rarecall last 1"
-CONTENT: dict[str, dict[str, type]] = {  # what must be in a file, whoever wrote it, to be of use
-    BEST: {
-        **dict.fromkeys(("weights", "loss", "optimizer", "config", "facts"), dict),
-        "threshold": torch.Tensor,
-        "epoch": int,
-        "command": str,
-        "data_checksum": str,
-    },
-    LAST: {"epoch": int},
-}
-
 NAMES = re.compile(r"torch._utils _rebuild_tensor_v2|collections OrderedDict|torch \w+Storage")  # in a pickle of ours
-MOST_VALUES = 200_000  # numbers, texts and tensors in a checkpoint; those in tensors are not counted
+MOST_VALUES = 200_000  # numbers, strings and tensors in a checkpoint, not counting the elements of tensors
 
 
-def save(path: Path, kind: str, content: dict[str, Any]) -> None:
-    """Write tensors, numbers, texts, lists and dicts of them, atomically; the same content gives the same bytes.
+@dataclass(frozen=True)
+class Format:
+    """A kind of checkpoint.
 
-    Of the kind LAST the version before is kept, as ``before(path)``.
+    Args:
+        name: its name with the version of its content, stored in the file.
+        content: names and types of the values that every file must hold.
+        keeps_previous: whether saving keeps the previous version, as ``before(path)``.
     """
+
+    name: str
+    content: Mapping[str, type]
+    keeps_previous: bool = False
+
+
+def save(path: Path, kind: Format, content: dict[str, Any]) -> None:
+    """Write tensors, numbers, strings, and lists and dicts of them, atomically and reproducibly."""
     # into memory first: torch turns the error of a full disk into one of its own
     buffer = io.BytesIO()
-    torch.save(_canonical({"format": kind, **content}), buffer)
-    kept = before(path) if kind == LAST else None
+    torch.save(_canonical({"format": kind.name, **content}), buffer)
+    kept = before(path) if kind.keeps_previous else None
     write_atomically(path, lambda stream: stream.write(buffer.getbuffer()), before=kept)
 
 
 def _canonical(value: Any) -> Any:
-    """The same value in plain containers, equal texts being one: a pickle tells apart what was loaded from a file."""
+    """The value in plain containers with interned strings: otherwise a pickle shows what was loaded from a file."""
     if isinstance(value, dict):
         return {_canonical(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -57,11 +57,11 @@ def _canonical(value: Any) -> Any:
     return sys.intern(value) if type(value) is str else value
 
 
-def load(path: Path, kind: str) -> dict[str, Any]:
+def load(path: Path, kind: Format) -> dict[str, Any]:
     """Read what ``save`` wrote, onto the CPU; nothing in the file is executed.
 
     Raises:
-        UserError: the file is missing, damaged or of another program.
+        UserError: the file is missing, damaged or not a checkpoint of this program.
     """
     if not path.is_file():
         raise UserError(f"{path} is not there")
@@ -76,24 +76,41 @@ def load(path: Path, kind: str) -> dict[str, Any]:
             f"{path} must be a checkpoint of this program, but it is foreign or damaged ({type(error).__name__}); "
             "restore it from a copy, or train anew under another --model_name"
         ) from None
-    if not isinstance(content, dict) or content.get("format") != kind:
+    if not isinstance(content, dict) or content.get("format") != kind.name:
         found = content.get("format", "no format") if isinstance(content, dict) else type(content).__name__
         shown = found if isinstance(found, str) else type(found).__name__
-        raise UserError(f"{path} must be a checkpoint of the format {kind!r}, got {shown:.60}")
-    for name, needed in CONTENT[kind].items():
+        raise UserError(f"{path} must be a checkpoint of the format {kind.name!r}, got {shown:.60}")
+    for name, needed in kind.content.items():
         if not isinstance(content.get(name), needed) or isinstance(content[name], bool):
             found = type(content[name]).__name__ if name in content else "nothing"
             raise UserError(f"{path} is not of this program: it must hold {name!r}, a {needed.__name__}, got {found}")
     return content
 
 
-def check_like(found: Any, expected: Any, *, at: str = "state") -> None:
-    """Refuse what has another form than ``expected``: names, kinds of values, shapes of tensors.
-
-    Where None is expected a number or a text will do; a tensor of one element is a number.
+def load_sound(path: Path, kind: Format) -> dict[str, Any]:
+    """``load``, then compare the checksum of every part of the file, which torch writes but does not verify.
 
     Raises:
-        ValueError: it has; the text says where.
+        UserError: the file is missing, damaged or not a checkpoint of this program.
+    """
+    content = load(path, kind)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+        bad = type(error).__name__
+    if bad:
+        raise UserError(f"{path} is damaged ({bad} has another checksum); restore it from a copy")
+    return content
+
+
+def check_like(found: Any, expected: Any, *, at: str = "state") -> None:
+    """Check that ``found`` has the structure of ``expected``: keys, types of values, shapes of tensors.
+
+    Where None is expected, a number or a string passes; a tensor of one element counts as a number.
+
+    Raises:
+        ValueError: the structure differs; the message says where.
     """
     if isinstance(expected, dict) and isinstance(found, dict) and found.keys() == expected.keys():
         for name, value in expected.items():
@@ -114,11 +131,11 @@ def _kind(value: Any) -> str:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse what would grow when it is read, and what names more than tensors, before torch reads it.
+    """Before torch reads the file, refuse compressed parts and pickles that name anything but tensors.
 
     Raises:
-        ValueError: it is no zip archive as torch writes it: parts that are stored as they are, one of them a pickle of
-            tensors in plain containers.
+        ValueError: the file is not a zip archive of uncompressed parts, one of them a pickle of tensors in plain
+            containers, as torch writes it.
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
@@ -130,10 +147,10 @@ def _check_archive(path: Path) -> None:
 
 
 def _check_names(pickled: bytes) -> None:
-    """Refuse a pickle that calls on anything but tensors in plain containers; it is read, not run.
+    """Refuse a pickle that names anything but tensors and plain containers; it is parsed, not executed.
 
     Raises:
-        ValueError: it does, or is damaged.
+        ValueError: it names something else, or is damaged.
     """
     for opcode, argument, _ in pickletools.genops(pickled):
         if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL") and not NAMES.fullmatch(str(argument)):
@@ -141,10 +158,10 @@ def _check_names(pickled: bytes) -> None:
 
 
 def _check_size(content: Any) -> None:
-    """Refuse more values than any state has: a list that holds a shared list many times takes no room until it is used.
+    """Refuse more values than any state has: a list that holds one list many times needs no memory until it is used.
 
     Raises:
-        ValueError: there are more than ``MOST_VALUES``, or one within itself.
+        ValueError: there are more than ``MOST_VALUES``, or a container holds itself.
     """
     level, count = [content], 0
     while level:
@@ -160,10 +177,10 @@ def _items(container: Any) -> Iterable[Any]:
 
 
 def restore(module: torch.nn.Module, state: dict[str, Any], *, path: Path, what: str) -> None:
-    """``load_state_dict`` with an error of one line.
+    """``load_state_dict`` with a one-line error.
 
     Raises:
-        UserError: the names or shapes differ.
+        UserError: names or shapes differ.
     """
     try:
         module.load_state_dict(state)

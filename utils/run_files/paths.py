@@ -1,4 +1,4 @@
-"""Every file name under ``checkpoint/``, and nowhere else."""
+"""Every file name under ``checkpoint/``; no other module has one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ from pathlib import Path
 
 from ..config.options import Config
 
+PARTS = ("validation", "test")  # the sets that a seed is scored on
 
 def before(path: Path) -> Path:
-    """Where the last version but one of a file is kept."""
+    """Where the previous version of a file is kept."""
     return path.with_name(f"{path.stem}_before{path.suffix}")
+
+
+class _In:
+    """A path in the folder of its owner."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, paths: SeedPaths | RunPaths | SweepPaths, owner: type) -> Path:
+        return paths.folder / self.name
 
 
 @dataclass(frozen=True)
@@ -20,40 +31,13 @@ class SeedPaths:
 
     folder: Path
 
-    @property
-    def best(self) -> Path:
-        """Weights of the best validation AUC and what is needed to rebuild the model."""
-        return self.folder / "best.pt"
-
-    @property
-    def last(self) -> Path:
-        """The state at the end of the last finished epoch."""
-        return self.folder / "last.pt"
-
-    @property
-    def last_before(self) -> Path:
-        """The state an epoch earlier, in case that ``last`` is damaged."""
-        return before(self.last)
-
-    @property
-    def history(self) -> Path:
-        """One JSON record an epoch."""
-        return self.folder / "history.jsonl"
-
-    @property
-    def done(self) -> Path:
-        """There when the seed is trained and evaluated."""
-        return self.folder / "done"
-
-    @property
-    def failed(self) -> Path:
-        """There when the seed was given up; holds the message."""
-        return self.folder / "failed"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that works on the seed."""
-        return self.folder / ".lock"
+    best = _In("best.pt")  # weights of the best validation AUC and what is needed to rebuild the model
+    last = _In("last.pt")  # the state at the end of the last finished epoch
+    last_before = _In("last_before.pt")  # the state an epoch earlier, in case `last` is damaged
+    history = _In("history.jsonl")  # one JSON record for each epoch
+    done = _In("done")  # exists once the seed is trained and evaluated
+    failed = _In("failed")  # exists if the seed was given up; holds the message
+    lock = _In(".lock")  # held by the process that works on the seed
 
     def scores(self, part: str) -> Path:
         """Scores of ``validation`` or ``test``."""
@@ -68,6 +52,12 @@ class RunPaths:
     subfolder_name: str
     model_name: str
 
+    config = _In("config.yaml")  # every resolved value with its origin, the command, the data, the versions
+    results = _In("results.json")  # the numbers of the seeds, their mean and SD, and the ensemble
+    roc = _In("roc.png")  # the plot of the ROC
+    ensemble = _In("ensemble")  # scores averaged over the seeds
+    lock = _In(".lock")  # held while config.yaml, or results.json and ensemble/, are written
+
     @classmethod
     def of(cls, config: Config) -> RunPaths:
         """The files of the run that ``config`` names."""
@@ -79,38 +69,14 @@ class RunPaths:
         """The run's own folder."""
         return self.root / self.subfolder_name / self.model_name
 
-    @property
-    def config(self) -> Path:
-        """Every resolved value with its origin, the command, the data, the versions."""
-        return self.folder / "config.yaml"
-
-    @property
-    def results(self) -> Path:
-        """The numbers of the seeds, their mean and SD, and the ensemble."""
-        return self.folder / "results.json"
-
-    @property
-    def roc(self) -> Path:
-        """The picture of the ROC."""
-        return self.folder / "roc.png"
-
-    @property
-    def lock(self) -> Path:
-        """Held while results.json and ensemble/ are rebuilt."""
-        return self.folder / ".lock"
-
-    @property
-    def ensemble(self) -> Path:
-        """Scores averaged over the seeds."""
-        return self.folder / "ensemble"
-
     def seed(self, seed: int) -> SeedPaths:
         """The files of one seed."""
         return SeedPaths(self.folder / f"seed{seed}")
 
-    def seeds_with(self, name: str) -> list[int]:
-        """The seeds whose folder holds a file ``name``, ascending."""
-        found = [path.parent.name.removeprefix("seed") for path in self.folder.glob(f"seed*/{name}")]
+    def seeds_with(self, name: str = "") -> list[int]:
+        """The seeds whose folder has a file ``name``, or all that have a folder; ascending."""
+        folders = [path for path in self.folder.glob("seed*") if path.is_dir() and (path / name).exists()]
+        found = [path.name.removeprefix("seed") for path in folders]
         return sorted(int(number) for number in found if re.fullmatch("0|[1-9][0-9]{0,17}", number))
 
 
@@ -121,6 +87,10 @@ class SweepPaths:
     root: Path
     name: str
 
+    search = _In("search.journal")  # the journal of the search
+    search_lock = _In("search.lock")  # held while the journal is in use
+    slurm = _In("slurm")  # what submitit keeps of its jobs
+
     @property
     def table(self) -> Path:
         """The rows that were asked for last, and the folder of each."""
@@ -130,21 +100,6 @@ class SweepPaths:
     def folder(self) -> Path:
         """What a sweep keeps for itself."""
         return self.root / self.name / ".sweep"
-
-    @property
-    def search(self) -> Path:
-        """The journal of the search."""
-        return self.folder / "search.journal"
-
-    @property
-    def search_lock(self) -> Path:
-        """Held while the journal is in use."""
-        return self.folder / "search.lock"
-
-    @property
-    def slurm(self) -> Path:
-        """What submitit keeps of its jobs."""
-        return self.folder / "slurm"
 
     def claim(self, model_name: str, seed: int) -> Path:
         """Held by the sweep that starts the job, and by the job's process."""

@@ -1,11 +1,12 @@
-"""From the scores of the finished seeds to results.json, the ensemble, the ROC picture and the printed table."""
+"""results.json: the numbers of the finished seeds. Writing it also writes ensemble/ and roc.png."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,14 +17,14 @@ from ..seeding import numpy_stream
 from ..system.files import locked, make_folder, remove_leftovers, write_json
 from ..system.text_files import read_json
 from ..training import notices
-from .checksums import PARTS, REMEDY, changed_files, checksums
-from .history import read_history
-from .paths import RunPaths, SeedPaths
+from .done import read_done, updated_checksums
+from .history_jsonl import read_history
+from .paths import PARTS, RunPaths
 from .roc_png import roc_figure, save_figure
 from .scores_csv import read_scores, write_scores
 
 Combine = Callable[[list[float]], float | None]
-OF_CALLS = ("precision", "f1", "mcc", "expected_cost")
+DECISION_METRICS = ("precision", "f1", "mcc", "expected_cost")
 
 
 def seed_result(
@@ -37,6 +38,30 @@ def seed_result(
     }
 
 
+def read_results(path: Path) -> dict[str, Any]:
+    """The content of results.json; under "seeds" it has a mapping of blocks, whose content is not checked.
+
+    Raises:
+        UserError: the file is missing or is not what ``rebuild`` writes.
+    """
+    try:
+        content: dict[str, Any] = read_json(path)
+        if not all(isinstance(block, dict) for block in content["seeds"].values()):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"cannot read {path}; main.py --train 0 writes it anew") from None
+    return content
+
+
+def default_threshold(results: Mapping[str, Any]) -> float:
+    """The default threshold of the run's objective; 0, a score of even odds, if no number is recorded."""
+    try:
+        value = results["ensemble"]["test"]["at_default_threshold"]["threshold"]
+    except (KeyError, TypeError):
+        return 0.0
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+
+
 def rebuild(
     paths: RunPaths,
     *,
@@ -47,9 +72,9 @@ def rebuild(
     """Write results.json, ensemble/ and roc.png from the score files of the finished seeds.
 
     Args:
-        evaluated: best epochs of seeds that count without being finished.
-        facts: what else results.json says, such as the command and the data checksum, given the first seed's number;
-            and "repeats", of which it warns (see ``notices.repeated_images``).
+        evaluated: best epochs of seeds that were just evaluated, finished or not.
+        facts: given the number of the first seed, what else results.json records, such as the command and the data
+            checksum; and "repeats", for the warnings (see ``notices.repeated_images``).
 
     Returns:
         The content of results.json.
@@ -60,8 +85,10 @@ def rebuild(
         finished = {seed: content["best_epoch"] for seed, content in done.items()}
         best_epochs = dict(sorted({**finished, **evaluated}.items()))
         scores = {seed: {part: read_scores(paths.seed(seed).scores(part)) for part in PARTS} for seed in best_epochs}
-        # after the reading, so that what was read is what is vouched for
-        sums = {seed: _vouched(paths.seed(seed), done.get(seed), evaluated=evaluated.get(seed)) for seed in scores}
+        # after the scores were read, so that the checksums are those of what was read
+        sums = {
+            seed: updated_checksums(paths.seed(seed), done.get(seed), evaluated=evaluated.get(seed)) for seed in scores
+        }
         seeds = {
             str(seed): seed_result(**parts, options=options, stream="bootstrap", seed=seed)
             | {"best_epoch": best_epochs[seed], "checksums": sums[seed]}
@@ -77,7 +104,7 @@ def rebuild(
             "std": combined(list(seeds.values()), _sample_deviation),
             "ensemble": ensemble,
             "n_seeds": len(seeds),
-            "warnings": [*warnings(options, ensemble, repeats), *_of_training(paths, best_epochs)],
+            "warnings": [*warnings(options, ensemble, repeats), *_training_warnings(paths, best_epochs)],
             **known,
         }
         make_folder(paths.ensemble)
@@ -92,7 +119,7 @@ def rebuild(
 
 
 def combined(blocks: Sequence[dict[str, Any]], combine: Combine) -> dict[str, Any]:
-    """``combine`` over the seeds for every single number; intervals, thresholds and counts are left out."""
+    """``combine`` over the seeds for every number but intervals, thresholds and counts."""
     result: dict[str, Any] = {}
     for part in PARTS:
         parts = [block[part] for block in blocks]
@@ -103,12 +130,12 @@ def combined(blocks: Sequence[dict[str, Any]], combine: Combine) -> dict[str, An
         values["weighted_rate"] = {"alpha": rates[0]["alpha"], **_each(rates, combine, "value")}
         values["cost_ratio"] = parts[0]["cost_ratio"]
         defaults = [p["at_default_threshold"] for p in parts]
-        values["at_default_threshold"] = _each(defaults, combine, "tpr", "fpr", "error", *OF_CALLS)
+        values["at_default_threshold"] = _each(defaults, combine, "tpr", "fpr", "error", *DECISION_METRICS)
         result[part] = values
     tests = [block["test"] for block in blocks]
     result["test"]["thresholds"] = [
         {"rule": points[0]["rule"], "target": points[0]["target"]}
-        | _each(points, combine, "tpr", "fpr", *OF_CALLS, "balanced_accuracy")
+        | _each(points, combine, "tpr", "fpr", *DECISION_METRICS, "balanced_accuracy")
         for points in zip(*(test["thresholds"] for test in tests), strict=True)
     ]
     calibrations = [test["calibration"] for test in tests]
@@ -121,138 +148,23 @@ def _each(blocks: Sequence[dict[str, Any]], combine: Combine, *keys: str) -> dic
 
 
 def _sample_deviation(values: list[float]) -> float | None:
-    """Standard deviation with n - 1; of a single seed there is none."""
+    """Standard deviation with n - 1; None of a single seed."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
 def warnings(options: EvaluationOptions, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
-    """What the data cannot tell, and what they tell twice (see ``notices.of_data``)."""
+    """The notices about the data (see ``notices.data_notices``)."""
     counts = {
         part: {"negative": ensemble[part]["n_negative"], "positive": ensemble[part]["n_positive"]} for part in PARTS
     }
-    return notices.of_data(counts, tprs=options.tprs, repeats=repeats)
+    return notices.data_notices(counts, tprs=options.tprs, repeats=repeats)
 
 
-def _of_training(paths: RunPaths, seeds: Iterable[int]) -> list[str]:
-    """What is to be said of each seed's epochs; of a history that cannot be read, nothing."""
+def _training_warnings(paths: RunPaths, seeds: Iterable[int]) -> list[str]:
+    """The notices about each seed's epochs; none for a history that cannot be read."""
     lines: list[str] = []
     for seed in seeds:
         with contextlib.suppress(OSError, ValueError, TypeError, RecursionError, UserError):
             records = [record for record in read_history(paths.seed(seed).history) if isinstance(record, dict)]
-            lines += notices.of_training(seed, records)
+            lines += notices.training_notices(seed, records)
     return lines
-
-
-def table(result: dict[str, Any]) -> str:
-    """The numbers of the test set as text: a line a seed, their mean and SD, the ensemble with its intervals."""
-    tprs = list(result["ensemble"]["test"]["fpr_at_tpr"])
-    header = ["", "best epoch", "val AUC", "test AUC", *(f"FPR@{float(tpr) * 100:g}TPR" for tpr in tprs)]
-    rows = [header]
-    for seed, values in result["seeds"].items():
-        rows.append([f"seed {seed}", str(values["best_epoch"]), *_row(values, tprs)])
-    if result["n_seeds"] > 1:
-        rows.append(["mean", "", *_row(result["mean"], tprs)])
-        rows.append(["SD", "", *_row(result["std"], tprs)])
-        rows.append(["ensemble", "", *_row(result["ensemble"], tprs)])
-    rows.append(["  95 % interval", "", "", *_intervals(result["ensemble"]["test"], tprs)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    lines.insert(1, "-" * len(lines[0]))
-    test = result["ensemble"]["test"]
-    lines.append(f"test set: {test['n_positive']} positives, {test['n_negative']} negatives; FPR in %")
-    return "\n".join(lines)
-
-
-def _row(values: dict[str, Any], tprs: Sequence[str]) -> list[str]:
-    test = values["test"]
-    cells = [f"{values['validation']['auc']:.4f}", f"{test['auc']:.4f}"]
-    return [*cells, *(f"{test['fpr_at_tpr'][tpr] * 100:.1f}" for tpr in tprs)]
-
-
-def _intervals(test: dict[str, Any], tprs: Sequence[str]) -> list[str]:
-    low, high = test["auc_interval"]
-    pairs = [test["fpr_at_tpr_interval"][tpr] for tpr in tprs]
-    return [f"[{low:.3f}, {high:.3f}]", *(f"[{a * 100:.1f}, {b * 100:.1f}]" for a, b in pairs)]
-
-
-def report(
-    paths: RunPaths,
-    *,
-    evaluated: Mapping[int, int] = MappingProxyType({}),
-    options: EvaluationOptions,
-    facts: Callable[[int], dict[str, Any]],
-    warned: bool = False,
-) -> None:
-    """Rebuild the results (see ``rebuild``), print the table and where to look; and the warnings, unless they were."""
-    result = rebuild(paths, evaluated=evaluated, options=options, facts=facts)
-    print(f"\n{table(result)}")
-    for line in [] if warned else result["warnings"]:
-        print(f"note: {line}")
-    print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}\nTensorBoard  tensorboard --logdir {paths.root}")
-
-
-def write_done(files: SeedPaths, *, best_epoch: int, epochs: int, stopped_early: bool) -> None:
-    """Mark a seed as trained and evaluated, and record which weights and scores that means."""
-    finished = time.strftime("%Y-%m-%d %H:%M:%S")
-    content = {"finished": finished, "epochs": epochs, "stopped_early": stopped_early, "best_epoch": best_epoch}
-    write_json(files.done, {**content, "checksums": checksums(files)})
-
-
-def check_done(files: SeedPaths) -> dict[str, str]:
-    """The checksums of a finished seed's files.
-
-    Raises:
-        UserError: the files are not those with which the seed was finished.
-    """
-    return _unchanged(files, read_done(files))
-
-
-def _unchanged(files: SeedPaths, done: dict[str, Any]) -> dict[str, str]:
-    recorded, found = done.get("checksums"), checksums(files)
-    changed = changed_files(recorded, found)
-    if isinstance(recorded, dict) and changed and not files.done.exists():  # trained further: the numbers are of before
-        return {**found, **recorded}
-    if changed:
-        raise UserError(
-            f"{' and '.join(changed)} in {files.folder} changed after the seed was finished; {REMEDY}"
-        )
-    return found
-
-
-def _vouched(files: SeedPaths, done: dict[str, Any] | None, *, evaluated: int | None) -> dict[str, str]:
-    """The checksums of a seed that counts; what was just evaluated (its best epoch) is what ``done`` records from now.
-
-    Raises:
-        UserError: a finished seed was changed; or it is in use.
-    """
-    if done is None:
-        return checksums(files)
-    if evaluated is not None:
-        found = checksums(files)
-        if done["best_epoch"] != evaluated or changed_files(done.get("checksums"), found):
-            with locked(files.lock, what=str(files.folder)):
-                done = {**read_done(files), "best_epoch": evaluated, "checksums": found}
-                write_json(files.done, done)
-    return _unchanged(files, done)
-
-
-def read_done(files: SeedPaths) -> dict[str, Any]:
-    """What ``write_done`` wrote.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        content: dict[str, Any] = read_json(files.done)
-        needed = {"epochs": int, "best_epoch": int, "stopped_early": bool}
-        if not all(isinstance(content[name], kind) for name, kind in needed.items()):
-            raise TypeError
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"cannot read {files.done}; remove it and add --resume 1") from None
-    return content

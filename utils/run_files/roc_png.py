@@ -1,4 +1,4 @@
-"""Pictures, drawn without a screen."""
+"""roc.png: the ROC of the test set, drawn without a display."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..metrics.curves import Roc, roc
+from ..metrics.roc import Roc, roc
 from ..metrics.scores import Scores
 from ..system.files import write_atomically
 
@@ -94,5 +94,5 @@ def _mark_thresholds(axes: Axes, test: dict[str, Any]) -> None:
 
 
 def _corner_width(mean: Roc) -> float:
-    """FPR at which the ensemble has found every positive, with some room, at most 1."""
+    """The FPR at which the ensemble finds every positive, plus a margin; at most 1.02."""
     return min(1.02, max(0.05, 1.15 * float(mean.fpr[(mean.tpr >= 1).argmax()])))

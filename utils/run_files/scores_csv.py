@@ -1,4 +1,4 @@
-"""validation.csv and test.csv: a row a sample. Imports no torch."""
+"""validation.csv and test.csv: one row for each sample. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = ["index", "label", "score", "split", "original_class"]
 
 
 def write_scores(path: Path, scores: Scores) -> None:
-    """Write the scores with all their digits, so that reading gives the same bits."""
+    """Write the scores with all digits, so that they are read back exactly."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -40,7 +40,7 @@ def read_scores(path: Path) -> Scores:
     Raises:
         UserError: the file is missing or is not what ``write_scores`` writes.
     """
-    integers = array("q"), array("q"), array("q")  # as they are read, since texts would take ten times the memory
+    integers = array("q"), array("q"), array("q")  # converted as they are read: strings would take ten times the memory
     score, split = array("d"), list[str]()
     try:
         rows = csv.reader(read_lines(path))

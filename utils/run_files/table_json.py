@@ -1,27 +1,38 @@
-"""table.json: the rows that a sweep was asked for. A folder of single runs has none."""
+"""table.json: the rows that a sweep was asked for, and where their runs are. A folder of single runs has none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..system.files import write_json
 from ..system.text_files import read_json
 from .paths import SweepPaths
 
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """One row: its folder's name and its seeds."""
+    """One row.
+
+    Args:
+        folder: the name of its run.
+        seeds: those that were asked for.
+        name: its name in the table.
+        options: its options, as text.
+    """
 
     folder: str
     seeds: tuple[int, ...]
+    name: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A title and the rows in their order; without a sweep no rows, and the folder's name."""
+    """A title and the rows in order. Without a sweep there are no rows and the title is the folder's name."""
 
     title: str
     rows: tuple[PlannedRow, ...] = ()
@@ -31,12 +42,20 @@ class Plan:
         return next((row for row in self.rows if row.folder == folder), None)
 
     def position(self, folder: str) -> int:
-        """Its place in the order; behind all where it is none of them."""
+        """Its place in the order; after all rows if it is not one of them."""
         return next((place for place, row in enumerate(self.rows) if row.folder == folder), len(self.rows))
 
 
+def write_plan(path: Path, plan: Plan, *, source: str) -> None:
+    """Write table.json; ``source`` is the table file that the rows are from."""
+    rows = [
+        {"name": row.name, "folder": row.folder, "seeds": list(row.seeds), "options": row.options} for row in plan.rows
+    ]
+    write_json(path, {"title": plan.title, "file": source, "rows": rows})
+
+
 def read_plan(folder: Path) -> Plan:
-    """What a sweep left in ``folder``.
+    """The plan of the sweep in ``folder``. Of a row, ``folder`` and ``seeds`` are required.
 
     Raises:
         UserError: table.json is not what a sweep writes.
@@ -50,8 +69,9 @@ def read_plan(folder: Path) -> Plan:
         rows = tuple(_row(item) for item in content["rows"])
         return Plan(str(content.get("title") or folder.name)[:200], rows)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise UserError(f"cannot read {path} ({type(error).__name__}); mend or remove it") from None
+        raise UserError(f"cannot read {path} ({type(error).__name__}); fix or remove it") from None
 
 
 def _row(item: dict[str, Any]) -> PlannedRow:
-    return PlannedRow(str(item["folder"]), tuple(int(seed) for seed in item["seeds"]))
+    seeds = tuple(int(seed) for seed in item["seeds"])
+    return PlannedRow(str(item["folder"]), seeds, str(item.get("name", "")), dict(item.get("options", {})))

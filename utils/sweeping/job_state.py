@@ -7,16 +7,14 @@ import fcntl
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from ..errors import UserError, one_line
-from ..system.files import is_held, locked, make_folder, no_link, write_text
-from ..system.text_files import parse_json, read_json, read_lines, read_text
+from ..errors import UserError
+from ..run_files import history_jsonl
+from ..run_files.done import is_complete, read_done, read_failed, write_failed
+from ..run_files.results_json import read_results
+from ..system.files import is_held, locked, make_folder, no_link
 from .jobs import Job
-
-FAILED_BYTES = 2**20
-MOST_TEXT = 2000  # characters of a message that are shown
 
 
 class State(StrEnum):
@@ -34,7 +32,7 @@ OPEN = (State.TODO, State.QUEUED, State.RUNNING)
 
 @dataclass(frozen=True)
 class Look:
-    """What a look into a job's folder shows: its state, the finished epochs, and why it failed or where it waits."""
+    """The state of a job, its finished epochs, and why it failed or where it is queued."""
 
     state: State
     epochs: int = 0
@@ -46,7 +44,7 @@ def look(job: Job, *, is_queued: Callable[[Job], str] = lambda job: "") -> Look:
 
     Args:
         job: the job.
-        is_queued: says under which number a scheduler has it waiting, or ''.
+        is_queued: the scheduler's number of a waiting job, or ''.
     """
     if is_held(job.claim) or is_held(job.files.lock):
         return Look(State.RUNNING, finished_epochs(job))
@@ -58,40 +56,32 @@ def look(job: Job, *, is_queued: Callable[[Job], str] = lambda job: "") -> Look:
 
 
 def look_inside(job: Job) -> Look:
-    """The state of a job that nobody works on."""
+    """The state of a job that no process works on."""
     files = job.files
-    done = _read_json(files.done)
-    if done is not None and _enough(done, job):
-        # a kill between the two: main.py has nothing to train, and rebuilds the results
-        listed = (_read_json(job.paths.results) or {}).get("seeds")
-        counted = isinstance(listed, dict) and str(job.seed) in listed
-        return Look(State.DONE if counted else State.TODO, int(done["epochs"]))
-    if files.failed.exists():
-        with contextlib.suppress(OSError, ValueError):
-            message = read_text(files.failed, limit_bytes=FAILED_BYTES)[:MOST_TEXT]
-            return Look(State.FAILED, finished_epochs(job), one_line(message))
+    with contextlib.suppress(UserError):
+        done = read_done(files)
+        if is_complete(done, job.num_epochs) or "--continue_train" in job.argv:
+            # after a kill between `done` and results.json, main.py has nothing to train and rebuilds the results
+            return Look(State.DONE if _is_in_results(job) else State.TODO, done["epochs"])
+    message = read_failed(files)
+    if message is not None:
+        return Look(State.FAILED, finished_epochs(job), message)
     return Look(State.TODO, finished_epochs(job) if files.last.exists() else 0)
 
 
 def finished_epochs(job: Job) -> int:
-    """The lines of history.jsonl."""
-    try:
-        return sum(line.endswith("\n") for line in read_lines(job.files.history))
-    except (OSError, ValueError):
-        return 0
+    """The epochs in a job's history.jsonl."""
+    return history_jsonl.finished_epochs(job.files.history)
 
 
 def epoch_seconds(job: Job) -> list[float]:
     """How long the epochs of a job took."""
-    try:
-        records = [parse_json(line) for line in read_lines(job.files.history)]
-        return [float(record["seconds"]) for record in records]
-    except (OSError, ValueError, OverflowError, KeyError, TypeError):
-        return []
+    seconds = history_jsonl.read_curves(job.files.history, ("seconds",))["seconds"]
+    return [value for value in seconds if value is not None]
 
 
 def claimed(job: Job) -> IO[str] | None:
-    """Take the job's claim; None if somebody has it. It ends when the file that is returned and all copies are closed.
+    """Take the job's claim; None if another process has it. It ends when the returned file and all copies are closed.
 
     Raises:
         UserError: the folder cannot be written.
@@ -110,27 +100,18 @@ def claimed(job: Job) -> IO[str] | None:
 
 
 def mark_failed(job: Job, message: str) -> bool:
-    """Write the message into the job's folder. False if somebody works there, or the disk refuses."""
+    """Write the message into the job's folder. False if a process works there, or the disk refuses."""
     try:
         make_folder(job.files.folder)
         with locked(job.files.lock, what=str(job)):
-            write_text(job.files.failed, f"{message}\n")
+            write_failed(job.files, message)
     except UserError:
         return False
     return True
 
 
-def _enough(done: dict[str, Any], job: Job) -> bool:
+def _is_in_results(job: Job) -> bool:
     try:
-        more = job.num_epochs > int(done["epochs"]) and not done["stopped_early"] and "--continue_train" not in job.argv
-    except (KeyError, TypeError, ValueError, OverflowError):
+        return str(job.seed) in read_results(job.paths.results)["seeds"]
+    except UserError:
         return False
-    return not more
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = read_json(path)
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

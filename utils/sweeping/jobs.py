@@ -23,8 +23,8 @@ from ..data import defaults_for
 from ..errors import UserError
 from ..losses import LOSSES
 from ..registry import unknown
+from ..run_files.config_yaml import read_config
 from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
-from ..system.yaml_files import read_yaml
 from .table_file import Row, arguments
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
@@ -205,12 +205,10 @@ def _listed(value: Any) -> Any:
 def _recorded(path: Path, changed_ns: int, size: int) -> Mapping[str, Any] | None:
     """The options in config.yaml; None where it cannot be read, which main.py will say."""
     try:
-        options = read_yaml(path)["options"]
-        int(options["num_epochs"]["value"]), [item["value"] for item in options.values()]
-    except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError):
+        options: Mapping[str, Any] = read_config(path)["options"]
+    except UserError:
         return None
-    result: Mapping[str, Any] = options
-    return result
+    return options
 
 
 def _settled(settings: Settings) -> dict[str, Any]:

@@ -6,11 +6,11 @@ import contextlib
 import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import UserError
 from ..run_files.paths import RunPaths, SweepPaths
-from ..system.files import make_folder, write_json
+from ..run_files.table_json import Plan, PlannedRow, write_plan
+from ..system.files import make_folder
 from ..system.links import check_inside
 from .blocks import Block, Stage
 from .job_state import Look, State, look
@@ -120,24 +120,15 @@ class Sweep:
     def write_table(self) -> None:
         """Leave beside the runs which rows were asked for and where each is; for reports. A full disk is no reason."""
         rows = self.stage(advance=False).rows
-        content = {
-            "title": self.table.title,
-            "file": str(self.table.path),
-            "rows": [self._described(row) for row in rows],
-        }
+        plan = Plan(self.table.title, tuple(map(self._described, rows)))
         paths = SweepPaths(self.maker.root, self.table.name)
         with contextlib.suppress(UserError):
             make_folder(paths.folder)
-            write_json(paths.table, content)
+            write_plan(paths.table, plan, source=str(self.table.path))
 
-    def _described(self, row: Row) -> dict[str, Any]:
+    def _described(self, row: Row) -> PlannedRow:
         options = {name: shown(value) for name, value in row.options.items()}
-        return {
-            "name": row.name,
-            "folder": self.jobs(row)[0].paths.model_name,
-            "seeds": list(row.seeds),
-            "options": options,
-        }
+        return PlannedRow(self.jobs(row)[0].paths.model_name, row.seeds, row.name, options)
 
     def _wanted(self, row: Row) -> bool:
         return not self.only or fnmatch.fnmatchcase(row.name, self.only)

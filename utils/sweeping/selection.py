@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..system.text_files import read_json
+from ..run_files.results_json import read_results
 from .job_state import OPEN, Look, State
 from .jobs import Job
 from .table_file import Row, Table
@@ -42,7 +42,7 @@ class Rule:
         return cls(tpr)
 
     def check(self, row: Row) -> None:
-        """Whether the runs of a row will report what the rule asks for.
+        """Check that the runs of a row will report what the rule asks for.
 
         Raises:
             UserError: its TPR is not among theirs.
@@ -52,14 +52,14 @@ class Rule:
             raise UserError(f"select asks for the FPR at TPR {self.tpr:g}; add it to the runs, in common: tpr: {tprs}")
 
     def value(self, block: Mapping[str, Any]) -> float:
-        """The number in a validation block that counts."""
+        """The number of a validation block that the rule compares."""
         if self.tpr is None:
             return float(block["auc"])
         return float(next(value for key, value in block["fpr_at_tpr"].items() if float(key) == self.tpr))
 
     @property
     def sign(self) -> int:
-        """1 where more is better, -1 where less is."""
+        """1 if higher is better, -1 if lower is."""
         return 1 if self.tpr is None else -1
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A setting and how it did: its mean over the seeds, None where a seed failed, pending where one is open."""
+    """A setting and its score: the mean over the seeds, None if a seed failed; pending while a seed is open."""
 
     row: Row
     pending: bool
@@ -76,7 +76,7 @@ class Candidate:
 
 
 def candidate(row: Row, jobs: Sequence[tuple[Job, Look]], rule: Rule) -> Candidate:
-    """How a setting did.
+    """The score of a setting.
 
     Raises:
         UserError: results.json is damaged.
@@ -93,25 +93,24 @@ def validation_block(job: Job) -> dict[str, Any]:
     """The validation numbers of one seed, from results.json.
 
     Raises:
-        UserError: they are not there.
+        UserError: they cannot be read.
     """
     try:
-        content = read_json(job.paths.results)
-        block: dict[str, Any] = content["seeds"][str(job.seed)]["validation"]
+        block: dict[str, Any] = read_results(job.paths.results)["seeds"][str(job.seed)]["validation"]
         float(block["auc"]), dict(block["fpr_at_tpr"])
-    except (OSError, ValueError, OverflowError, KeyError, TypeError):
+    except (ValueError, OverflowError, KeyError, TypeError):
         raise UserError(f"cannot read {job.paths.results}; main.py --train 0 writes it anew") from None
     return block
 
 
 def best(candidates: Sequence[Candidate], rule: Rule) -> Candidate | None:
-    """The best of those that have a score; the first of equals; None if there is none."""
+    """The best candidate with a score, the first of ties; None without one."""
     scored = [item for item in candidates if item.score is not None]
     return max(scored, key=lambda item: rule.sign * (item.score or 0.0), default=None)
 
 
 def said(chosen: Candidate | None, candidates: Sequence[Candidate], rule: Rule, *, of: str) -> str:
-    """The choice in words."""
+    """The choice as text."""
     out = sum(item.score is None for item in candidates)
     failed = f", {out} failed and cannot be chosen" if out else ""
     if chosen is None:

@@ -1,7 +1,7 @@
-"""What a user should know without asking for it: numbers in, lines out. Each line stands for itself.
+"""Notices to the user: numbers in, lines of text out.
 
-Before training: what the data cannot tell, and what they tell twice. While a seed trains: a constraint that runs away,
-batches without a pair. When a seed stops: the likely cause.
+Before training: sets that are too small, and images that occur twice. While a seed trains: a diverging constraint and
+batches that lack a class. When a seed stops: the likely cause.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
-USUAL_AUC = 0.9  # at which the standard error of a validation AUC is stated
-LARGEST_ERROR = 0.03  # of that AUC; about 55 images of each class
-RUN_AWAY = 10.0  # times what the seed began with
-LARGE_SHARE = 0.25  # of the batches
-ENOUGH_BATCHES = 20  # before a share is spoken of
+USUAL_AUC = 0.9  # the AUC for which the standard error of a validation AUC is computed
+LARGEST_ERROR = 0.03  # standard error without a notice; reached with about 55 images of each class
+RUN_AWAY = 10.0  # times the penalty or objective of the first epoch
+LARGE_SHARE = 0.25  # of the batches lack a class
+ENOUGH_BATCHES = 20  # before their share is reported
 
 Counts = Mapping[str, Mapping[str, int]]  # {"validation": {"negative": n, "positive": p}, "test": ...}
 
 
-def of_data(counts: Counts, *, tprs: Sequence[float], repeats: Mapping[str, int]) -> list[str]:
-    """What is known before training.
+def data_notices(counts: Counts, *, tprs: Sequence[float], repeats: Mapping[str, int]) -> list[str]:
+    """The notices before training.
 
     Args:
         counts: images of each class, at least of "validation" and "test".
-        tprs: where the FPR is to be read.
+        tprs: the TPRs at which the FPR is reported.
         repeats: see ``data.repeats.count_repeats``.
     """
     return [*fine_tprs(counts, tprs), *small_validation(counts), *repeated_images(counts, repeats)]
@@ -73,12 +73,12 @@ def auc_error(auc: float, *, positives: int, negatives: int) -> float:
 
 
 def repeated_images(counts: Counts, repeats: Mapping[str, int]) -> list[str]:
-    """Images that are judged, or chosen by, after they were trained on or chosen by."""
+    """Images in two sets, so that one of the sets is not independent of the other."""
     lines = []
     for name, meaning in (
-        ("test in train", "the test numbers are too good by what was learnt by heart"),
+        ("test in train", "the test numbers are too good, by what was memorised"),
         ("test in validation", "the test numbers are not independent of the choice of the epoch"),
-        ("validation in train", "the best epoch is chosen by images that were learnt by heart"),
+        ("validation in train", "the best epoch is chosen by images that were memorised"),
     ):
         part, _, other = name.partition(" in ")
         number, total = repeats.get(name, 0), sum(counts[part].values())
@@ -90,11 +90,11 @@ def repeated_images(counts: Counts, repeats: Mapping[str, int]) -> list[str]:
 
 
 class Watch:
-    """Looks at the epochs of one seed as they come, and says each thing once.
+    """Watches the epochs of one seed and gives each notice once.
 
     Args:
         seed: its number.
-        seen: records of the epochs before, of which nothing is said any more.
+        seen: records of earlier epochs, for which notices were given before.
     """
 
     def __init__(self, seed: int, *, seen: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -113,9 +113,9 @@ class Watch:
         return lines
 
     def _run_away(self, record: Mapping[str, Any]) -> str:
-        """Whether the epoch's mean penalty is above ten times what the seed's first epoch had of penalty or objective.
+        """Notice if the epoch's mean penalty exceeds ten times the larger of penalty and objective in the first epoch.
 
-        The larger of the two: an objective that is nearly 0, as after a baseline, says nothing about the scale.
+        The larger of the two, since an objective near 0, as after a baseline, says nothing about the scale.
         """
         penalty, objective = record.get("train_penalty"), record.get("train_loss")
         quantiles = record.get("multiplier_quantiles")
@@ -146,8 +146,8 @@ class Watch:
         )
 
 
-def of_training(seed: int, records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What ``Watch`` said while ``seed`` trained, from its history.jsonl."""
+def training_notices(seed: int, records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The notices that ``Watch`` gave while ``seed`` trained, from its history.jsonl."""
     watch = Watch(seed)
     return [line for record in records for line in watch.epoch(record)]
 
@@ -163,8 +163,9 @@ def likely_cause(
         mu, delta: of the constraint.
         sound_weights: whether all weights are finite.
 
-    A multiplier is what the constraint pulls up the score of a positive with, where BCE pulls with 1 at most. So a mean
-    above 1 points to the constraint, and everything else to the learning rate. NaN is what the bad batch has left.
+    A multiplier is the gradient with which the constraint raises the score of a positive; that of BCE is at most 1. So
+    a mean above 1 points to the constraint, and anything else to the learning rate. NaN is ignored: it comes from the
+    bad batch.
     """
     parts = [] if sound_weights else ["an update made weights that are not finite"]
     known = [value for value in multipliers if not math.isnan(value)]
@@ -179,7 +180,7 @@ def likely_cause(
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether a value of a file is a number that can be reckoned with; NaN and what is beyond a float are not."""
+    """Whether a value from a file is a number within the range of a float; NaN is not."""
     return isinstance(value, (int, float)) and -1e300 < value < 1e300
 
 

@@ -1,20 +1,18 @@
-"""Numbers from labels and scores. Pure: arrays in, numbers out; nothing is rounded.
+"""The ROC of a set of scores, and the confusion matrix at a threshold. Nothing is rounded.
 
-Legend: n samples, P positives (label 1), N negatives (label 0), R bootstrap resamples, G distinct scores.
-A sample counts as positive where score >= threshold.
+Legend: n samples, P positives (label 1), N negatives (label 0).
+A sample is classified as positive where score >= threshold.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Rates:
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP); 0 where nothing is called positive."""
+        """TP / (TP + FP); 0 if no sample is classified as positive."""
         return self.tp / max(self.tp + self.fp, 1)
 
     @property
@@ -53,7 +51,7 @@ class Rates:
 
     @property
     def mcc(self) -> float:
-        """Matthews' correlation of label and call, in [-1, 1]; 0 where all samples are called the same.
+        """Matthews correlation of label and prediction, in [-1, 1]; 0 if all predictions are the same.
 
         (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN))
 
@@ -63,9 +61,9 @@ class Rates:
         return (self.tp * self.tn - self.fp * self.fn) / math.sqrt(max(product, 1))
 
     def expected_cost(self, cost_ratio: float) -> float:
-        """(cost_ratio * FN + FP) / n, of a sample at the class mix of the set, in units of a false alarm.
+        """Mean cost of a sample at the class mix of this set, in units of a false positive: (cost_ratio FN + FP) / n.
 
-        Where a share pi of the samples met in use is positive, it is cost_ratio pi (1 - TPR) + (1 - pi) FPR instead.
+        At another share pi of positives it is  cost_ratio pi (1 - TPR) + (1 - pi) FPR.
         """
         return (cost_ratio * self.fn + self.fp) / (self.tp + self.fp + self.tn + self.fn)
 
@@ -116,9 +114,9 @@ def roc(labels: NDArray[np.int64], scores: Array) -> Roc:
     """The ROC with every point kept.
 
     Raises:
-        ValueError: labels other than 0 and 1, a class that is missing, scores that are not finite, lengths that differ.
+        ValueError: labels other than 0 and 1, a missing class, scores that are not finite, or different lengths.
     """
-    from sklearn.metrics import roc_curve  # here and below: loading it takes as long as the first steps of a run
+    from sklearn.metrics import roc_curve  # imported late, here and below: it takes as long as the first steps of a run
 
     labels, scores = checked(labels, scores)
     fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
@@ -175,122 +173,3 @@ def rates_at(labels: NDArray[np.int64], scores: Array, threshold: float) -> Rate
     called = scores >= threshold
     tp, fp = int((called & (labels == 1)).sum()), int((called & (labels == 0)).sum())
     return Rates(tp=tp, fp=fp, tn=int((labels == 0).sum()) - fp, fn=int((labels == 1).sum()) - tp)
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """Resampled values, each with R rows; take ``interval`` of a column."""
-
-    auc: Array  # (R,)
-    fpr_at_tpr: Array  # (R, len(tprs))
-    tpr_at_threshold: Array  # (R, len(thresholds))
-    fpr_at_threshold: Array  # (R, len(thresholds))
-
-
-def bootstrap(
-    labels: NDArray[np.int64],
-    scores: Array,
-    *,
-    tprs: Sequence[float],
-    thresholds: Sequence[float],
-    generator: np.random.Generator,
-    resamples: int = 1000,
-) -> Bootstrap:
-    """Resample positives and negatives, each class with replacement, its size kept."""
-    (result,) = bootstraps(
-        labels, [scores], tprs=tprs, thresholds=thresholds, generator=generator, resamples=resamples
-    )
-    return result
-
-
-def bootstraps(
-    labels: NDArray[np.int64],
-    several: Sequence[Array],
-    *,
-    tprs: Sequence[float],
-    thresholds: Sequence[float],
-    generator: np.random.Generator,
-    resamples: int = 1000,
-) -> list[Bootstrap]:
-    """``bootstrap`` of several scores of the same samples: row by row of the results, the same samples were drawn.
-
-    Samples are counted, not copied: scores are sorted once, and each resample is a row of counts.
-    """
-    curves = [_Curves.of(labels, scores) for scores in several]
-    counts = [int((np.asarray(labels) == side).sum()) for side in (1, 0)]
-    parts: list[list[tuple[Array, ...]]] = [[] for _ in curves]
-    for start in range(0, resamples, 100):
-        rows = min(100, resamples - start)
-        positives, negatives = (_drawn(count, rows, generator) for count in counts)
-        for curve, part in zip(curves, parts, strict=True):
-            columns = curve.columns(thresholds)
-            for few in (slice(row, row + 25) for row in range(0, rows, 25)):  # what the cache holds
-                tpr, fpr = curve.positives.resampled(positives[few]), curve.negatives.resampled(negatives[few])
-                part.append((_area(fpr, tpr), _fpr_at(fpr, tpr, tprs), tpr[:, columns], fpr[:, columns]))
-    return [Bootstrap(*(np.concatenate(column) for column in zip(*part, strict=True))) for part in parts]
-
-
-def interval(values: Array) -> list[float]:
-    """The middle 95 % of resampled values, as [low, high]."""
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return [float(low), float(high)]
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One class on the curve."""
-
-    order: NDArray[np.int64]  # its samples in descending order of score
-    reached: NDArray[np.int64]  # (G + 1,) how many of them lie at or above each distinct score, from 0 to all
-
-    def resampled(self, counts: NDArray[np.int32]) -> Array:
-        """(R, G + 1) share of the class at or above each distinct score, given how often each sample was drawn."""
-        sums = np.zeros((len(counts), counts.shape[1] + 1), dtype=np.int32)
-        np.cumsum(counts.take(self.order, axis=1), axis=1, out=sums[:, 1:])
-        curve: Array = sums.take(self.reached, axis=1) / counts.shape[1]
-        return curve
-
-
-@dataclass(frozen=True)
-class _Curves:
-    """What the resamples of one set of scores share."""
-
-    distinct: Array  # (G,) negated scores, ascending
-    positives: _Side
-    negatives: _Side
-
-    @classmethod
-    def of(cls, labels: NDArray[np.int64], scores: Array) -> _Curves:
-        labels, scores = checked(labels, scores)
-        distinct, group = np.unique(-scores, return_inverse=True)  # descending scores
-        sides = []
-        for side in (1, 0):
-            own = group[labels == side]
-            reached = np.concatenate([[0], np.bincount(own, minlength=len(distinct)).cumsum()])
-            sides.append(_Side(own.argsort(kind="stable"), reached))
-        return cls(distinct, *sides)
-
-    def columns(self, thresholds: Sequence[float]) -> list[int]:
-        """Where on the curve each threshold lies."""
-        return [int(np.searchsorted(self.distinct, -threshold, side="right")) for threshold in thresholds]
-
-
-def _drawn(count: int, rows: int, generator: np.random.Generator) -> NDArray[np.int32]:
-    """(rows, count) how often each of ``count`` samples is drawn in each of ``rows`` resamples."""
-    cells = generator.integers(0, count, size=(rows, count)) + np.arange(rows)[:, None] * count
-    return np.bincount(cells.ravel(), minlength=rows * count).reshape(rows, count).astype(np.int32)
-
-
-def _area(fpr: Array, tpr: Array) -> Array:
-    parts = np.diff(fpr, axis=1)
-    heights = tpr[:, 1:] + tpr[:, :-1]
-    parts *= heights
-    parts /= 2
-    area: Array = parts.sum(axis=1)
-    return area
-
-
-def _fpr_at(fpr: Array, tpr: Array, targets: Sequence[float]) -> Array:
-    at = [np.take_along_axis(fpr, (tpr >= target).argmax(axis=1)[:, None], axis=1) for target in targets]
-    return np.concatenate(at, axis=1) if at else np.zeros((len(fpr), 0))

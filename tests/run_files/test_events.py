@@ -1,29 +1,22 @@
-"""history.jsonl, TensorBoard's event files read back with its own reader, and what is shown on the way."""
+"""TensorBoard's event files, read back with its own reader."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import os
-import pty
-import sys
-import termios
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import arguments, history, last, results, run
+from runs import history, last, results, run
 from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
-import main
 from utils.run import train as train_run
-from utils.run_files.checkpoints import LAST, save
-from utils.run_files.history import HYPER_PARAMETERS, History, Progress, read_history
+from utils.run_files.checkpoints import Format, save
+from utils.run_files.events import HYPER_PARAMETERS
+from utils.run_files.last_pt import LAST
 
 COMMAND = "--resnet_type lenet5 --num_epochs 3 --name_file_alm ALM_12_beg --delta 1"
 CONFIGURATION = "configuration/text_summary"
@@ -171,7 +164,7 @@ def stop_in_save(monkeypatch: pytest.MonkeyPatch, *, call: int) -> None:
     """End the command when last.pt is written for the ``call``-th time: records are there, the state is not."""
     calls = 0
 
-    def stopping(path: Path, kind: str, content: dict[str, Any]) -> None:
+    def stopping(path: Path, kind: Format, content: dict[str, Any]) -> None:
         nonlocal calls
         calls += kind == LAST
         if kind == LAST and calls == call:
@@ -220,110 +213,3 @@ def test_a_seed_that_failed_and_starts_anew(trained: Path, tmp_path: Path, monke
     run(tmp_path, COMMAND)
     assert_same_events(folder / "seed1", trained / "seed1")
     assert steps_by_tag(folder / "seed1")[CONFIGURATION] == [0]
-
-
-# ---------------------------------------------------------------- history.jsonl
-
-
-def test_history_is_cut_back(tmp_path: Path) -> None:
-    file = tmp_path / "history.jsonl"
-    file.write_text("".join(f'{{"epoch": {epoch}, "val_auc": 0.5}}\n' for epoch in range(4)))
-    kept = History(file, keep=2)
-    assert [record["epoch"] for record in read_history(file)] == [0, 1]
-    kept.append({"epoch": 2, "val_auc": 0.75})
-    assert [record["val_auc"] for record in read_history(file)] == [0.5, 0.5, 0.75]
-    History(file, keep=0)
-    assert file.read_text() == ""
-
-
-@pytest.mark.parametrize("rest", ['{"epoch": 2, "val', "{", "\n", '{"epoch": 2, "val_auc": NaN'])
-def test_a_line_that_a_kill_cut_short_is_left_out(tmp_path: Path, rest: str) -> None:
-    file = tmp_path / "history.jsonl"
-    file.write_text('{"epoch": 0}\n{"epoch": 1}\n' + rest)
-    assert [record["epoch"] for record in read_history(file)] == [0, 1]
-    History(file, keep=9).append({"epoch": 2})
-    assert [json.loads(line)["epoch"] for line in file.read_text().splitlines()] == [0, 1, 2]
-
-
-def test_what_is_not_finite_is_null_in_the_history(tmp_path: Path) -> None:
-    file = tmp_path / "history.jsonl"
-    History(file, keep=0).append({"epoch": 0, "train_auc": math.nan, "val_loss": math.inf, "mu": None, "lr": 0.1})
-    assert file.read_text() == '{"epoch": 0, "train_auc": null, "val_loss": null, "mu": null, "lr": 0.1}\n'
-
-
-# ---------------------------------------------------------------- progress
-
-
-def records(number: int) -> list[dict[str, Any]]:
-    return [{"epoch": e, "val_auc": 0.5 + e / 1000, "constraint_violation": 2.0 / (e + 1)} for e in range(number)]
-
-
-def show(progress: Progress, shown: list[dict[str, Any]]) -> None:
-    for record in shown:
-        progress.epoch(record, 0.9)
-    progress.close()
-
-
-@pytest.mark.parametrize("total, lines", [(1, 1), (3, 3), (10, 10), (100, 11), (105, 12)])
-def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], total: int, lines: int) -> None:
-    show(Progress(seed=4, first=0, total=total), records(total))
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    printed = captured.out.splitlines()
-    assert len(printed) == lines
-    assert printed[0].startswith(f"seed 4  epoch 1/{total}  val AUC 0.5000 (best 0.9000)  violation 2.0000  ")
-    assert printed[-1].startswith(f"seed 4  epoch {total}/{total} ")
-    assert printed[-1].endswith("0:00 left")
-
-
-def test_plain_lines_of_a_resumed_training(capsys: pytest.CaptureFixture[str]) -> None:
-    show(Progress(seed=1, first=7, total=9), records(9)[7:])
-    assert [line.split()[3] for line in capsys.readouterr().out.splitlines()] == ["8/9", "9/9"]
-
-
-def on_a_terminal(act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> str:
-    """What ``act`` writes to a pseudo-terminal that stands in for stderr."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 140))
-    with os.fdopen(theirs, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
-        patch.setattr(sys, "stderr", terminal)
-        act()
-    written = b""
-    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # an error is the end: hung up
-        while part := screen.read(100_000):  # what was written may come in several parts
-            written += part
-    return written.decode()
-
-
-def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def act() -> None:
-        progress = Progress(seed=2, first=0, total=3)
-        assert progress.bar is not None
-        progress.bar.mininterval = 0
-        show(progress, records(3))
-
-    shown = on_a_terminal(act, monkeypatch)
-    assert "seed 2" in shown
-    assert "epoch 3/3" in shown
-    assert "val AUC 0.5020 (best 0.9000)  violation 0.6667" in shown
-    assert shown.endswith("\n")
-    assert capsys.readouterr().out == ""  # nothing twice
-
-
-def test_the_bar_is_closed_before_a_failure_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown = on_a_terminal(lambda: check(main.main(arguments(tmp_path, "--lr 1e30")), 1), monkeypatch)
-    assert shown.endswith("\n")
-    assert "seed 1 stopped: the loss was not finite" in capsys.readouterr().out
-
-
-def check(value: object, expected: object) -> None:
-    assert value == expected
-
-
-def test_nothing_is_shown_of_a_finished_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(tmp_path)
-    capsys.readouterr()
-    run(tmp_path)
-    assert "epoch 1/1" not in capsys.readouterr().out

@@ -1,0 +1,69 @@
+"""The table that a run prints at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from ..metrics.summary import EvaluationOptions
+from ..run_files.paths import RunPaths
+from ..run_files.results_json import rebuild
+
+
+def table(result: dict[str, Any]) -> str:
+    """The numbers of the test set as text: a line for each seed, mean and SD, and the ensemble with its intervals."""
+    tprs = list(result["ensemble"]["test"]["fpr_at_tpr"])
+    header = ["", "best epoch", "val AUC", "test AUC", *(f"FPR@{float(tpr) * 100:g}TPR" for tpr in tprs)]
+    rows = [header]
+    for seed, values in result["seeds"].items():
+        rows.append([f"seed {seed}", str(values["best_epoch"]), *_row(values, tprs)])
+    if result["n_seeds"] > 1:
+        rows.append(["mean", "", *_row(result["mean"], tprs)])
+        rows.append(["SD", "", *_row(result["std"], tprs)])
+        rows.append(["ensemble", "", *_row(result["ensemble"], tprs)])
+    rows.append(["  95 % interval", "", "", *_intervals(result["ensemble"]["test"], tprs)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    test = result["ensemble"]["test"]
+    lines.append(f"test set: {test['n_positive']} positives, {test['n_negative']} negatives; FPR in %")
+    return "\n".join(lines)
+
+
+def _row(values: dict[str, Any], tprs: Sequence[str]) -> list[str]:
+    test = values["test"]
+    cells = [f"{values['validation']['auc']:.4f}", f"{test['auc']:.4f}"]
+    return [*cells, *(f"{test['fpr_at_tpr'][tpr] * 100:.1f}" for tpr in tprs)]
+
+
+def _intervals(test: dict[str, Any], tprs: Sequence[str]) -> list[str]:
+    low, high = test["auc_interval"]
+    pairs = [test["fpr_at_tpr_interval"][tpr] for tpr in tprs]
+    return [f"[{low:.3f}, {high:.3f}]", *(f"[{a * 100:.1f}, {b * 100:.1f}]" for a, b in pairs)]
+
+
+def report(
+    paths: RunPaths,
+    *,
+    evaluated: Mapping[int, int] = MappingProxyType({}),
+    options: EvaluationOptions,
+    facts: Callable[[int], dict[str, Any]],
+    warned: bool = False,
+) -> None:
+    """Rebuild the results (see ``rebuild``), then print the table and the paths of the files.
+
+    Args:
+        warned: whether the warnings were printed before; if not, they follow the table.
+    """
+    result = rebuild(paths, evaluated=evaluated, options=options, facts=facts)
+    print(f"\n{table(result)}")
+    for line in [] if warned else result["warnings"]:
+        print(f"note: {line}")
+    print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}\nTensorBoard  tensorboard --logdir {paths.root}")

@@ -1,0 +1,118 @@
+"""best.pt: the weights of the best epoch and all that is needed to evaluate them, or to continue from them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from ..config.options import FREE, OPTIONS, Config, convert
+from ..config.settings import Settings
+from ..errors import UserError
+from ..training.state import Best, TrainState
+from .checkpoints import Format, check_like, load_sound
+from .paths import SeedPaths
+
+BEST = Format(
+    "rarecall best 1",
+    {
+        **dict.fromkeys(("weights", "loss", "optimizer", "config", "facts"), dict),
+        "threshold": torch.Tensor,
+        "epoch": int,
+        "command": str,
+        "data_checksum": str,
+    },
+)
+RECORDED = {"num_epochs", "name_file_bs", "name_file_alm"}  # irrelevant to an evaluation, and taken from best.pt
+
+
+def from_checkpoint(settings: Settings, checkpoint: dict[str, Any], files: SeedPaths) -> Settings:
+    """The checkpoint's options, with the command's choice of how to evaluate.
+
+    Raises:
+        UserError: the command asks for another model, objective or task than the checkpoint's, or the checkpoint has
+            options of another version.
+    """
+    saved = checkpoint.get("config")
+    if not isinstance(saved, dict) or set(saved) != set(OPTIONS):
+        raise UserError(f"{files.best} holds the options of another version of this program")
+    values = asdict(settings.config)
+    origins = dict(settings.origins)
+    for name, theirs in saved.items():
+        if name in FREE - RECORDED or (name == "precision" and settings.is_given(name)):
+            continue
+        ours = values[name]
+        theirs = None if theirs is None else _checked(name, theirs, files)
+        if name not in RECORDED and settings.is_given(name) and ours != theirs:
+            raise UserError(
+                f"{files.best} was trained with {name} {theirs}, the command asks for {ours} (from {origins[name]})"
+            )
+        values[name], origins[name] = theirs, "best.pt"
+    return replace(settings, config=Config(**values), origins=origins)
+
+
+def _checked(name: str, value: Any, files: SeedPaths) -> Any:
+    try:
+        return convert(name, value, str(files.best))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def checked_facts(checkpoint: dict[str, Any], expected: dict[str, Any], files: SeedPaths) -> dict[str, Any]:
+    """The facts of the data that an objective is built from, with tuples for lists.
+
+    Args:
+        checkpoint: the content of best.pt.
+        expected: the facts of the data as they are now.
+        files: the seed's files.
+
+    Raises:
+        UserError: the facts have another form, or a threshold or number of samples cannot be right.
+    """
+    saved = checkpoint["facts"]
+    try:
+        check_like(saved, expected)
+    except ValueError as error:
+        raise UserError(f"{files.best} contains invalid data set metadata: {error}") from None
+    if checkpoint["threshold"].shape or checkpoint["threshold"].dtype != torch.float32:
+        raise UserError(f"{files.best} contains a threshold that is not a float32 number")
+    # an objective allocates what it keeps of each sample before that is loaded: allow what the file or the data hold
+    sizes = [value.numel() for value in checkpoint["loss"].values() if isinstance(value, torch.Tensor)]
+    samples = saved["num_samples"]
+    if not isinstance(samples, int) or samples > max([expected["num_samples"], *sizes]):
+        raise UserError(f"{files.best} contains invalid data set metadata: {samples} samples")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+
+
+def best_is_missing(state: TrainState, files: SeedPaths) -> bool:
+    """Whether best.pt must be written again from ``state``, whose last epoch is the best.
+
+    If best.pt is of the epoch that is trained next, as after a damaged last.pt, ``state.best`` is set to that epoch.
+
+    Raises:
+        UserError: best.pt is not of the epoch that ``state`` says, and ``state`` cannot replace it.
+    """
+    assert state.best is not None
+    is_last = state.best.epoch == state.epoch - 1
+    try:
+        saved = load_sound(files.best, BEST)
+    except UserError:
+        if is_last:
+            return True
+        raise
+    if is_last:
+        return saved["epoch"] != state.best.epoch or not _same_weights(saved["weights"], state)
+    if saved["epoch"] == state.epoch and {"validation_auc", "validation_loss", "train_auc"} <= set(saved):
+        # the weights of the older best epoch are gone, and on a CPU that epoch will be the best again
+        state.best = Best(saved["epoch"], saved["validation_auc"], saved["validation_loss"], saved["train_auc"])
+    elif saved["epoch"] != state.best.epoch:
+        raise UserError(f"{files.best} is not of epoch {state.best.epoch} as {files.last} says; remove {files.folder}")
+    return False
+
+
+def _same_weights(saved: dict[str, Any], state: TrainState) -> bool:
+    ours = state.model.state_dict()
+    return saved.keys() == ours.keys() and all(
+        isinstance(value, torch.Tensor) and torch.equal(value, ours[name].cpu()) for name, value in saved.items()
+    )

@@ -1,0 +1,188 @@
+"""config.yaml: what a run is, written once and compared with every later command. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..config.options import FREE
+from ..config.settings import Settings
+from ..errors import UserError
+from ..system.files import write_text
+from ..system.yaml_files import read_yaml
+from .paths import PARTS
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tensorboard")
+MOST_TEXT = 2000  # characters of a value that a report shows
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What config.yaml records beside the options."""
+
+    class_counts: Mapping[str, Mapping[str, int]]  # images by set and class, as in the file
+    source: str  # of the data
+    checksum: str  # of the data
+    device: str
+    threads: int  # of each seed
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of config.yaml, reduced to plain values that are safe to show."""
+
+    options: dict[str, Any]
+    commands: tuple[str, ...]
+    class_counts: dict[str, dict[str, int]]
+    checksum: str
+    source: str
+    versions: dict[str, str]
+    machine: str
+
+
+def describe(settings: Settings, facts: Facts, commands: list[str]) -> dict[str, Any]:
+    """The content of config.yaml."""
+    return {
+        "commands": commands,
+        "options": settings.as_yaml_ready(),
+        "class_counts": facts.class_counts,
+        "data": {"source": facts.source, "checksum": facts.checksum},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "device": facts.device,
+        "threads": facts.threads,
+        "platform": sys.platform,
+    }
+
+
+def write_config(path: Path, settings: Settings, facts: Facts) -> str:
+    """Write config.yaml, after comparing with the one that is there; returns its text.
+
+    Raises:
+        UserError: the folder holds another run; the message lists the differences.
+    """
+    commands = [settings.command]
+    if path.exists():
+        old = read_config(path)
+        compare(old, settings, path, checksum=facts.checksum)
+        commands = old["commands"] if settings.command in old["commands"] else [*old["commands"], settings.command]
+    content = describe(settings, facts, commands)
+    text = yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
+    write_text(path, text)
+    return text
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The content of config.yaml; what every command needs of it is checked, the rest is as it stands in the file.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return _content(path)
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {type(error).__name__}; move the folder away to train anew") from None
+
+
+def read_record(path: Path) -> Record:
+    """The content of config.yaml for a report, in which every value must be plain.
+
+    Raises:
+        UserError: the file is missing or is not what a run writes.
+    """
+    try:
+        content = _content(path)
+        return Record(
+            options={str(name): _plain(item["value"]) for name, item in content["options"].items()},
+            commands=tuple(_shown(command) for command in content["commands"]),
+            class_counts={
+                part: {side: int(content["class_counts"][part][side]) for side in ("negative", "positive")}
+                for part in ("train", *PARTS)
+            },
+            checksum=_shown(content["data"]["checksum"]),
+            source=_shown(content["data"].get("source", "")),
+            versions={str(name): _shown(value) for name, value in content["versions"].items()},
+            machine=f"{_shown(content['device'])}, {_shown(content['threads'])} threads, {_shown(content['platform'])}",
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not what a run writes ({type(error).__name__})"
+        raise UserError(f"cannot read {path.name}: {reason}") from None
+
+
+def recorded_threads(path: Path) -> int | None:
+    """The CPU threads of each seed that config.yaml records, if this machine has as many cores."""
+    if not path.exists():
+        return None
+    threads = read_config(path).get("threads")
+    return threads if isinstance(threads, int) and 1 <= threads <= (os.cpu_count() or 1) else None
+
+
+def compare(old: dict[str, Any], settings: Settings, path: Path, *, checksum: str) -> None:
+    """Refuse to continue in the folder of another run.
+
+    Raises:
+        UserError: options or data differ, or the number of epochs decreased, or increased without --resume 1.
+    """
+    differences = [
+        f"{name} {_listed(old['options'].get(name, {}).get('value'))} there, {_listed(item['value'])} now"
+        for name, item in settings.as_yaml_ready().items()
+        if name not in FREE and old["options"].get(name, {}).get("value") != item["value"]
+    ]
+    if old["data"]["checksum"] != checksum:
+        differences.append(f"data checksum {old['data']['checksum'][:12]} there, {checksum[:12]} now")
+    if differences:
+        raise UserError(f"{path.parent} holds another run: {'; '.join(differences)}. Choose another --model_name")
+    _compare_epochs(old, settings, path)
+
+
+def _compare_epochs(old: dict[str, Any], settings: Settings, path: Path) -> None:
+    before, now = old["options"]["num_epochs"]["value"], settings.config.num_epochs
+    if settings.config.train and (now < before or (now > before and not settings.config.resume)):
+        raise UserError(
+            f"{path.parent} was trained for {before} epochs, num_epochs is {now} now; more epochs need --resume 1, "
+            "fewer another --model_name"
+        )
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The content of the file, in which every option has a value and commands and the data checksum are there."""
+    content = read_yaml(path)
+    options = {name: item["value"] for name, item in content["options"].items()}
+    needed = ((options["num_epochs"], int), (content["data"]["checksum"], str), (content["commands"], list))
+    if not all(isinstance(value, kind) for value, kind in needed):
+        raise TypeError
+    result: dict[str, Any] = content
+    return result
+
+
+def _plain(value: Any) -> Any:
+    """A scalar, or a flat list of scalars as a tuple."""
+    if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
+        return tuple(value)
+    if isinstance(value, (list, dict)):
+        raise ValueError
+    return value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        raise ValueError
+    return str(value)[:MOST_TEXT]
+
+
+def _listed(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,125 @@
+"""TensorBoard events of one seed; only TensorBoard reads them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..config.options import OPTIONS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+    from torch.utils.tensorboard import SummaryWriter
+
+    from ..metrics.scores import Scores
+
+HYPER_PARAMETERS = [
+    name
+    for name, item in OPTIONS.items()
+    if item.metadata["group"] in ("data", "model", "objective", "constraint", "optimisation")
+    and name not in ("data_root", "download")
+]
+
+
+class Events:
+    """TensorBoard events of one seed.
+
+    Args:
+        folder: where the event file goes; ``tensorboard --logdir checkpoint`` shows each run under its path.
+        purge_step: the first epoch; TensorBoard discards what an earlier process wrote from there on.
+    """
+
+    def __init__(self, folder: Path, *, purge_step: int) -> None:
+        self.folder, self.first = folder, purge_step
+        self._configuration = ""
+
+    @functools.cached_property
+    def writer(self) -> SummaryWriter:
+        """The event file, created at the first write, so that training starts before TensorBoard is imported."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        # readers sort the files by name, which has a resolution of a second
+        while list(self.folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+            time.sleep(0.05)
+        _silence_writing_threads()
+        writer: SummaryWriter = SummaryWriter(str(self.folder), purge_step=self.first)
+        writer.add_text("configuration", "    " + self._configuration.replace("\n", "\n    "), self.first)
+        return writer
+
+    def epoch(self, record: dict[str, Any], multipliers: Tensor | None) -> None:
+        """Losses, AUCs, learning rate, violation, mu and the multipliers of one epoch."""
+        scalars = {
+            "loss/train": record["train_loss"],
+            "loss/validation": record["val_loss"],
+            "AUC/train": record["train_auc"],
+            "AUC/validation": record["val_auc"],
+            "optimisation/learning_rate": record["lr"],
+            "constraint/violation": record["constraint_violation"],
+        }
+        if multipliers is not None:
+            scalars["constraint/mu"] = record["mu"]
+            scalars["constraint/penalty"] = record["train_penalty"]
+            self.writer.add_histogram("constraint/multipliers", multipliers, record["epoch"])
+        for name, value in scalars.items():
+            self.writer.add_scalar(name, value, record["epoch"])
+        self.writer.flush()
+
+    def configuration(self, text: str) -> None:
+        """The text of config.yaml, written at the start of the file."""
+        self._configuration = text
+
+    def final(
+        self, *, test: Scores, figure: Figure, config: dict[str, Any], result: dict[str, Any], epochs: int
+    ) -> None:
+        """ROC and PR curve of the test set, and the options with the final metrics.
+
+        Their step is the number of finished ``epochs``, so that resuming for more epochs discards them.
+        """
+        from torch.utils.tensorboard.summary import hparams
+
+        self.writer.add_figure("ROC/test", figure, epochs)
+        self.writer.add_pr_curve("PR/test", test.label, _in_unit_interval(test.score), epochs)
+        chosen = {key: config[key] for key in HYPER_PARAMETERS if isinstance(config[key], (int, float, str))}
+        final = {"final/test_AUC": result["test"]["auc"], "final/validation_AUC": result["validation"]["auc"]}
+        final |= {f"final/test_FPR_at_TPR_{tpr}": fpr for tpr, fpr in result["test"]["fpr_at_tpr"].items()}
+        for summary in hparams(chosen, final):
+            self.writer._get_file_writer().add_summary(summary, epochs)
+        for name, value in final.items():
+            self.writer.add_scalar(name, value, epochs)
+
+    def close(self) -> None:
+        """Write what is pending."""
+        if "writer" in vars(self):
+            self.writer.close()
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError) if value else contextlib.nullcontext():  # the first error is reported
+            self.close()
+
+
+def _in_unit_interval(scores: Any) -> Any:
+    """Ranks scaled to [0, 1]: TensorBoard's PR curve expects probabilities, and depends on the order alone."""
+    order = scores.argsort(kind="stable").argsort(kind="stable")
+    return order / max(len(scores) - 1, 1)
+
+
+def _silence_writing_threads() -> None:
+    """Print no traceback when TensorBoard's thread cannot write: the next call of the writer raises the same error."""
+    report = threading.excepthook
+
+    def excepthook(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, OSError):
+            report(arguments)
+
+    threading.excepthook = excepthook
