@@ -21,11 +21,10 @@ from main import FIRST_WORDS, main
 from utils.config.options import GROUPS, OPTIONS, Config, convert
 from utils.config.settings import CONFIGS, find_config, read_config, resolve
 from utils.constraints import RateConstraint
-from utils.constraints.augmented_lagrangian import default_mu_limit
+from utils.constraints.base import default_mu_limit
 from utils.data import defaults_for
 from utils.errors import UserError
-from utils.run.components import build_constraint, build_loss
-from utils.run.experiment import check_names
+from utils.run.components import build_constraint, build_loss, check_components
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +46,7 @@ BASE_FILES = {
 }
 RATE_FILES = {"RATE_TPR98": (0.98, None), "RATE_TPR95": (0.95, None), "RATE_TPR95_FPR10": (0.95, 0.10)}
 FACTS = {"class_counts": (4410, 44), "ratio_pos_train": 100, "num_samples": 5000}
+CONSTRAINT_FACTS = {**FACTS, "first_epoch": 0}
 ALM_FILES = {f"ALM_{number}_beg": float(f"1e-{number - 10}") for number in range(12, 20)}  # name -> mu
 
 # The command line is what scripts and papers rely on: a flag is added here on purpose, and none is ever removed.
@@ -174,9 +174,10 @@ def test_an_unused_flag_is_accepted_and_says_so() -> None:
 
 
 def test_open_values_are_filled_in_once() -> None:
-    first = resolve(["--lr", "0.5"]).completed({"lr": 0.1, "ratio_pos_train": 20, "augment": None}, "default of digits")
-    assert (first.config.lr, first.config.ratio_pos_train, first.config.augment) == (0.5, 20, None)
-    assert (first.origins["ratio_pos_train"], first.origins["augment"]) == ("default of digits", "default")
+    scans = resolve(["--dataset_name", "scans", "--lr", "0.5"])
+    first = scans.completed({"lr": 0.1, "augment": "crop", "validation_fraction": None}, "the data")
+    assert (first.config.lr, first.config.augment, first.config.validation_fraction) == (0.5, "crop", None)
+    assert (first.origins["augment"], first.origins["validation_fraction"]) == ("the data", "default")
     shown = first.as_yaml_ready()
     assert shown["seeds"] == {"value": list(range(1, 11)), "origin": "default"}
     assert yaml.safe_load(yaml.safe_dump(shown)) == shown
@@ -201,7 +202,7 @@ def test_json_reads_as_yaml_does(configs: Path) -> None:
     as_yaml = resolve(["--name_file_bs", "base"], configs=configs)
     as_json = resolve(["--name_file_bs", "same"], configs=configs)
     differing = {name for name in OPTIONS if getattr(as_yaml.config, name) != getattr(as_json.config, name)}
-    assert differing == {"name_file_bs"}
+    assert differing == {"name_file_bs", "model_name"}  # the default name of a run holds the file's
     assert as_json.origins["gamma"] == "configs/baseline/Same.json"
 
 
@@ -276,7 +277,7 @@ def test_every_base_config_gives_an_objective(name: str) -> None:
     found = resolve(["--name_file_bs", name])
     assert found.notes == ()
     assert found.origins["training_type"] == f"configs/baseline/{name}.yaml"
-    check_names(found)
+    check_components(found)
     loss = build_loss(found, FACTS)
     for option in ("gamma", "m"):
         if re.search(rf"_{option[0]}\d+$", name):  # a name such as a_LM_m05 says the value of the option
@@ -287,9 +288,10 @@ def test_every_base_config_gives_an_objective(name: str) -> None:
 
 @pytest.mark.parametrize("name, asked", RATE_FILES.items())
 def test_every_rate_config_gives_a_constraint(name: str, asked: tuple[float, float | None]) -> None:
-    config = resolve(["--name_file_alm", name]).config
+    found = resolve(["--name_file_alm", name])
+    config = found.config
     assert (config.use_ALM, config.constraint, config.tpr_at_least, config.fpr_at_most) == (1, "rate", *asked)
-    constraint = build_constraint(config, 10, first_epoch=0)
+    constraint = build_constraint(found, CONSTRAINT_FACTS)
     assert isinstance(constraint, RateConstraint)
 
 
@@ -300,10 +302,11 @@ def test_a_base_config_names_its_sampler(name: str) -> None:
 
 @pytest.mark.parametrize("name, mu", ALM_FILES.items())
 def test_every_alm_config_gives_a_constraint(name: str, mu: float) -> None:
-    config = resolve(["--name_file_alm", name, "--delta", "0.5"]).config
+    found = resolve(["--name_file_alm", name, "--delta", "0.5"])
+    config = found.config
     assert (config.use_ALM, config.rho, config.delta) == (1, 2.0, 0.5)
     assert config.mu == pytest.approx(mu)
-    constraint = build_constraint(config, 10, first_epoch=0)
+    constraint = build_constraint(found, CONSTRAINT_FACTS)
     assert constraint is not None
     assert constraint.mu_limit == pytest.approx(mu * (8 if mu >= 1e-3 else 32))
 

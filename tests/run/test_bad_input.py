@@ -197,6 +197,7 @@ CONTRADICTIONS = [
     ("--fold 2 --train_on all", r"fold, train_on \(from the command line\) cannot act with folds 0; add --folds K"),
     ("--folds 3 --ratio_pos_train 5", "folds and ratio_pos_train exclude each other; the subsets decide"),
     ("--introd_ALM_from 2 --use_ALM 1 --continue_train 1", "introd_ALM_from and continue_train 1 exclude each other"),
+    ("--resnet_type featureless --sampler smote", "cannot act with featureless, which is fitted, not .* at natural"),
 ]
 
 

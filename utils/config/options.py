@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from ..constraints import CONSTRAINTS
+from ..constraints import DEFAULT as DEFAULT_CONSTRAINT
+from ..data import AUGMENTS, DATASETS
+from ..learners import LEARNERS
+from ..losses import LOSSES
+from ..samplers import SAMPLERS
 from .kinds import (
     CLASSES,
     COUNT,
@@ -40,9 +47,17 @@ GROUPS = {
 }
 
 
-def _option(group: str, kind: Kind, default: Any, text: str) -> Any:
-    """A field of ``Config``. Default None: it follows from another option or the data set, or the loss has its own."""
-    return field(default=default, metadata={"group": group, "kind": kind, "help": text})
+def _option(
+    group: str, kind: Kind, default: Any, text: str, *, names: Iterable[str] = (), acts_alone: bool = False
+) -> Any:
+    """A field of ``Config``. Default None: it follows from another option or the data set, or the loss has its own.
+
+    Args:
+        names: the table of names that the value is chosen from.
+        acts_alone: whether it also acts where the component of its group is not used or does not take it.
+    """
+    metadata = {"group": group, "kind": kind, "help": text, "names": tuple(names), "acts_alone": acts_alone}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,7 @@ class Config:
     checkpoint_root: str = _option("names", TEXT, "checkpoint", "folder of all results")
 
     dataset_name: str = _option("data", NAME, "cifar10",
-        "cifar10, cifar100, mnist, fashion_mnist, digits (embedded), or NAME for <data_root>/NAME.npz")
+        f"{', '.join(DATASETS)} (digits is embedded), or NAME for <data_root>/NAME.npz")
     data_root: str = _option("data", TEXT, "datasets", "folder of the data; <data_root>/<dataset_name>/ too")
     download: int = _option("data", SWITCH, 1, "1 downloads a data set that is not there")
     negative_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
@@ -81,10 +96,11 @@ class Config:
         "validation images of each class, instead of a share (default for cifar10: 100, cifar100: 50)")
     train_fraction: float = _option("data", Kind("float", "a fraction in (0, 1]", low=0, high=1, open_low=True), 0.9,
         "share of the remaining negatives that each seed draws")
-    augment: str | None = _option("data", choice("none", "crop", "crop_flip"), None,
+    augment: str | None = _option("data", choice(*AUGMENTS), None,
         "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and colour .npz, else none)")
 
-    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set")
+    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set",
+        acts_alone=True)
     fold: int = _option("resampling", COUNT, 1, "the fold that is tested, 1..K")
     subset_ratios: tuple[int, ...] = _option("resampling", Kind("ints", "integers >= 1, such as 1 99", low=1), (1,),
         "negatives per positive of each of the disjoint subsets that the images are dealt out to")
@@ -94,16 +110,13 @@ class Config:
     downsample: int = _option("resampling", SWITCH, 0, "1 cuts the training set to the smallest of those three")
 
     resnet_type: str = _option("model", TEXT, "resnet10",
-        "resnet10, resnet18, resnet34, resnet20, resnet32, lenet5, linear, dense; featureless and logistic_cv are "
-        "fitted by scikit-learn, not trained")
+        f"trained: {{models}}; fitted at once: {', '.join(LEARNERS)}")
     hidden_widths: tuple[int, ...] = _option("model",
         Kind("ints", "layer widths in 1..65536, such as 128 64", low=1, high=65536), (128, 64),
         "widths of the hidden layers of dense")
 
     training_type: str = _option("objective", TEXT, "BCE",
-        "BCE, SYM_LM, ASYM_LM, SYM_FL, ASYM_FL, WBCE, cb_BCE, LDAM, MBAUC, MSFE, LOG_PW, AUM_RATE, AUM_COUNT, "
-        "SQ_HINGE_PW, SQUARE_PW, AUCM, PAUC, W_LOGISTIC, WCE, ALPHA_FL, cb_FL, LA, VS, LDAM_DRW, SAMPLING_FREE, "
-        "ANYLOSS, HINGE, SQ_HINGE")
+        "{names}", names=LOSSES)
     gamma: float | None = _option("objective", NON_NEGATIVE, None,
         "focusing exponent (SYM_FL, ASYM_FL, ALPHA_FL, cb_FL); exponent of the class sizes (VS)")
     m: float | None = _option("objective", NON_NEGATIVE, None,
@@ -132,12 +145,12 @@ class Config:
         "largest cosine margin (LDAM, LDAM_DRW; default 0.5)")
     scale: float | None = _option("objective", POSITIVE, None, "factor on the cosines (LDAM, LDAM_DRW; default 30)")
 
-    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint")
-    constraint: str = _option("constraint", choice("pairwise", "rate"), "pairwise",
-        "pairwise: every positive outranks every negative by delta; rate: the TPR is at least tpr_at_least and, if "
-        "asked, the FPR at most fpr_at_most, at a threshold that is learned")
-    tpr_at_least: float = _option("constraint", RATE, 0.98, "TPR that rate asks for")
-    fpr_at_most: float | None = _option("constraint", RATE, None, "FPR that rate asks for (default: not asked)")
+    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint", acts_alone=True)
+    constraint: str = _option("constraint", TEXT, DEFAULT_CONSTRAINT,
+        "what the scores must meet: {names}", names=CONSTRAINTS)
+    tpr_at_least: float = _option("constraint", RATE, 0.98, "TPR that the learned threshold must reach")
+    fpr_at_most: float | None = _option("constraint", RATE, None,
+        "FPR that the learned threshold may have (default: not constrained)")
     introd_ALM_from: int = _option("constraint", WHOLE, 0, "epochs by which the growth of mu is delayed")
     p2_norm: float = _option("constraint", Kind("float", "a number >= 0.5", low=0.5), 1.0,
         "half the exponent of the quadratic term")
@@ -147,12 +160,12 @@ class Config:
     rho: float = _option("constraint", Kind("float", "a number in [1, 1e6]", low=1, high=1e6), 2.0,
         "factor by which mu grows")
     delta: float = _option("constraint", NON_NEGATIVE, 0.0,
-        "margin in logits by which a positive must outrank a negative")
+        "margin in logits by which a positive must outrank a negative; that of the logged violation too",
+        acts_alone=True)
     cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
 
     sampler: str = _option("sampling", TEXT, "natural",
-        "natural, weighted, balanced, balanced_random, stratified, undersample, oversample, two_phase, temperature, "
-        "smote: how batches are drawn")
+        "how batches are drawn: {names}", names=SAMPLERS)
     positive_share: float | None = _option("sampling", SHARE, None,
         "share of positives in a batch (balanced, balanced_random, two_phase; default 0.5)")
     least_positives: int | None = _option("sampling", COUNT, None, "positives in every batch (stratified; default 1)")
@@ -200,7 +213,7 @@ class Config:
     compile: int = _option("machine", SWITCH, 0, "1 compiles the model with torch.compile (changes rounding)")
     deterministic: int = _option("machine", SWITCH, 0, "1 asks for the same bits on a GPU too (slower)")
     keep_last: int = _option("machine", SWITCH, 1, "0 removes seed<k>/last.pt when the seed is done")
-    hot_enc: int = _option("machine", Kind("int", "an integer"), 0, "has no use; accepted as the reference accepts it")
+    hot_enc: int = _option("machine", Kind("int", "an integer"), 0, "ignored; kept for alm-dnn compatibility")
     # fmt: on
 
 

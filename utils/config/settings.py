@@ -1,32 +1,30 @@
-"""From the command line and the config files to one checked ``Config``, in which each value knows its origin.
+"""From the command line and the config files to one complete, checked ``Config``, in which each value has its origin.
 
-A later source wins: defaults < base file < ALM file < command line.
+A later source wins: defaults < base file < ALM file < command line. What is still open then follows from the name of
+the data set. Only what follows from the data themselves stays None: see ``with_defaults``.
 """
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..constraints import name_part
+from ..data import DATASETS, defaults_for
 from ..errors import UserError
-from ..learners import LEARNERS
-from ..registry import near, unknown
+from ..learners import FIXED, LEARNERS
+from ..registry import unknown
 from ..system.text_files import UnreadableError, read_json
 from ..system.yaml_files import read_yaml
-from .options import GROUPS, OPTIONS, Config, convert
+from .command_line import parse
+from .options import OPTIONS, Config, convert
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMMAND_LINE = "the command line"
 DEFAULT = "default"
-ALM_OPTIONS = tuple(  # delta is the margin of the logged violation too
-    name
-    for name, item in OPTIONS.items()
-    if item.metadata["group"] == "constraint" and name not in ("use_ALM", "delta")
-)
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Settings:
 
     def is_given(self, name: str) -> bool:
         """Whether the user said it, in a file or on the command line."""
-        return self.origins[name] == COMMAND_LINE or self.origins[name].startswith("configs/")
+        return is_given(self.origins[name])
 
     def completed(self, values: Mapping[str, Any], origin: str) -> Settings:
         """With the options that are still None filled in; those that are set stay."""
@@ -60,13 +58,18 @@ class Settings:
         }
 
 
+def is_given(origin: str) -> bool:
+    """Whether a value of this origin was given by the user, in a file or on the command line."""
+    return origin == COMMAND_LINE or origin.startswith("configs/")
+
+
 def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
     """The settings that a command line asks for.
 
     Raises:
         UserError: an option, a file or a value is not what it must be.
     """
-    given = _parse(argv)
+    given = parse(argv)
     values: dict[str, Any] = {name: item.default for name, item in OPTIONS.items()}
     origins = dict.fromkeys(OPTIONS, DEFAULT)
     notes: list[str] = []
@@ -87,8 +90,31 @@ def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
     if "hot_enc" in given:
         notes.append("hot_enc has no use; it is accepted and ignored")
     settings = Settings(Config(**values), origins, shlex.join(["python", "main.py", *argv]), tuple(notes))
+    check_names(settings)
     _check_together(settings)
-    return settings
+    return with_defaults(settings)
+
+
+def with_defaults(settings: Settings) -> Settings:
+    """With the values filled in that follow from the name of the data set and from other options.
+
+    What follows from the data stays None until they are read: of a user's own file the classes, ``augment`` and
+    ``validation_fraction`` (it may have its own validation set), and under ``folds`` the ``ratio_pos_train``.
+    """
+    config = settings.config
+    defaults = defaults_for(config.dataset_name)
+    origin = f"default of {config.dataset_name}"
+    names = ["lr", "negative_classes", "positive_classes", "augment"]
+    names += [] if config.folds else ["ratio_pos_train"]  # the subsets decide
+    settings = settings.completed({name: getattr(defaults, name) for name in names}, origin)
+    if not config.folds and config.validation_fraction is None:
+        settings = settings.completed({"validation_per_class": defaults.validation_per_class}, origin)
+    if settings.config.validation_per_class is None and (config.folds or config.dataset_name in DATASETS):
+        settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
+    folders = {"model_name": default_model_name(settings.config)}
+    if config.continue_train:
+        folders["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)
+    return settings.completed(folders, DEFAULT)
 
 
 def find_config(folder: Path, name: str, *, flag: str) -> Path:
@@ -131,14 +157,32 @@ def default_model_name(config: Config, *, with_alm: bool = True) -> str:
     if config.sampler != "natural" and config.sampler not in config.name_file_bs:
         parts.append(config.sampler)
     if with_alm and config.use_ALM:
-        kind = "ALM" if config.constraint == "pairwise" else "rate"
-        parts += [config.name_file_alm or f"{kind}_mu{config.mu:g}"]
-        parts += [f"delta{config.delta:g}"] if config.constraint == "pairwise" else []
+        parts.append(name_part(asdict(config)))
     if config.folds:
         parts += [f"subset{config.test_subset}_on_{config.train_on}", f"fold{config.fold}of{config.folds}"]
     else:
         parts.append(f"1to{config.ratio_pos_train}")
     return "_".join(parts)
+
+
+def check_names(settings: Settings) -> None:
+    """Check the names of components, and that no option acts on training steps where the model is fitted at once.
+
+    Raises:
+        UserError: a name is not in its table, or an option cannot act.
+    """
+    config, origins = settings.config, settings.origins
+    for name, item in OPTIONS.items():
+        known, value = item.metadata["names"], getattr(config, name)
+        if known and value not in known:
+            raise unknown(name, value, known, origin=origins[name])
+    for name, only in FIXED.items() if config.resnet_type in LEARNERS else ():
+        if getattr(config, name) != only:
+            _refuse(
+                f"{name} {getattr(config, name)} (from {origins[name]})",
+                f"cannot act with {config.resnet_type}, which is fitted, not trained",
+                f"leave it at {only}",
+            )
 
 
 def _check_together(settings: Settings) -> None:
@@ -152,7 +196,7 @@ def _check_together(settings: Settings) -> None:
         _refuse("resume 1 and train 0", "exclude each other", "resume needs --train 1")
     if config.continue_train and not config.train:
         _refuse("continue_train 1 and train 0", "exclude each other", "continue_train needs --train 1")
-    unused = sorted(explicit.intersection(ALM_OPTIONS)) if not config.use_ALM else []
+    unused = sorted(explicit & _group("constraint")) if not config.use_ALM else []
     if unused:
         _refuse(
             f"{', '.join(unused)} (from {COMMAND_LINE})",
@@ -185,18 +229,22 @@ def _check_together(settings: Settings) -> None:
 
 
 def _check_resampling(settings: Settings, explicit: set[str]) -> None:
-    own = {name for name, item in OPTIONS.items() if item.metadata["group"] == "resampling"} - {"folds"}
     if not settings.config.folds:
-        if explicit & own:
-            _refuse(
-                f"{', '.join(sorted(explicit & own))} (from {COMMAND_LINE})", "cannot act with folds 0", "add --folds K"
-            )
+        if own := sorted(explicit & _group("resampling")):
+            _refuse(f"{', '.join(own)} (from {COMMAND_LINE})", "cannot act with folds 0", "add --folds K")
         return
     for name in ("ratio_pos_train", "train_fraction", "validation_per_class"):
         if settings.is_given(name):
             _refuse(
                 f"folds and {name}", "exclude each other", "the subsets decide (--subset_ratios, --validation_fraction)"
             )
+
+
+def _group(group: str) -> set[str]:
+    """The options of a group that act only where the group is switched on."""
+    return {
+        name for name, item in OPTIONS.items() if item.metadata["group"] == group and not item.metadata["acts_alone"]
+    }
 
 
 def _refuse(what: str, why: str, remedy: str) -> NoReturn:
@@ -208,55 +256,3 @@ def _converted(name: str, value: Any, origin: str) -> Any:
         return convert(name, value, origin)
     except ValueError as error:
         raise UserError(str(error)) from None
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see python {self.prog} --help)")
-
-
-def _parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The flags that were given, as text."""
-    parsed, rest = parser().parse_known_args(argv)
-    if rest:
-        flags = [f"--{name}" for name in OPTIONS]
-        close = near(rest[0].split("=")[0], flags)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise UserError(f"unknown argument {rest[0]!r}{hint} (see python main.py --help)")
-    return vars(parsed)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line; flags that are not given leave no trace in what it returns."""
-    result = _Parser(
-        prog="main.py",
-        description="Train and evaluate classifiers whose rare class must not be missed.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
-    )
-    groups = {name: result.add_argument_group(title) for name, title in GROUPS.items()}
-    for name, item in OPTIONS.items():
-        kind = item.metadata["kind"]
-        several: dict[str, Any] = {"nargs": "+"} if kind.name in ("ints", "floats", "seeds") else {}
-        groups[item.metadata["group"]].add_argument(
-            f"--{name}", metavar=_metavar(kind.name, kind.choices), help=_help(item), **several
-        )
-    return result
-
-
-def _metavar(kind: str, choices: tuple[str, ...]) -> str:
-    return {"switch": "0|1", "int": "N", "float": "X", "ints": "N", "floats": "X", "seeds": "S"}.get(
-        kind, "|".join(choices) or "TEXT"
-    )
-
-
-def _help(item: Any) -> str:
-    if item.default is None or item.default == "":
-        shown = ""
-    elif item.name == "seeds":
-        shown = f" (default: {item.default[0]}-{item.default[-1]})"
-    else:
-        value = " ".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
-        shown = f" (default: {value})"
-    return str(item.metadata["help"] + shown).replace("%", "%%")

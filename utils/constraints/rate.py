@@ -25,17 +25,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..losses.base import in_full_precision, require
-from .augmented_lagrangian import default_mu_limit
+from ..losses.base import require
+from .base import Constraint, checked_scores
 
 MEMORY = 100  # samples of a class over which its running surrogate reaches back
 
 
-class RateConstraint(nn.Module):
+class RateConstraint(Constraint):
     """The rates that a classifier is to have at its threshold: penalty, multipliers, and the rule by which mu grows.
 
-    Use it as :class:`AugmentedLagrangian`; its parameter ``threshold`` (b, 0 at first) goes into the optimizer, without
-    weight decay.
+    Its parameter ``threshold`` (b, 0 at first) goes into the optimizer, without weight decay.
 
     The gradient of the penalty is that of the batch's g~_i, times max(0, multiplier_i + mu * g~_i) at the running g~_i,
     in which n samples of a class in a batch replace the share n / 100 of the sums of the class so far (so that 100 or
@@ -57,9 +56,7 @@ class RateConstraint(nn.Module):
     Args:
         tpr_at_least: t, in (0, 1].
         fpr_at_most: a, in (0, 1]; None: not asked.
-        mu: first weight of the quadratic term, > 0.
-        rho: factor by which mu grows, >= 1.
-        mu_limit: largest mu, >= mu. None: mu * rho^5, or mu * rho^3 where mu >= 1e-3.
+        mu, rho, mu_limit: as for :class:`Constraint`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -73,8 +70,6 @@ class RateConstraint(nn.Module):
     [0.125, 0.0]
     """
 
-    multipliers: Tensor
-    mu: Tensor
     bounds: Tensor
     asked: Tensor
     running: Tensor
@@ -89,15 +84,10 @@ class RateConstraint(nn.Module):
         rho: float = 2.0,
         mu_limit: float | None = None,
     ) -> None:
-        super().__init__()
-        limit = default_mu_limit(mu, rho) if mu_limit is None else mu_limit
+        super().__init__(mu=mu, rho=rho, mu_limit=mu_limit)
         require(0 < tpr_at_least <= 1, "tpr_at_least must be in (0, 1]", tpr_at_least)
         require(fpr_at_most is None or 0 < fpr_at_most <= 1, "fpr_at_most must be in (0, 1]", fpr_at_most)
-        require(math.isfinite(mu) and mu > 0, "mu must be a finite number > 0", mu)
-        require(math.isfinite(rho) and rho >= 1, "rho must be a finite number >= 1", rho)
-        require(math.isfinite(limit) and limit >= mu, f"mu_limit must be a finite number >= mu = {mu}", limit)
         self.tpr_at_least, self.fpr_at_most = float(tpr_at_least), fpr_at_most
-        self.rho, self.mu_limit = float(rho), float(limit)
         self.threshold = nn.Parameter(torch.zeros(()))
         bounds = [1 - tpr_at_least, 1.0 if fpr_at_most is None else fpr_at_most]  # of the shares that go wrong
         float64 = torch.float64
@@ -106,15 +96,7 @@ class RateConstraint(nn.Module):
         self.register_buffer("epoch_counts", torch.zeros(2, 2, dtype=float64))  # errors and samples
         self.register_buffer("bounds", torch.tensor(bounds, dtype=float64), persistent=False)
         self.register_buffer("asked", torch.tensor([True, fpr_at_most is not None]), persistent=False)
-        self.register_buffer("mu", torch.tensor(float(mu), dtype=float64), persistent=False)
-        self._mu = float(mu)  # the same value on the host, so that reading it waits for no device
         self._previous_violation = math.inf
-        self._last_batch: tuple[Tensor, Tensor] | None = None
-
-    @property
-    def mu_value(self) -> float:
-        """mu as a number, without a wait for the device."""
-        return self._mu
 
     def shown_multipliers(self, indices: Tensor) -> Tensor:
         """(1,) or (2,) the multipliers of what is asked, whatever the samples ``indices``."""
@@ -135,10 +117,7 @@ class RateConstraint(nn.Module):
         Raises:
             ValueError: the three do not have one shape (B,).
         """
-        if scores.dim() != 1 or not scores.shape == targets.shape == indices.shape:
-            shapes = tuple(scores.shape), tuple(targets.shape), tuple(indices.shape)
-            raise ValueError(f"scores, targets and indices must have one shape (B,), got {shapes}")
-        batch = self._sums(in_full_precision(scores), targets)
+        batch = self._sums(checked_scores(scores, targets, indices), targets)
         _, hinges, sizes = batch
         surrogates = hinges / sizes.clamp(min=1)
         with torch.no_grad():
@@ -174,18 +153,13 @@ class RateConstraint(nn.Module):
     @torch.no_grad()
     def update_multipliers(self) -> None:
         """multiplier_i <- max(0, multiplier_i + mu * g_i), for the classes in the batch of the last ``penalty``."""
-        if self._last_batch is None:
-            raise RuntimeError(
-                "update_multipliers() needs a call of penalty() before it, got none since the last update"
-            )
-        running, batch = self._last_batch
+        running, batch = self._take_last_batch()
         errors, _, sizes = batch
         stepped = (self.multipliers + self.mu * (errors / sizes.clamp(min=1) - self.bounds)).clamp(min=0)
         moves = self.asked & (sizes > 0)
         self.multipliers.copy_(torch.where(moves, stepped.to(self.multipliers.dtype), self.multipliers))
         self.running.copy_(running)
         self.epoch_counts.add_(batch[::2])
-        self._last_batch = None
 
     def end_epoch(self, validation_auc: float) -> None:
         """Apply the mu rule to the rates of the epoch, whatever the AUC. Waits once for the device."""
@@ -208,15 +182,11 @@ class RateConstraint(nn.Module):
                 found.append(g if g > math.sqrt(bound * (1 - bound) / number) else 0.0)
         return max(found, default=None)
 
-    def _set_mu(self, value: float) -> None:
-        self._mu = value
-        self.mu.fill_(value)
-
     def get_extra_state(self) -> dict[str, Any]:
         """What the mu rule remembers, for ``state_dict``."""
-        return {"mu": self._mu, "previous_violation": self._previous_violation}
+        return {**super().get_extra_state(), "previous_violation": self._previous_violation}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """The other way round."""
-        self._set_mu(float(state["mu"]))
+        """Restore it from ``state_dict``."""
+        super().set_extra_state(state)
         self._previous_violation = float(state["previous_violation"])

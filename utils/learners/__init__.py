@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from .featureless import fit_featureless as fit_featureless
     from .logistic_cv import fit_logistic_cv as fit_logistic_cv
 
+MODEL = "linear"  # the architecture that takes the weights of a fit
+FIXED: dict[str, object] = {  # options that act on training steps, and the only value that a fit allows
+    "training_type": "BCE",
+    "sampler": "natural",
+    "use_ALM": 0,
+    "continue_train": 0,
+}
 LEARNERS: dict[str, str] = {
     "featureless": "featureless:fit_featureless",
     "logistic_cv": "logistic_cv:fit_logistic_cv",

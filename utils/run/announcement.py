@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..config.options import Config
+from dataclasses import asdict
+
+from ..constraints import label
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
 from ..training.notices import of_data
@@ -14,7 +16,7 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
     task, config = experiment.task, experiment.config
     counts = task.class_counts(task.split(config.seeds[0]))
     shown = ", ".join(f"{part} {count['negative']} : {count['positive']}" for part, count in counts.items())
-    constraint = f" + {_constraint(config)}" if config.use_ALM else ""
+    constraint = f" + {label(asdict(config))}" if config.use_ALM else ""
     sampler = f", {config.sampler} sampler" if config.sampler != "natural" else ""
     print(f"{task.name} 1:{config.ratio_pos_train}  negatives : positives  {shown}")
     print(
@@ -23,14 +25,6 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
     )
     for line in of_data(counts, tprs=config.tpr, repeats=task.repeats):
         print(f"note: {line}")
-
-
-def _constraint(config: Config) -> str:
-    if config.constraint == "pairwise":
-        return f"ALM (delta {config.delta:g}, mu {config.mu:g})"
-    asked = f"TPR >= {config.tpr_at_least:g}"
-    asked += f", FPR <= {config.fpr_at_most:g}" if config.fpr_at_most is not None else ""
-    return f"rate constraint ({asked}, mu {config.mu:g})"
 
 
 def _shown(machine: Machine) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..config.settings import Settings, default_model_name
-from ..data import defaults_for
+from ..config.settings import Settings
 from ..run_files.paths import RunPaths
 from ..system.links import check_inside
 from .evaluate import evaluate_run
@@ -19,7 +18,6 @@ def run(settings: Settings) -> int:
     Raises:
         UserError: something in the input is wrong; nothing was written.
     """
-    settings = named(settings)
     paths = RunPaths.of(settings.config)
     check_inside(paths.folder, root=paths.root)
     settings = _with_threads(settings)
@@ -38,15 +36,3 @@ def _with_threads(settings: Settings) -> Settings:
         config=replace(settings.config, threads=threads),
         origins={**settings.origins, "threads": "config.yaml"},
     )
-
-
-def named(settings: Settings) -> Settings:
-    """With the names that follow from the other options."""
-    config = settings.config
-    if not config.folds:  # with folds the ratio follows from the data
-        ratio = {"ratio_pos_train": defaults_for(config.dataset_name).ratio_pos_train}
-        settings = settings.completed(ratio, f"default of {config.dataset_name}")
-    names = {"model_name": default_model_name(settings.config)}
-    if config.continue_train:
-        names["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)
-    return settings.completed(names, "default")

@@ -15,13 +15,14 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from ..config.options import OPTIONS
 from ..errors import UserError
 from ..registry import unknown
 from .blocks import Scan, Stage
 from .table_file import Row, Table, options_of
 
 KEYS = ("folds", "subset_ratios", "train_on", "downsample")
-WAYS = ("same", "other", "all")
+WAYS = OPTIONS["train_on"].metadata["kind"].choices
 
 
 class Resampling:

@@ -18,11 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config.options import FREE
-from ..config.settings import Settings, resolve
-from ..data import defaults_for
+from ..config.settings import Settings, is_given, resolve
 from ..errors import UserError
-from ..losses import LOSSES
-from ..registry import unknown
 from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
 from ..system.yaml_files import read_yaml
 from .table_file import Row, arguments
@@ -143,12 +140,9 @@ class JobMaker:
             UserError: see ``jobs``.
         """
         try:
-            settings = resolve(arguments(row.options))
-            if settings.config.training_type not in LOSSES:
-                raise unknown("training_type", settings.config.training_type, LOSSES)
+            return resolve(arguments(row.options))
         except UserError as error:
             raise UserError(f"row {row.name!r}: {error}") from None
-        return settings
 
     def folder(self, row: Row, settings: Settings) -> RunPaths:
         """The folder that holds this row, or that it will be made in."""
@@ -163,7 +157,7 @@ class JobMaker:
 
     def _baseline(self, row: Row, settings: Settings) -> str:
         name = settings.config.baseline_cont_train
-        if name is None or name == row.name:
+        if name is None or name == row.name or not settings.is_given("baseline_cont_train"):
             raise UserError(f"row {row.name!r}: continue_train needs baseline_cont_train, the name of another row")
         other = self.rows.get(name)
         return self.folder(other, self.settings(other)).model_name if other else name
@@ -181,24 +175,17 @@ def agrees(paths: RunPaths, settings: Settings) -> bool:
 
 def differences(theirs: Mapping[str, Any], settings: Settings) -> list[str]:
     """The options in which config.yaml and the settings differ, as main.py sees it."""
-    defaults = defaults_for(settings.config.dataset_name)
     result = []
     for name, item in settings.as_yaml_ready().items():
         there, ours = theirs.get(name, {}), item["value"]
         if name in FREE or there.get("value") == ours:
             continue
-        default = getattr(defaults, name, None)
-        follows = not str(there.get("origin", "")).startswith(("the command line", "configs/"))
-        if ours is None and (follows or there.get("value") in (default, _listed(default))):
+        if ours is None and not is_given(str(there.get("origin", ""))):
             continue  # it follows from the data, there as here
         result.append(name)
     if settings.config.num_epochs < int(theirs.get("num_epochs", {}).get("value", 0)):
         result.append("num_epochs")
     return result
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 @functools.lru_cache(maxsize=1024)
@@ -214,6 +201,9 @@ def _recorded(path: Path, changed_ns: int, size: int) -> Mapping[str, Any] | Non
 
 
 def _settled(settings: Settings) -> dict[str, Any]:
-    """What makes a run this run and no other."""
-    values = settings.as_yaml_ready()
-    return {name: item["value"] for name, item in values.items() if name not in FREE or name == "num_epochs"}
+    """What makes a run this run and no other; defaults that follow from the data set's name go without saying."""
+    return {
+        name: None if item["origin"].startswith("default of ") else item["value"]
+        for name, item in settings.as_yaml_ready().items()
+        if name not in FREE or name == "num_epochs"
+    }
