@@ -10,6 +10,7 @@ from ..constraints import CONSTRAINTS
 from ..constraints import DEFAULT as DEFAULT_CONSTRAINT
 from ..data import AUGMENTS, DATASETS
 from ..learners import LEARNERS
+from ..learners import MODEL as FITTED_MODEL
 from ..losses import LOSSES
 from ..samplers import SAMPLERS
 from .kinds import (
@@ -215,6 +216,16 @@ class Config:
     keep_last: int = _option("machine", SWITCH, 1, "0 removes seed<k>/last.pt when the seed is done")
     hot_enc: int = _option("machine", Kind("int", "an integer"), 0, "ignored; kept for alm-dnn compatibility")
     # fmt: on
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a learner fits the model at once, instead of training steps."""
+        return self.resnet_type in LEARNERS
+
+    @property
+    def architecture(self) -> str:
+        """The name of the model in ``models.MODELS``."""
+        return FITTED_MODEL if self.is_fitted else self.resnet_type
 
 
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}

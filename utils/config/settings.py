@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from ..constraints import name_part
 from ..data import DATASETS, defaults_for
 from ..errors import UserError
-from ..learners import FIXED, LEARNERS
+from ..learners import FIXED
 from ..registry import unknown
 from ..system.text_files import UnreadableError, read_json
 from ..system.yaml_files import read_yaml
@@ -152,9 +152,9 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
 
 def default_model_name(config: Config, *, with_alm: bool = True) -> str:
     """Data set, configs and ratio, such as ``cifar10_baseline_bce_ALM_15_beg_delta0.5_1to200``."""
-    fitted = config.resnet_type if config.resnet_type in LEARNERS else ""
+    fitted = config.resnet_type if config.is_fitted else ""
     parts = [config.dataset_name, config.name_file_bs or fitted or config.training_type]
-    if config.sampler != "natural" and config.sampler not in config.name_file_bs:
+    if config.sampler != OPTIONS["sampler"].default and config.sampler not in config.name_file_bs:
         parts.append(config.sampler)
     if with_alm and config.use_ALM:
         parts.append(name_part(asdict(config)))
@@ -176,8 +176,8 @@ def check_names(settings: Settings) -> None:
         known, value = item.metadata["names"], getattr(config, name)
         if known and value not in known:
             raise unknown(name, value, known, origin=origins[name])
-    for name, only in FIXED.items() if config.resnet_type in LEARNERS else ():
-        if getattr(config, name) != only:
+    for name in FIXED if config.is_fitted else ():
+        if getattr(config, name) != (only := OPTIONS[name].default):
             _refuse(
                 f"{name} {getattr(config, name)} (from {origins[name]})",
                 f"cannot act with {config.resnet_type}, which is fitted, not trained",

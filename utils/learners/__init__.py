@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from .logistic_cv import fit_logistic_cv as fit_logistic_cv
 
 MODEL = "linear"  # the architecture that takes the weights of a fit
-FIXED: dict[str, object] = {  # options that act on training steps, and the only value that a fit allows
-    "training_type": "BCE",
-    "sampler": "natural",
-    "use_ALM": 0,
-    "continue_train": 0,
-}
+FIXED = ("training_type", "sampler", "use_ALM", "continue_train")  # they act on training steps: left at their defaults
 LEARNERS: dict[str, str] = {
     "featureless": "featureless:fit_featureless",
     "logistic_cv": "logistic_cv:fit_logistic_cv",

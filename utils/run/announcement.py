@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from ..config.options import Config
 from ..constraints import label
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
@@ -17,7 +18,7 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
     counts = task.class_counts(task.split(config.seeds[0]))
     shown = ", ".join(f"{part} {count['negative']} : {count['positive']}" for part, count in counts.items())
     constraint = f" + {label(asdict(config))}" if config.use_ALM else ""
-    sampler = f", {config.sampler} sampler" if config.sampler != "natural" else ""
+    sampler = f", {config.sampler} sampler" if config.sampler != Config.sampler else ""
     print(f"{task.name} 1:{config.ratio_pos_train}  negatives : positives  {shown}")
     print(
         f"{config.resnet_type}, {config.training_type}{constraint}{sampler}, seeds {' '.join(map(str, config.seeds))}, "

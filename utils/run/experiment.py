@@ -18,7 +18,7 @@ from ..data.batches import Batches
 from ..data.splits import Split
 from ..data.task import Task
 from ..errors import UserError
-from ..learners import LEARNERS, MODEL
+from ..learners import LEARNERS
 from ..losses.base import Loss
 from ..registry import unknown
 from ..run_files.checkpoints import BEST, load, restore
@@ -103,7 +103,7 @@ def build_network(task: Task, config: Config, loss: Loss, generator: torch.Gener
         check_widths((task.channels * task.height * task.width, *config.hidden_widths))
     return built(
         lambda: build_model(
-            MODEL if config.resnet_type in LEARNERS else config.resnet_type,
+            config.architecture,
             channels=task.channels,
             image_size=(task.height, task.width),
             outputs=loss.outputs,
