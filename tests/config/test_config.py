@@ -155,7 +155,7 @@ def test_the_command_can_be_pasted_into_a_shell() -> None:
 
 
 def test_an_unused_flag_is_accepted_and_says_so() -> None:
-    assert resolve(["--hot_enc", "0"]).notes == ("hot_enc has no use; it is accepted and ignored",)
+    assert resolve(["--hot_enc", "0"]).notes == ("hot_enc is ignored; it is accepted for alm-dnn compatibility",)
 
 
 def test_open_values_are_filled_in_once() -> None:

@@ -51,7 +51,7 @@ class Mine(Constraint):
         scores = checked_scores(scores, targets, indices)
         violation = ((self.delta - scores) * targets).sum().relu() / targets.sum().clamp(min=1)
         self._last_batch = indices, violation.detach()
-        return self.multipliers[0] * violation + self.mu / 2 * violation.square()
+        return (self.multipliers[0] * violation + self.mu / 2 * violation.square()).to(scores.dtype)
 
     @torch.no_grad()
     def update_multipliers(self) -> None:
@@ -69,10 +69,10 @@ from .base import Sampler
 
 
 class Mine(Sampler):
-    """Every sample once, the last one first."""
+    """As many samples as there are, with replacement."""
 
     def _draw_pass(self) -> Tensor:
-        return torch.arange(len(self.indices)).flip(0)
+        return torch.randint(len(self.indices), (len(self.indices),), generator=self.generator)
 '''
 COMPONENTS = {  # package -> its table of names, the file, the config
     "losses": ("LOSSES", LOSS, "baseline/mine.yaml", {"training_type": "MINE", "gamma": 2.0}),

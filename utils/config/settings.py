@@ -31,7 +31,7 @@ DEFAULT = "default"
 class Settings:
     """A checked ``Config``, where each of its values came from, and the command that led to it.
 
-    ``notes`` are lines that the user should see, such as a flag that wins over a file.
+    ``notes`` are lines to print, such as a flag that overrides a file.
     """
 
     config: Config
@@ -40,11 +40,11 @@ class Settings:
     notes: tuple[str, ...] = ()
 
     def is_given(self, name: str) -> bool:
-        """Whether the user said it, in a file or on the command line."""
+        """Whether the user set it, in a file or on the command line."""
         return is_given(self.origins[name])
 
     def completed(self, values: Mapping[str, Any], origin: str) -> Settings:
-        """With the options that are still None filled in; those that are set stay."""
+        """A copy in which ``values`` replace those that are still None."""
         new = {
             name: value for name, value in values.items() if getattr(self.config, name) is None and value is not None
         }
@@ -67,7 +67,7 @@ def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
     """The settings that a command line asks for.
 
     Raises:
-        UserError: an option, a file or a value is not what it must be.
+        UserError: an option, a file or a value is not valid.
     """
     given = parse(argv)
     values: dict[str, Any] = {name: item.default for name, item in OPTIONS.items()}
@@ -88,7 +88,7 @@ def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
             notes.append(f"{key} = {converted} (command line) wins over {values[key]} ({origins[key]})")
         values[key], origins[key] = converted, COMMAND_LINE
     if "hot_enc" in given:
-        notes.append("hot_enc has no use; it is accepted and ignored")
+        notes.append("hot_enc is ignored; it is accepted for alm-dnn compatibility")
     settings = Settings(Config(**values), origins, shlex.join(["python", "main.py", *argv]), tuple(notes))
     check_names(settings)
     _check_together(settings)
@@ -118,10 +118,10 @@ def with_defaults(settings: Settings) -> Settings:
 
 
 def find_config(folder: Path, name: str, *, flag: str) -> Path:
-    """The .yaml, .yml or .json file of that name in ``folder``, without regard to case.
+    """The .yaml, .yml or .json file of that name in ``folder``, ignoring case.
 
     Raises:
-        UserError: there is none; the text lists the near names.
+        UserError: there is none; the message lists similar names.
     """
     files = {path.stem.lower(): path for path in sorted(folder.glob("*")) if path.suffix in (".json", ".yml", ".yaml")}
     stem = name.lower()
@@ -136,7 +136,7 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
     """The options that a YAML or JSON file sets, checked.
 
     Raises:
-        UserError: it is no mapping, holds an unknown key or a value of the wrong type.
+        UserError: it is not a mapping, or has an unknown key or an invalid value.
     """
     try:
         content = read_json(path) if path.suffix == ".json" else read_yaml(path)

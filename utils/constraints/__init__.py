@@ -1,6 +1,6 @@
 """Constraints on the scores. To add one: a file here, a line in ``CONSTRAINTS``, a file in ``configs/ALM``.
 
-``CONSTRAINTS`` maps each ``--constraint`` to ``"module:Class"``; nothing is imported before it is asked for.
+``CONSTRAINTS`` maps each ``--constraint`` to ``"module:Class"``; nothing is imported before it is used.
 """
 
 from __future__ import annotations

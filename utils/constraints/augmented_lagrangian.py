@@ -32,10 +32,10 @@ class AugmentedLagrangian(Constraint):
     """The pairwise ranking constraint: its penalty, its multipliers, and the rule by which mu grows.
 
     Args:
-        num_samples: size of the data set that ``indices`` point into; one multiplier each, 0 at first.
+        num_samples: size of the data set that ``indices`` point into; each sample has a multiplier, initially 0.
         delta: margin in logits, >= 0.
-        p2_norm: half the exponent of the quadratic term, >= 0.5 (below, the slope at q = 0 is infinite).
-        cap_mu: whether mu stops growing for ever once the validation AUC is 1.
+        p2_norm: half the exponent of the quadratic term, >= 0.5 (below, the gradient at q = 0 is infinite).
+        cap_mu: whether mu stays constant once the validation AUC has reached 1.
         introd_ALM_from: epochs by which the mu rule is delayed; the terms themselves act from the first epoch.
         first_epoch: number of the first epoch under the constraint. Above 0, training continues from a baseline: the
             mu rule then starts from the epoch before it, whatever ``introd_ALM_from``, and has no free first step.
@@ -86,19 +86,7 @@ class AugmentedLagrangian(Constraint):
         return self.multipliers[indices]
 
     def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
-        """The two terms that are added to the objective, of one batch.
-
-        Args:
-            scores: (B,) raw logits (for a two-output head the output of class 1).
-            targets: (B,) 0 or 1.
-            indices: (B,) dataset index of each sample.
-
-        Returns:
-            A scalar >= 0 with a graph; exactly 0 where the batch lacks a class.
-
-        Raises:
-            ValueError: the three do not have one shape (B,).
-        """
+        """The two terms of the formula, >= 0; exactly 0 if the batch lacks a class. See :meth:`Constraint.penalty`."""
         scores = checked_scores(scores, targets, indices)
         positive = targets.to(scores.dtype)
         negative = 1 - positive
@@ -117,9 +105,9 @@ class AugmentedLagrangian(Constraint):
     def end_epoch(self, validation_auc: float) -> None:
         """Apply the mu rule at the end of epoch e = 0, 1, 2, ... (counted from ``introd_ALM_from``).
 
-        e = 0 nothing; e = 1 remember the AUC; e >= 2: final if the AUC is 1 (``cap_mu``); otherwise rho * mu, cut at
-        ``mu_limit`` and then final; below the limit e = 2 takes it whatever the AUC, later epochs only if the AUC fell
-        by more than 0.05 since the epoch before.
+        e = 0: nothing. e = 1: store the AUC. e >= 2: if the AUC is 1 (and ``cap_mu``), mu is final. Otherwise the
+        candidate is rho * mu; above ``mu_limit``, mu becomes the limit and is final. Below it, e = 2 takes the
+        candidate whatever the AUC, later epochs only if the AUC fell by more than 0.05 since the previous epoch.
         """
         epoch = self._epochs_ended - self.introd_ALM_from
         self._epochs_ended += 1

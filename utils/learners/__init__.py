@@ -1,7 +1,7 @@
-"""Learners that are fitted at once, not trained by steps. To add one: a file here and a line in ``LEARNERS``.
+"""Learners that are fitted in one call, not trained by steps. To add one: a file here and a line in ``LEARNERS``.
 
-``LEARNERS`` maps a ``--resnet_type`` to ``"module:function"``; nothing is imported before it is asked for. Each is a
-``Learner`` (see ``base``): features and labels in, the weights and the bias of a linear score out.
+``LEARNERS`` maps a ``--resnet_type`` to ``"module:function"``; nothing is imported before it is used. Each is a
+``Learner`` (see ``base``): it takes features and labels and returns the weights and bias of a linear score.
 """
 
 from __future__ import annotations

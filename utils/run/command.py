@@ -1,4 +1,4 @@
-"""One command: train or evaluate."""
+"""The command of main.py: train or evaluate."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .train import train_run
 
 
 def run(settings: Settings) -> int:
-    """Do what the settings ask for. Returns the exit code: 0, or 1 if a seed failed.
+    """Train or evaluate. Returns the exit code: 0, or 1 if a seed failed.
 
     Raises:
-        UserError: something in the input is wrong; nothing was written.
+        UserError: the input is invalid; nothing was written.
     """
     paths = RunPaths.of(settings.config)
     check_inside(paths.folder, root=paths.root)
@@ -27,7 +27,7 @@ def run(settings: Settings) -> int:
 
 
 def _with_threads(settings: Settings) -> Settings:
-    """With the threads that the run began with, unless the user says otherwise: their number changes rounding."""
+    """With the number of threads that the run started with, unless the user sets it: it changes rounding."""
     threads = recorded_threads(RunPaths.of(settings.config).config)
     if settings.config.threads or not threads:
         return settings

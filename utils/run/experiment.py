@@ -1,4 +1,4 @@
-"""The one place where names become objects: a config in, a task, models, objectives and training states out."""
+"""From settings to objects: the task, models, objectives and training states of a run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SAME_DATA = [  # options that decide which samples a seed trains, validates and 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What all seeds of a run share. Its settings have no open values left but those that the loss does not take."""
+    """What all seeds of a run share. Of its settings only options that the components do not take are still None."""
 
     settings: Settings
     task: Task
@@ -58,7 +58,7 @@ class Experiment:
 
 
 def prepare(settings: Settings) -> Experiment:
-    """Read the data, fill in what follows from them, and build everything once, so that a mistake shows before a write.
+    """Read the data, fill in what follows from them, and build everything once, to find mistakes before writing a file.
 
     Raises:
         UserError: the options do not fit each other, the data or the machine.
@@ -87,7 +87,7 @@ def prepare(settings: Settings) -> Experiment:
 def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
     """What a loss or constraint may ask of the run: the obtained class counts, the requested ratio, the samples.
 
-    The counts are those of the images, whatever the sampler makes of them.
+    The counts are those of the training set, before the sampler changes the balance.
     """
     counts = experiment.task.class_counts(split)["train"]
     return {
@@ -116,7 +116,7 @@ def build_network(task: Task, config: Config, loss: Loss, generator: torch.Gener
 
 
 def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = None) -> tuple[TrainState, TrainingData]:
-    """Everything that one seed trains with, at its start.
+    """Everything that one seed trains with, in its initial state.
 
     Args:
         baseline: best.pt of a finished baseline to start from, or None.

@@ -18,7 +18,7 @@ def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]
     """Read the data, choose the images, and fill in what ``config.settings.with_defaults`` had to leave open.
 
     Raises:
-        UserError: the data are missing or damaged, or the options do not fit them.
+        UserError: the data are missing or damaged, or do not match the options.
     """
     config = settings.config
     defaults = defaults_for(config.dataset_name)
