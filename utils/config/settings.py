@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..constraints import name_part
 from ..data import DATASETS, defaults_for
@@ -178,66 +178,64 @@ def check_names(settings: Settings) -> None:
             raise unknown(name, value, known, origin=origins[name])
     for name in FIXED if config.is_fitted else ():
         if getattr(config, name) != (only := OPTIONS[name].default):
-            _refuse(
-                f"{name} {getattr(config, name)} (from {origins[name]})",
-                f"cannot act with {config.resnet_type}, which is fitted, not trained",
-                f"leave it at {only}",
+            raise UserError(
+                f"{name} {getattr(config, name)} (from {origins[name]}) cannot act with {config.resnet_type}, "
+                f"which is fitted, not trained; leave it at {only}"
             )
 
 
 def _check_together(settings: Settings) -> None:
-    """Refuse options that contradict each other."""
-    config, origins = settings.config, settings.origins
-    explicit = {name for name, origin in origins.items() if origin == COMMAND_LINE}
-    if settings.is_given("validation_fraction") and settings.is_given("validation_per_class"):
-        _refuse("validation_fraction and validation_per_class", "exclude each other", "leave one of them out")
-    _check_resampling(settings, explicit)
-    if config.resume and not config.train:
-        _refuse("resume 1 and train 0", "exclude each other", "resume needs --train 1")
-    if config.continue_train and not config.train:
-        _refuse("continue_train 1 and train 0", "exclude each other", "continue_train needs --train 1")
-    unused = sorted(explicit & _group("constraint")) if not config.use_ALM else []
-    if unused:
-        _refuse(
-            f"{', '.join(unused)} (from {COMMAND_LINE})",
-            "cannot act with use_ALM 0",
-            "add --use_ALM 1 or an ALM file",
-        )
+    """Refuse options that exclude each other or cannot act."""
+    config = settings.config
+    explicit = {name for name, origin in settings.origins.items() if origin == COMMAND_LINE}
+    for excluded, options, remedy in _exclusions(settings, explicit):
+        if excluded:
+            raise UserError(f"{options} exclude each other; {remedy}")
+    for names, acts, setting, remedy in _requirements(config):
+        unused = sorted(explicit & names)
+        if unused and not acts:
+            raise UserError(f"{', '.join(unused)} (from {COMMAND_LINE}) cannot act with {setting}; {remedy}")
     if config.mu_limit is not None and config.mu_limit < config.mu:
-        _refuse(f"mu_limit {config.mu_limit:g}", f"is below mu {config.mu:g}", "raise mu_limit or leave it out")
-    if "momentum" in explicit and config.optimizer != "sgd":
-        _refuse(
-            f"momentum (from {COMMAND_LINE})",
-            f"cannot act with optimizer {config.optimizer}",
-            "it belongs to sgd",
-        )
-    if "hidden_widths" in explicit and config.resnet_type != "dense":
-        _refuse(
-            f"hidden_widths (from {COMMAND_LINE})",
-            f"cannot act with {config.resnet_type}",
-            "it belongs to dense",
-        )
-    if "patience_lr" in explicit and not config.lr_decrease:
-        _refuse(f"patience_lr (from {COMMAND_LINE})", "cannot act with lr_decrease 0", "add --lr_decrease 1")
-    continued = explicit & {"continue_train_epochs", "baseline_cont_train"}
-    if continued and not config.continue_train:
-        _refuse(f"{', '.join(sorted(continued))} (from {COMMAND_LINE})", "cannot act", "add --continue_train 1")
-    if config.continue_train and "num_epochs" in explicit:
-        _refuse("num_epochs and continue_train 1", "exclude each other", "use --continue_train_epochs")
-    if config.continue_train and "introd_ALM_from" in explicit:
-        _refuse("introd_ALM_from and continue_train 1", "exclude each other", "it follows from the baseline's epoch")
+        raise UserError(f"mu_limit {config.mu_limit:g} is below mu {config.mu:g}; raise mu_limit or leave it out")
 
 
-def _check_resampling(settings: Settings, explicit: set[str]) -> None:
-    if not settings.config.folds:
-        if own := sorted(explicit & _group("resampling")):
-            _refuse(f"{', '.join(own)} (from {COMMAND_LINE})", "cannot act with folds 0", "add --folds K")
-        return
-    for name in ("ratio_pos_train", "train_fraction", "validation_per_class"):
-        if settings.is_given(name):
-            _refuse(
-                f"folds and {name}", "exclude each other", "the subsets decide (--subset_ratios, --validation_fraction)"
-            )
+def _exclusions(settings: Settings, explicit: set[str]) -> list[tuple[object, str, str]]:
+    """Whether options exclude each other, which ones, and the remedy."""
+    config, given = settings.config, settings.is_given
+    both_validations = given("validation_fraction") and given("validation_per_class")
+    decide = "the subsets decide (--subset_ratios, --validation_fraction)"
+    return [
+        (both_validations, "validation_fraction and validation_per_class", "leave one of them out"),
+        *(
+            (config.folds and given(name), f"folds and {name}", decide)
+            for name in ("ratio_pos_train", "train_fraction", "validation_per_class")
+        ),
+        (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
+        (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),
+        (
+            config.continue_train and "num_epochs" in explicit,
+            "num_epochs and continue_train 1",
+            "use --continue_train_epochs",
+        ),
+        (
+            config.continue_train and "introd_ALM_from" in explicit,
+            "introd_ALM_from and continue_train 1",
+            "it follows from the baseline's epoch",
+        ),
+    ]
+
+
+def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
+    """Options, whether they can act, the setting with which they cannot, and the remedy."""
+    continued = {"continue_train_epochs", "baseline_cont_train"}
+    return [
+        (_group("resampling"), config.folds, "folds 0", "add --folds K"),
+        (_group("constraint"), config.use_ALM, "use_ALM 0", "add --use_ALM 1 or an ALM file"),
+        ({"momentum"}, config.optimizer == "sgd", f"optimizer {config.optimizer}", "it belongs to sgd"),
+        ({"hidden_widths"}, config.resnet_type == "dense", config.resnet_type, "it belongs to dense"),
+        ({"patience_lr"}, config.lr_decrease, "lr_decrease 0", "add --lr_decrease 1"),
+        (continued, config.continue_train, "continue_train 0", "add --continue_train 1"),
+    ]
 
 
 def _group(group: str) -> set[str]:
@@ -245,10 +243,6 @@ def _group(group: str) -> set[str]:
     return {
         name for name, item in OPTIONS.items() if item.metadata["group"] == group and not item.metadata["acts_alone"]
     }
-
-
-def _refuse(what: str, why: str, remedy: str) -> NoReturn:
-    raise UserError(f"{what} {why}; {remedy}")
 
 
 def _converted(name: str, value: Any, origin: str) -> Any:
