@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from main import FIRST_WORDS, main
 from utils.config.options import GROUPS, OPTIONS, Config, convert
 from utils.config.settings import CONFIGS, find_config, read_config, resolve
-from utils.constraints import CONSTRAINTS, constraint_class
+from utils.constraints import CONSTRAINTS, constraint_class, label
 from utils.constraints.base import default_mu_limit
 from utils.data import defaults_for
 from utils.errors import UserError
@@ -168,6 +168,47 @@ def test_open_values_are_filled_in_once() -> None:
     assert yaml.safe_load(yaml.safe_dump(shown)) == shown
 
 
+OF_THE_DATA = ("lr", "negative_classes", "positive_classes", "augment", "validation_fraction", "validation_per_class")
+
+
+@pytest.mark.parametrize(
+    "argv, expected",
+    [
+        ("cifar10", (0.01, (1,), (9,), "crop_flip", None, 100, 100)),
+        ("cifar100", (0.001, (72, 4, 95, 30, 55), (73,), "crop_flip", None, 50, 100)),
+        ("digits", (0.01, (1, 3, 5, 7, 9), (0, 2, 4, 6, 8), "none", 0.1, None, 20)),
+        ("cifar10 --validation_fraction 0.2 --lr 1", (1.0, (1,), (9,), "crop_flip", 0.2, None, 100)),
+        ("cifar10 --folds 3", (0.01, (1,), (9,), "crop_flip", 0.1, None, None)),  # the subsets decide on the ratio
+        ("scans", (0.01, None, None, None, None, None, 100)),  # a file of one's own: the rest follows from the data
+        ("scans --folds 3", (0.01, None, None, None, 0.1, None, None)),
+    ],
+)
+def test_what_follows_from_the_name_of_the_data_set(argv: str, expected: tuple[Any, ...]) -> None:
+    found = resolve(["--dataset_name", *argv.split()])
+    assert tuple(getattr(found.config, name) for name in (*OF_THE_DATA, "ratio_pos_train")) == expected
+    for name in OF_THE_DATA:
+        given = f"--{name}" in argv
+        value = getattr(found.config, name)
+        origin = "the command line" if given else "default" if value is None else f"default of {argv.split()[0]}"
+        assert found.origins[name] == origin
+
+
+@pytest.mark.parametrize(
+    "argv, name",
+    [
+        ("", "cifar10_BCE_1to100"),
+        ("--resnet_type featureless --folds 3", "cifar10_featureless_subset1_on_same_fold1of3"),
+        ("--name_file_bs bce_smote --ratio_pos_train 5", "cifar10_bce_smote_1to5"),
+        ("--sampler smote --use_ALM 1 --delta 0.5", "cifar10_BCE_smote_ALM_mu0.1_delta0.5_1to100"),
+        ("--name_file_alm ALM_15_beg --delta 1", "cifar10_BCE_ALM_15_beg_delta1_1to100"),
+        ("--use_ALM 1 --constraint rate --mu 1", "cifar10_BCE_rate_mu1_1to100"),
+        ("--name_file_alm RATE_TPR98", "cifar10_BCE_RATE_TPR98_1to100"),
+    ],
+)
+def test_the_default_name_of_a_run(argv: str, name: str) -> None:
+    assert resolve(argv.split()).config.model_name == name
+
+
 # --- files -------------------------------------------------------------------------------------------------
 
 
@@ -291,6 +332,14 @@ def test_every_alm_config_gives_a_constraint(name: str) -> None:
     if "TPR" in said:
         asked = said["TPR"] / 100, said["FPR"] / 100 if "FPR" in said else None
         assert (config.constraint, config.tpr_at_least, config.fpr_at_most) == ("rate", *asked)
+
+
+def test_labels_of_constraints() -> None:
+    pairwise = {"mu": 0.01, "delta": 0.5, "tpr_at_least": 0.98}
+    assert label(pairwise) == label({**pairwise, "constraint": "pairwise"}) == "ALM mu=0.01 delta=0.5"
+    rates = {**pairwise, "constraint": "rate", "fpr_at_most": 0.1}
+    assert label(rates) == "ALM rate TPR>=0.98 FPR<=0.1 mu=0.01"
+    assert label({**pairwise, "constraint": "mine"}, show=str) == "ALM mine mu=0.01"  # without a line in SHOWN
 
 
 # --- flags -------------------------------------------------------------------------------------------------
