@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from utils.config.settings import parser, resolve
+from models import MODELS
+from utils.config.command_line import parser
+from utils.config.settings import resolve
 from utils.errors import UserError, one_line
 from utils.system.interruption import Interruption
 from utils.system.streams import run_command
@@ -26,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
         print(FIRST_WORDS)
         return 0
     if {"-h", "--help"}.intersection(argv):
-        parser().print_help()
+        parser(models=MODELS).print_help()
         return 0
     with Interruption() as interruption:
         try:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from benchmarks.plain_reference import ImageDataset, LoopedConstraint, PlainTraining, transform_of
 from utils.config.settings import resolve
-from utils.run.command import named
 from utils.run.experiment import Experiment, build_state, compile_model, prepare
 from utils.samplers.natural import NaturalSampler
 from utils.seeding import torch_stream
@@ -88,7 +87,7 @@ class Subject:
 
 def prepared(argv: Sequence[str], *, captures: bool | None = None) -> Experiment:
     """The experiment of a main.py command line; ``captures=False`` runs the steps eagerly on a GPU too."""
-    experiment = prepare(named(resolve(argv)))
+    experiment = prepare(resolve(argv))
     if captures is None:
         return experiment
     return replace(experiment, machine=replace(experiment.machine, captures=captures))

@@ -1,7 +1,7 @@
-"""From a name in a table to the thing itself, and the error when there is no such name.
+"""Tables of names: look up an entry, and the error for an unknown name.
 
-A table of names maps what a user writes to ``"module:attribute"``. It holds strings only, so that
-reading it imports nothing heavy.
+A table maps the name that a user writes to ``"module:attribute"``. It holds strings only, so that reading it imports
+nothing heavy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def near(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, origin: str = "") -> UserError:
-    """The error for a name that no table holds: what came, the near ones, all that are known."""
+    """The error for an unknown name: what was given, the nearest names, all known names."""
     names = sorted(known)
     close = near(name, names)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
@@ -30,7 +30,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, origin: str = "") -> 
 
 
 def load(table: Mapping[str, str], name: str, *, kind: str, package: str) -> Any:
-    """The attribute behind ``name``; its module is imported now.
+    """Import and return the attribute that ``name`` stands for.
 
     Raises:
         UserError: ``name`` is not in ``table``.
@@ -42,7 +42,7 @@ def load(table: Mapping[str, str], name: str, *, kind: str, package: str) -> Any
 
 
 def lazy_attributes(targets: Iterable[str], *, package: str) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` for the ``"module:attribute"`` targets of a table: each is imported when asked for."""
+    """A package's ``__getattr__`` that imports the ``"module:attribute"`` targets of a table on first use."""
     table = {target.split(":")[1]: target for target in targets}
 
     def __getattr__(name: str) -> Any:

@@ -20,34 +20,19 @@ from hypothesis import strategies as st
 from main import FIRST_WORDS, main
 from utils.config.options import GROUPS, OPTIONS, Config, convert
 from utils.config.settings import CONFIGS, find_config, read_config, resolve
-from utils.constraints import RateConstraint
-from utils.constraints.augmented_lagrangian import default_mu_limit
+from utils.constraints import CONSTRAINTS, constraint_class, label
+from utils.constraints.base import default_mu_limit
 from utils.data import defaults_for
 from utils.errors import UserError
-from utils.run.components import build_constraint, build_loss
-from utils.run.experiment import check_names
+from utils.losses import LOSSES
+from utils.run.components import build_constraint, build_loss, check_components
+from utils.samplers import SAMPLERS
 
 ROOT = Path(__file__).resolve().parents[2]
 
-BASE_FILES = {
-    *("baseline_bce", "baseline_LDAM", "baseline_MBAUC", "baseline_MSFE", "log_pw_loss"),
-    *("baseline_WBCE_1", "baseline_WBCE_1_3", "baseline_WBCE_2_3"),
-    *("baseline_a_FL_g05", "baseline_a_FL_g1", "baseline_a_FL_g2"),
-    *("baseline_s_FL_g05", "baseline_s_FL_g1", "baseline_s_FL_g2"),
-    *("baseline_a_LM_m05", "baseline_a_LM_m2", "baseline_a_LM_m4"),
-    *("baseline_s_LM_m05", "baseline_s_LM_m2", "baseline_s_LM_m4"),
-    *("baseline_cb_BCE_99", "baseline_cb_BCE_999", "baseline_cb_BCE_9999"),
-    *("baseline_AUM_rate", "baseline_AUM_count", "baseline_sq_hinge_pw", "baseline_square_pw"),
-    *("baseline_AUCM", "baseline_PAUC", "baseline_W_logistic", "baseline_WCE", "baseline_alpha_FL"),
-    *("baseline_cb_FL_9999", "baseline_LA", "baseline_VS", "baseline_LDAM_DRW", "baseline_sampling_free"),
-    *("baseline_anyloss_f1", "baseline_anyloss_ba", "baseline_anyloss_gm", "baseline_anyloss_acc"),
-    *("baseline_hinge", "baseline_sq_hinge"),
-    *("bce_weighted", "bce_balanced", "bce_balanced_random", "bce_stratified", "bce_undersample"),
-    *("bce_oversample", "bce_two_phase", "bce_temperature", "bce_smote"),
-}
-RATE_FILES = {"RATE_TPR98": (0.98, None), "RATE_TPR95": (0.95, None), "RATE_TPR95_FPR10": (0.95, 0.10)}
+BASE_FILES, ALM_FILES = (sorted(path.stem for path in (CONFIGS / name).iterdir()) for name in ("baseline", "ALM"))
 FACTS = {"class_counts": (4410, 44), "ratio_pos_train": 100, "num_samples": 5000}
-ALM_FILES = {f"ALM_{number}_beg": float(f"1e-{number - 10}") for number in range(12, 20)}  # name -> mu
+CONSTRAINT_FACTS = {**FACTS, "first_epoch": 0}
 
 # The command line is what scripts and papers rely on: a flag is added here on purpose, and none is ever removed.
 FLAGS = [
@@ -170,16 +155,58 @@ def test_the_command_can_be_pasted_into_a_shell() -> None:
 
 
 def test_an_unused_flag_is_accepted_and_says_so() -> None:
-    assert resolve(["--hot_enc", "0"]).notes == ("hot_enc has no use; it is accepted and ignored",)
+    assert resolve(["--hot_enc", "0"]).notes == ("hot_enc is ignored; it is accepted for alm-dnn compatibility",)
 
 
 def test_open_values_are_filled_in_once() -> None:
-    first = resolve(["--lr", "0.5"]).completed({"lr": 0.1, "ratio_pos_train": 20, "augment": None}, "default of digits")
-    assert (first.config.lr, first.config.ratio_pos_train, first.config.augment) == (0.5, 20, None)
-    assert (first.origins["ratio_pos_train"], first.origins["augment"]) == ("default of digits", "default")
+    scans = resolve(["--dataset_name", "scans", "--lr", "0.5"])
+    first = scans.completed({"lr": 0.1, "augment": "crop", "validation_fraction": None}, "the data")
+    assert (first.config.lr, first.config.augment, first.config.validation_fraction) == (0.5, "crop", None)
+    assert (first.origins["augment"], first.origins["validation_fraction"]) == ("the data", "default")
     shown = first.as_yaml_ready()
     assert shown["seeds"] == {"value": list(range(1, 11)), "origin": "default"}
     assert yaml.safe_load(yaml.safe_dump(shown)) == shown
+
+
+OF_THE_DATA = ("lr", "negative_classes", "positive_classes", "augment", "validation_fraction", "validation_per_class")
+
+
+@pytest.mark.parametrize(
+    "argv, expected",
+    [
+        ("cifar10", (0.01, (1,), (9,), "crop_flip", None, 100, 100)),
+        ("cifar100", (0.001, (72, 4, 95, 30, 55), (73,), "crop_flip", None, 50, 100)),
+        ("digits", (0.01, (1, 3, 5, 7, 9), (0, 2, 4, 6, 8), "none", 0.1, None, 20)),
+        ("cifar10 --validation_fraction 0.2 --lr 1", (1.0, (1,), (9,), "crop_flip", 0.2, None, 100)),
+        ("cifar10 --folds 3", (0.01, (1,), (9,), "crop_flip", 0.1, None, None)),  # the subsets decide on the ratio
+        ("scans", (0.01, None, None, None, None, None, 100)),  # a file of one's own: the rest follows from the data
+        ("scans --folds 3", (0.01, None, None, None, 0.1, None, None)),
+    ],
+)
+def test_what_follows_from_the_name_of_the_data_set(argv: str, expected: tuple[Any, ...]) -> None:
+    found = resolve(["--dataset_name", *argv.split()])
+    assert tuple(getattr(found.config, name) for name in (*OF_THE_DATA, "ratio_pos_train")) == expected
+    for name in OF_THE_DATA:
+        given = f"--{name}" in argv
+        value = getattr(found.config, name)
+        origin = "the command line" if given else "default" if value is None else f"default of {argv.split()[0]}"
+        assert found.origins[name] == origin
+
+
+@pytest.mark.parametrize(
+    "argv, name",
+    [
+        ("", "cifar10_BCE_1to100"),
+        ("--resnet_type featureless --folds 3", "cifar10_featureless_subset1_on_same_fold1of3"),
+        ("--name_file_bs bce_smote --ratio_pos_train 5", "cifar10_bce_smote_1to5"),
+        ("--sampler smote --use_ALM 1 --delta 0.5", "cifar10_BCE_smote_ALM_mu0.1_delta0.5_1to100"),
+        ("--name_file_alm ALM_15_beg --delta 1", "cifar10_BCE_ALM_15_beg_delta1_1to100"),
+        ("--use_ALM 1 --constraint rate --mu 1", "cifar10_BCE_rate_mu1_1to100"),
+        ("--name_file_alm RATE_TPR98", "cifar10_BCE_RATE_TPR98_1to100"),
+    ],
+)
+def test_the_default_name_of_a_run(argv: str, name: str) -> None:
+    assert resolve(argv.split()).config.model_name == name
 
 
 # --- files -------------------------------------------------------------------------------------------------
@@ -201,7 +228,7 @@ def test_json_reads_as_yaml_does(configs: Path) -> None:
     as_yaml = resolve(["--name_file_bs", "base"], configs=configs)
     as_json = resolve(["--name_file_bs", "same"], configs=configs)
     differing = {name for name in OPTIONS if getattr(as_yaml.config, name) != getattr(as_json.config, name)}
-    assert differing == {"name_file_bs"}
+    assert differing == {"name_file_bs", "model_name"}  # the default name of a run holds the file's
     assert as_json.origins["gamma"] == "configs/baseline/Same.json"
 
 
@@ -262,21 +289,22 @@ def test_an_unknown_name_lists_the_near_ones() -> None:
 # --- the files that come with the project ------------------------------------------------------------------
 
 
-def test_every_config_is_known_by_name() -> None:
-    found = {path.relative_to(CONFIGS) for path in CONFIGS.rglob("*") if path.suffix in (".yaml", ".yml", ".json")}
-    expected = {Path("baseline", f"{name}.yaml") for name in BASE_FILES}
-    expected |= {Path("ALM", f"{name}.yaml") for name in (*ALM_FILES, *RATE_FILES)}
-    assert (len(BASE_FILES), len(ALM_FILES)) == (52, 8)
-    assert {path for path in found if path.parts[0] in ("baseline", "ALM")} == expected
-    assert {path.parts[0] for path in found} <= {"baseline", "ALM", "table"}
+def test_every_component_has_a_config() -> None:
+    base = [resolve(["--name_file_bs", name]).config for name in BASE_FILES]
+    assert {config.training_type for config in base} == set(LOSSES)
+    assert {config.sampler for config in base} == set(SAMPLERS)
+    assert {resolve(["--name_file_alm", name]).config.constraint for name in ALM_FILES} == set(CONSTRAINTS)
+    files = [path.relative_to(CONFIGS) for path in CONFIGS.rglob("*") if path.suffix in (".yaml", ".yml", ".json")]
+    assert {path.parts[0] for path in files} == {"baseline", "ALM", "table"}
+    assert len(files) >= 52 + 11
 
 
-@pytest.mark.parametrize("name", sorted(BASE_FILES))
+@pytest.mark.parametrize("name", BASE_FILES)
 def test_every_base_config_gives_an_objective(name: str) -> None:
     found = resolve(["--name_file_bs", name])
     assert found.notes == ()
     assert found.origins["training_type"] == f"configs/baseline/{name}.yaml"
-    check_names(found)
+    check_components(found)
     loss = build_loss(found, FACTS)
     for option in ("gamma", "m"):
         if re.search(rf"_{option[0]}\d+$", name):  # a name such as a_LM_m05 says the value of the option
@@ -285,27 +313,33 @@ def test_every_base_config_gives_an_objective(name: str) -> None:
             assert getattr(loss, option) == float(digits[0] + "." + digits[1:])
 
 
-@pytest.mark.parametrize("name, asked", RATE_FILES.items())
-def test_every_rate_config_gives_a_constraint(name: str, asked: tuple[float, float | None]) -> None:
-    config = resolve(["--name_file_alm", name]).config
-    assert (config.use_ALM, config.constraint, config.tpr_at_least, config.fpr_at_most) == (1, "rate", *asked)
-    constraint = build_constraint(config, 10, first_epoch=0)
-    assert isinstance(constraint, RateConstraint)
-
-
-@pytest.mark.parametrize("name", sorted(name for name in BASE_FILES if name.startswith("bce_")))
+@pytest.mark.parametrize("name", [name for name in BASE_FILES if name.startswith("bce_")])
 def test_a_base_config_names_its_sampler(name: str) -> None:
     assert f"bce_{resolve(['--name_file_bs', name]).config.sampler}" == name
 
 
-@pytest.mark.parametrize("name, mu", ALM_FILES.items())
-def test_every_alm_config_gives_a_constraint(name: str, mu: float) -> None:
-    config = resolve(["--name_file_alm", name, "--delta", "0.5"]).config
-    assert (config.use_ALM, config.rho, config.delta) == (1, 2.0, 0.5)
-    assert config.mu == pytest.approx(mu)
-    constraint = build_constraint(config, 10, first_epoch=0)
+@pytest.mark.parametrize("name", ALM_FILES)
+def test_every_alm_config_gives_a_constraint(name: str) -> None:
+    found = resolve(["--name_file_alm", name, "--delta", "0.5"])
+    config = found.config
+    constraint = build_constraint(found, {**FACTS, "first_epoch": 0})
     assert constraint is not None
-    assert constraint.mu_limit == pytest.approx(mu * (8 if mu >= 1e-3 else 32))
+    assert type(constraint) is constraint_class(config.constraint)
+    assert (config.use_ALM, config.rho, config.delta) == (1, 2.0, 0.5)
+    assert constraint.mu_limit == pytest.approx(config.mu * (8 if config.mu >= 1e-3 else 32))
+    said = {key: int(number) for key, number in re.findall(r"(ALM_|TPR|FPR)(\d+)", name)}  # the name says the values
+    assert config.mu == pytest.approx(10.0 ** (10 - said["ALM_"]) if "ALM_" in said else 0.1)
+    if "TPR" in said:
+        asked = said["TPR"] / 100, said["FPR"] / 100 if "FPR" in said else None
+        assert (config.constraint, config.tpr_at_least, config.fpr_at_most) == ("rate", *asked)
+
+
+def test_labels_of_constraints() -> None:
+    pairwise = {"mu": 0.01, "delta": 0.5, "tpr_at_least": 0.98}
+    assert label(pairwise) == label({**pairwise, "constraint": "pairwise"}) == "ALM mu=0.01 delta=0.5"
+    rates = {**pairwise, "constraint": "rate", "fpr_at_most": 0.1}
+    assert label(rates) == "ALM rate TPR>=0.98 FPR<=0.1 mu=0.01"
+    assert label({**pairwise, "constraint": "mine"}, show=str) == "ALM mine mu=0.01"  # without a line in SHOWN
 
 
 # --- flags -------------------------------------------------------------------------------------------------

@@ -231,24 +231,6 @@ def test_a_small_mu_does_not_lose_the_value() -> None:
     assert float(constraint.penalty(*hits_and_misses(0, 200)).detach()) == pytest.approx(1.5)  # 2 - 0.5
 
 
-def test_shapes_are_checked() -> None:
-    constraint = RateConstraint()
-    scores, targets, indices = hits_and_misses(2, 2)
-    for batch in ((scores[:3], targets, indices), (scores, targets[:3], indices), (scores, targets, indices[:3])):
-        with pytest.raises(ValueError, match="shape"):
-            constraint.penalty(*batch)
-    with pytest.raises(ValueError, match="shape"):
-        constraint.penalty(scores[:, None], targets[:, None], indices[:, None])
-
-
-def test_one_update_for_one_penalty() -> None:
-    constraint = RateConstraint()
-    constraint.penalty(*hits_and_misses(1, 1))
-    constraint.update_multipliers()
-    with pytest.raises(RuntimeError, match="penalty"):
-        constraint.update_multipliers()
-
-
 BAD_OPTIONS: list[tuple[str, list[Any]]] = [
     ("tpr_at_least", [0.0, -0.1, 1.01, math.nan, math.inf]),
     ("fpr_at_most", [0.0, -0.1, 1.01, math.nan, math.inf]),
@@ -337,36 +319,6 @@ def test_a_limit_and_a_factor_are_obeyed_and_the_new_mu_acts() -> None:
 
 
 # ---------------------------------------------------------------- state, capture
-
-
-@pytest.mark.parametrize("cut", [0, 5, 11])
-def test_state_dict_in_the_middle_goes_on_identically(tmp_path: Any, cut: int) -> None:
-    steps = list(batches(6, 24))
-
-    def new() -> RateConstraint:
-        return RateConstraint(tpr_at_least=0.9, fpr_at_most=0.1, mu=0.1)
-
-    def run(constraint: RateConstraint, part: list[Batch]) -> list[Any]:
-        record: list[Any] = []
-        for number, batch in enumerate(part):
-            value, gradient, slope = penalty_and_gradients(constraint, batch)
-            with torch.no_grad():
-                constraint.threshold.sub_(0.1 * slope)
-            constraint.update_multipliers()
-            if number % 2:
-                constraint.end_epoch(0.5)
-            rest = float(constraint.threshold.detach()), constraint.mu_value, constraint.multipliers.tolist()
-            record.append((float(value), gradient.tolist(), *rest))
-        return record
-
-    straight = run(new(), steps)
-    first, second = new(), new()
-    head = run(first, steps[: 2 * cut])
-    torch.save(first.state_dict(), tmp_path / "state.pt")
-    run(first, steps[2 * cut :])  # what the donor does afterwards is no concern of the copy
-    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert head + run(second, steps[2 * cut :]) == straight
-    assert straight[-1][-2] > 0.1  # mu has grown
 
 
 class Pool:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from utils.data import DATASETS, defaults_for, load_raw, resolve_augment
+from utils.data import DATASETS, default_augment, defaults_for, load_raw
 from utils.data.raw import enlarged
 from utils.errors import UserError
 
@@ -81,9 +81,7 @@ def test_cifar_is_normalised_by_its_constants(tmp_path: Path) -> None:
     assert raw.std == (0.2023, 0.1994, 0.2010)
 
 
-def test_cifar100_folder_gives_fine_labels_and_channels_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cifar100_folder_gives_fine_labels_and_channels_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cifar100: Any = pytest.importorskip("torchvision.datasets").CIFAR100
     pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (6, 3072), dtype=np.uint8)
     labels = {"fine_labels": [72, 4, 95, 30, 55, 73], "coarse_labels": [0, 0, 0, 0, 0, 1]}
@@ -204,15 +202,12 @@ def test_defaults() -> None:
     assert (digits.ratio_pos_train, digits.augment, digits.validation_per_class) == (20, "none", None)
     assert defaults_for("mnist") == defaults_for("fashion_mnist")
     unknown = defaults_for("scans")
-    assert (unknown.negative_classes, unknown.augment, unknown.ratio_pos_train) == (None, "auto", 100)
+    assert (unknown.negative_classes, unknown.augment, unknown.ratio_pos_train) == (None, None, 100)
     assert {defaults_for(name).train_fraction for name in (*DATASETS, "scans")} == {0.9}
 
 
-def test_augment_is_resolved_by_the_channels() -> None:
-    assert resolve_augment("auto", channels=3) == "crop_flip"
-    assert resolve_augment("auto", channels=1) == resolve_augment("none", channels=3) == "none"
-    with pytest.raises(UserError, match="augment must be one of none, crop, crop_flip, got 'flip'"):
-        resolve_augment("flip", channels=3)
+def test_the_default_of_augment_follows_from_the_channels() -> None:
+    assert (default_augment(channels=3), default_augment(channels=1)) == ("crop_flip", "none")
 
 
 def test_importing_the_package_and_reading_an_npz_import_neither_torch_nor_torchvision(

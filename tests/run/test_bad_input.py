@@ -191,12 +191,13 @@ CONTRADICTIONS = [
     ("--patience_lr 3", r"patience_lr \(from the command line\) cannot act with lr_decrease 0; add --lr_decrease 1"),
     (
         "--continue_train_epochs 3",
-        r"continue_train_epochs \(from the command line\) cannot act; add --continue_train 1",
+        r"continue_train_epochs \(from the command line\) cannot act with continue_train 0; add --continue_train 1",
     ),
     ("--continue_train 1", "num_epochs and continue_train 1 exclude each other; use --continue_train_epochs"),
     ("--fold 2 --train_on all", r"fold, train_on \(from the command line\) cannot act with folds 0; add --folds K"),
     ("--folds 3 --ratio_pos_train 5", "folds and ratio_pos_train exclude each other; the subsets decide"),
     ("--introd_ALM_from 2 --use_ALM 1 --continue_train 1", "introd_ALM_from and continue_train 1 exclude each other"),
+    ("--resnet_type featureless --sampler smote", "cannot act with featureless, which is fitted, not .* at natural"),
 ]
 
 
@@ -218,9 +219,9 @@ def test_a_flag_that_an_alm_file_is_switched_off_by_contradicts_its_options(refu
 
 def test_every_contradiction_that_is_checked_has_a_test() -> None:
     tree = ast.parse((ROOT / "utils/config/settings.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    checked = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "_refuse"]
-    assert len(checked) == len(CONTRADICTIONS)
+    tables = {node.name: node.body[-1] for node in tree.body if isinstance(node, ast.FunctionDef)}
+    rows = [row for name in ("_exclusions", "_requirements") for row in tables[name].value.elts]  # type: ignore[attr-defined]
+    assert len(rows) + len(["mu_limit", "a learner"]) == len(CONTRADICTIONS)
 
 
 # --- data --------------------------------------------------------------------------------------------------

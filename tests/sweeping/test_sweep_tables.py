@@ -63,20 +63,25 @@ PROTOCOL = {
     "resnet_type": "resnet10",
     "bsize": 64,
     "num_epochs": 100,
-    "lr": None,  # of the data set: 0.01, CIFAR100 0.001
     "lr_decrease": 0,
     "optimizer": "sgd",
     "momentum": 0.9,
     "weight_dec": 2e-4,
     "patience_early_stopping": 30,
-    "augment": None,  # of the data set: crop and flip
+    "augment": "crop_flip",
     "train_fraction": 0.9,
-    "negative_classes": None,
-    "positive_classes": None,
-    "validation_per_class": None,
     "validation_fraction": None,
     "continue_train": 0,
     "precision": "fp32",
+}
+SPLITS: dict[str, dict[str, Any]] = {
+    "cifar10": {"lr": 0.01, "negative_classes": (1,), "positive_classes": (9,), "validation_per_class": 100},
+    "cifar100": {
+        "lr": 0.001,
+        "negative_classes": (72, 4, 95, 30, 55),
+        "positive_classes": (73,),
+        "validation_per_class": 50,
+    },
 }
 CONSTRAINT = {"rho": 2, "p2_norm": 1, "mu_limit": None, "cap_mu": 1, "introd_ALM_from": 0}
 
@@ -90,6 +95,7 @@ def paper_rows(column: int) -> dict[str, dict[str, Any]]:
         name, *cells = (cell.strip() for cell in line.split("|"))
         objective, _, choice = cells[column - 1].partition(";")
         plain = {"dataset_name": dataset, "ratio_pos_train": int(ratio), **PROTOCOL, **NO_OPTIONS}
+        plain |= SPLITS[dataset]
         plain |= OBJECTIVES[objective]
         rows[name] = {**plain, "use_ALM": 0}
         if choice:

@@ -1,4 +1,4 @@
-"""Kinds of values: how each is read from a text or a file, and which values are legal."""
+"""Kinds of option values: how each is parsed from text or YAML, and which values are valid."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
 @dataclass(frozen=True)
 class Kind:
-    """How a value is read and which values are legal.
+    """How a value is parsed and which values are valid.
 
     Args:
         name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats, seeds.
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
         open_low: whether ``low`` itself is excluded.
-        choices: the legal texts, if they are few.
+        choices: the valid texts, if there are only a few.
     """
 
     name: str
@@ -57,7 +57,7 @@ def choice(*choices: str) -> Kind:
 
 
 def read(kind: Kind, value: Any) -> Any:
-    """``value``, a text or of a file, as the kind wants it.
+    """``value``, a text or a value from a file, converted to ``kind``.
 
     Raises:
         ValueError: it is no such value; its text, if any, is the rule that ``kind.expected`` leaves unsaid.
@@ -125,7 +125,7 @@ def _switch(value: Any, kind: Kind) -> int:
 
 
 def _items(value: Any) -> list[Any]:
-    """A list as it is; a text such as ``1 3,5`` in its parts."""
+    """The items of a list, or the parts of a text such as ``1 3,5``."""
     items = list(value) if isinstance(value, (list, tuple)) else [value]
     return [part for item in items for part in (item.replace(",", " ").split() if isinstance(item, str) else [item])]
 

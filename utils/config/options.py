@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from ..constraints import CONSTRAINTS
+from ..constraints import DEFAULT as DEFAULT_CONSTRAINT
+from ..data import AUGMENTS, DATASETS
+from ..learners import LEARNERS
+from ..learners import MODEL as FITTED_MODEL
+from ..losses import LOSSES
+from ..samplers import SAMPLERS
 from .kinds import (
     CLASSES,
     COUNT,
@@ -35,76 +43,84 @@ GROUPS = {
     "constraint": "constraint (ALM)",
     "sampling": "sampling (which options apply depends on sampler)",
     "optimisation": "optimisation",
-    "continue": "go on from a finished baseline",
+    "continue": "continue from a finished baseline",
     "evaluation": "evaluation",
     "machine": "machine",
 }
 
 
-def _option(group: str, kind: Kind, default: Any, text: str) -> Any:
-    """A field of ``Config``. Default None: it follows from another option or the data set, or the loss has its own."""
-    return field(default=default, metadata={"group": group, "kind": kind, "help": text})
+def _option(
+    group: str, kind: Kind, default: Any, text: str, *, names: Iterable[str] = (), acts_alone: bool = False
+) -> Any:
+    """A field of ``Config``. Default None: it follows from another option or the data, or is up to the component.
+
+    Args:
+        names: the table of names that the value is chosen from.
+        acts_alone: whether it also acts where the component of its group is not used or does not take it.
+    """
+    metadata = {"group": group, "kind": kind, "help": text, "names": tuple(names), "acts_alone": acts_alone}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Config:
-    """One run. All values are checked; None means that the value follows from the data or from the objective."""
+    """One run. All values are checked; None: it follows from the data, or the component's own default applies."""
 
     # fmt: off
     train: int = _option("run", SWITCH, 1, "1 trains and evaluates; 0 evaluates seed<k>/best.pt")
     seeds: tuple[int, ...] = _option("run", Kind("seeds", "seeds such as 1-10 or 1,3,5", low=0), tuple(range(1, 11)),
         "one run each: its own training subset, initialisation and order")
-    resume: int = _option("run", SWITCH, 0, "1 goes on from the last finished epoch of each seed")
-    num_epochs: int = _option("run", COUNT, 100, "passes over the training set, at most")
+    resume: int = _option("run", SWITCH, 0, "1 resumes each seed from its last completed epoch")
+    num_epochs: int = _option("run", COUNT, 100, "maximum number of epochs (passes over the training set)")
     evaluate_every_steps: int = _option("run", WHOLE, 0,
-        "k > 0: an epoch is k steps instead of a pass, everywhere (validation, patience, mu, history)")
+        "k > 0: an epoch is k steps instead of a pass, for validation, patience, mu and history")
 
-    name_file_bs: str = _option("names", TEXT, "", "base config: a file of configs/baseline, without its ending")
-    name_file_alm: str = _option("names", TEXT, "", "ALM config: a file of configs/ALM, without its ending")
+    name_file_bs: str = _option("names", TEXT, "", "base config: a file of configs/baseline, without its suffix")
+    name_file_alm: str = _option("names", TEXT, "", "ALM config: a file of configs/ALM, without its suffix")
     model_name: str | None = _option("names", NAME, None,
-        "name of the run's folder (default: from data set, configs and ratio)")
-    subfolder_name: str = _option("names", NAME, "runs", "folder of the run's folder, under checkpoint/")
-    checkpoint_root: str = _option("names", PATH, "checkpoint", "folder of all results")
+        "folder of the run (default: made from data set, configs and ratio)")
+    subfolder_name: str = _option("names", NAME, "runs", "folder under checkpoint/ that holds the run's folder")
+    checkpoint_root: str = _option("names", PATH, "checkpoint", "root folder of all results")
 
     dataset_name: str = _option("data", NAME, "cifar10",
-        "cifar10, cifar100, mnist, fashion_mnist, digits (embedded), or NAME for <data_root>/NAME.npz")
-    data_root: str = _option("data", PATH, "datasets", "folder of the data; <data_root>/<dataset_name>/ too")
-    download: int = _option("data", SWITCH, 1, "1 downloads a data set that is not there")
+        f"{', '.join(DATASETS)} (digits is embedded), or NAME for <data_root>/NAME.npz")
+    data_root: str = _option("data", PATH, "datasets",
+        "folder of the data; <data_root>/<dataset_name>/ is searched too")
+    download: int = _option("data", SWITCH, 1, "1 downloads a missing data set")
     negative_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
-        "classes that make up the majority (default: of the data set)")
+        "classes of the majority (default: depends on the data set)")
     positive_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
-        "classes that make up the rare, critical class (default: of the data set)")
+        "classes of the rare, critical class (default: depends on the data set)")
     ratio_pos_train: int | None = _option("data", Kind("int", "an integer >= 1 (negatives per positive)", low=1), None,
         "negatives per positive in the training set (default: 100; digits 20)")
     validation_fraction: float | None = _option("data", SHARE, None,
-        "share of each class of the training file that is for validation (default: 0.1; not for CIFAR)")
+        "fraction of each class of the training file used for validation (default: 0.1; not for CIFAR)")
     validation_per_class: int | None = _option("data", COUNT, None,
-        "validation images of each class, instead of a share (default for cifar10: 100, cifar100: 50)")
+        "validation images per class, instead of a fraction (default: cifar10 100, cifar100 50)")
     train_fraction: float = _option("data", Kind("float", "a fraction in (0, 1]", low=0, high=1, open_low=True), 0.9,
-        "share of the remaining negatives that each seed draws")
-    augment: str | None = _option("data", choice("none", "crop", "crop_flip"), None,
+        "fraction of the remaining negatives that each seed draws")
+    augment: str | None = _option("data", choice(*AUGMENTS), None,
         "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and colour .npz, else none)")
 
-    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set")
-    fold: int = _option("resampling", COUNT, 1, "the fold that is tested, 1..K")
+    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set",
+        acts_alone=True)
+    fold: int = _option("resampling", COUNT, 1, "test fold, 1..K")
     subset_ratios: tuple[int, ...] = _option("resampling", Kind("ints", "integers >= 1, such as 1 99", low=1), (1,),
-        "negatives per positive of each of the disjoint subsets that the images are dealt out to")
-    test_subset: int = _option("resampling", COUNT, 1, "the subset that is tested, from 1")
+        "negatives per positive in each of the disjoint subsets that the images are divided into")
+    test_subset: int = _option("resampling", COUNT, 1, "test subset, counted from 1")
     train_on: str = _option("resampling", choice("same", "other", "all"), "same",
-        "train on the tested subset, on the others, or on all, always without the tested fold")
-    downsample: int = _option("resampling", SWITCH, 0, "1 cuts the training set to the smallest of those three")
+        "train on the test subset, on the other subsets, or on all, always without the test fold")
+    downsample: int = _option("resampling", SWITCH, 0,
+        "1 reduces the training set to the size of the smallest of those three")
 
     resnet_type: str = _option("model", TEXT, "resnet10",
-        "resnet10, resnet18, resnet34, resnet20, resnet32, lenet5, linear, dense; featureless and logistic_cv are "
-        "fitted by scikit-learn, not trained")
+        f"trained: {{models}}; fitted at once: {', '.join(LEARNERS)}")
     hidden_widths: tuple[int, ...] = _option("model",
         Kind("ints", "layer widths in 1..65536, such as 128 64", low=1, high=65536), (128, 64),
-        "widths of the hidden layers of dense")
+        "hidden layer widths of dense")
 
     training_type: str = _option("objective", TEXT, "BCE",
-        "BCE, SYM_LM, ASYM_LM, SYM_FL, ASYM_FL, WBCE, cb_BCE, LDAM, MBAUC, MSFE, LOG_PW, AUM_RATE, AUM_COUNT, "
-        "SQ_HINGE_PW, SQUARE_PW, AUCM, PAUC, W_LOGISTIC, WCE, ALPHA_FL, cb_FL, LA, VS, LDAM_DRW, SAMPLING_FREE, "
-        "ANYLOSS, HINGE, SQ_HINGE")
+        "{names}", names=LOSSES)
     gamma: float | None = _option("objective", NON_NEGATIVE, None,
         "focusing exponent (SYM_FL, ASYM_FL, ALPHA_FL, cb_FL); exponent of the class sizes (VS)")
     m: float | None = _option("objective", NON_NEGATIVE, None,
@@ -117,96 +133,109 @@ class Config:
     focal_alpha: float | None = _option("objective", UNIT, None,
         "weight of the positives, 1 - focal_alpha of the negatives (ALPHA_FL; default 0.25)")
     max_fpr: float | None = _option("objective", RATE, None,
-        "only the highest-scored share max_fpr of the negatives counts (PAUC; default 0.1)")
+        "only the fraction max_fpr of the negatives with the highest scores counts (PAUC; default 0.1)")
     anyloss_metric: str | None = _option("objective",
         choice("f_beta", "balanced_accuracy", "geometric_mean", "accuracy"), None,
-        "metric of the smoothed confusion matrix that is maximised (ANYLOSS; default f_beta)")
+        "metric of the smoothed confusion matrix to maximise (ANYLOSS; default f_beta)")
     f_beta: float | None = _option("objective", POSITIVE, None,
-        "weight of the recall against the precision in f_beta (ANYLOSS; default 1)")
+        "weight of recall relative to precision in f_beta (ANYLOSS; default 1)")
     amplification: float | None = _option("objective", POSITIVE, None,
         "steepness of the smoothed confusion matrix (ANYLOSS; default 73)")
     drw_from: int | None = _option("objective", WHOLE, None,
-        "epoch from which the classes are re-weighted (LDAM_DRW; default 80)")
+        "epoch from which the classes are reweighted (LDAM_DRW; default 80)")
     eps: float | None = _option("objective", NON_NEGATIVE, None,
-        "added inside the logarithm (margin and focal losses; alm-dnn has 1e-4; default 0, the exact form)")
+        "added inside the logarithm (margin and focal losses; alm-dnn uses 1e-4; default 0, the exact form)")
     max_margin: float | None = _option("objective", POSITIVE, None,
         "largest cosine margin (LDAM, LDAM_DRW; default 0.5)")
     scale: float | None = _option("objective", POSITIVE, None, "factor on the cosines (LDAM, LDAM_DRW; default 30)")
 
-    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint")
-    constraint: str = _option("constraint", choice("pairwise", "rate"), "pairwise",
-        "pairwise: every positive outranks every negative by delta; rate: the TPR is at least tpr_at_least and, if "
-        "asked, the FPR at most fpr_at_most, at a threshold that is learned")
-    tpr_at_least: float = _option("constraint", RATE, 0.98, "TPR that rate asks for")
-    fpr_at_most: float | None = _option("constraint", RATE, None, "FPR that rate asks for (default: not asked)")
-    introd_ALM_from: int = _option("constraint", WHOLE, 0, "epochs by which the growth of mu is delayed")
+    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint", acts_alone=True)
+    constraint: str = _option("constraint", TEXT, DEFAULT_CONSTRAINT,
+        "constraint on the scores: {names}", names=CONSTRAINTS)
+    tpr_at_least: float = _option("constraint", RATE, 0.98, "TPR that the learned threshold must reach")
+    fpr_at_most: float | None = _option("constraint", RATE, None,
+        "FPR that the learned threshold may have (default: not constrained)")
+    introd_ALM_from: int = _option("constraint", WHOLE, 0, "number of epochs by which the growth of mu is delayed")
     p2_norm: float = _option("constraint", Kind("float", "a number >= 0.5", low=0.5), 1.0,
         "half the exponent of the quadratic term")
-    mu: float = _option("constraint", POSITIVE, 0.1, "first weight of the quadratic term")
+    mu: float = _option("constraint", POSITIVE, 0.1, "initial weight of the quadratic term")
     mu_limit: float | None = _option("constraint", POSITIVE, None,
         "largest mu (default: mu * rho^5, or mu * rho^3 where mu >= 1e-3)")
     rho: float = _option("constraint", Kind("float", "a number in [1, 1e6]", low=1, high=1e6), 2.0,
         "factor by which mu grows")
     delta: float = _option("constraint", NON_NEGATIVE, 0.0,
-        "margin in logits by which a positive must outrank a negative")
+        "margin in logits by which positives must outrank negatives, also in the logged violation",
+        acts_alone=True)
     cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
 
     sampler: str = _option("sampling", TEXT, "natural",
-        "natural, weighted, balanced, balanced_random, stratified, undersample, oversample, two_phase, temperature, "
-        "smote: how batches are drawn")
+        "how batches are drawn: {names}", names=SAMPLERS)
     positive_share: float | None = _option("sampling", SHARE, None,
-        "share of positives in a batch (balanced, balanced_random, two_phase; default 0.5)")
-    least_positives: int | None = _option("sampling", COUNT, None, "positives in every batch (stratified; default 1)")
+        "fraction of positives in a batch (balanced, balanced_random, two_phase; default 0.5)")
+    least_positives: int | None = _option("sampling", COUNT, None,
+        "minimum number of positives in a batch (stratified; default 1)")
     natural_from: int | None = _option("sampling", WHOLE, None,
-        "pass over the data from which batches are natural (two_phase; default 80)")
+        "pass over the data from which sampling is natural (two_phase; default 80)")
     temperature: float | None = _option("sampling", Kind("float", "a number >= 1", low=1), None,
-        "a class is drawn in proportion to its size to the power 1/temperature, at first (temperature; default 10)")
+        "initially, a class is drawn in proportion to its size to the power 1/temperature (temperature; default 10)")
     cool_down: int | None = _option("sampling", COUNT, None,
         "passes over the data until the temperature is 1 (temperature; default 80)")
     neighbours: int | None = _option("sampling", COUNT, None,
-        "nearest positives between which new ones are made (smote; default 5)")
+        "number of nearest positives used for interpolation (smote; default 5)")
 
     optimizer: str = _option("optimisation", choice("sgd", "adam", "adamw"), "sgd", "update rule")
     lr: float | None = _option("optimisation", POSITIVE, None, "learning rate (default: 0.01; cifar100 0.001)")
     momentum: float = _option("optimisation", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), 0.9,
         "momentum of sgd")
     weight_dec: float = _option("optimisation", NON_NEGATIVE, 2e-4, "weight decay")
-    bsize: int = _option("optimisation", COUNT, 64, "samples a batch")
-    lr_decrease: int = _option("optimisation", SWITCH, 0, "1 halves lr when the validation AUC stops rising")
-    patience_lr: int = _option("optimisation", WHOLE, 10, "epochs without a rise before lr is halved")
+    bsize: int = _option("optimisation", COUNT, 64, "batch size")
+    lr_decrease: int = _option("optimisation", SWITCH, 0, "1 halves lr when the validation AUC stops improving")
+    patience_lr: int = _option("optimisation", WHOLE, 10, "epochs without improvement before lr is halved")
     patience_early_stopping: int = _option("optimisation", WHOLE, 30,
-        "stop when more epochs than this lie behind the best")
+        "stop after more than this many epochs without improvement")
 
-    continue_train: int = _option("continue", SWITCH, 0, "1 starts from the best checkpoint of a baseline, same seed")
-    continue_train_epochs: int = _option("continue", COUNT, 50, "epochs to add to it")
+    continue_train: int = _option("continue", SWITCH, 0,
+        "1 starts from the best checkpoint of a baseline with the same seed")
+    continue_train_epochs: int = _option("continue", COUNT, 50, "epochs to add to the baseline")
     baseline_cont_train: str | None = _option("continue", NAME, None,
         "model_name of that baseline (default: the name this run would have without ALM)")
 
     tpr: tuple[float, ...] = _option("evaluation", TPRS,
-        (0.98, 0.95, 0.90), "true positive rates at which the false positive rate is read")
+        (0.98, 0.95, 0.90), "true positive rates at which the false positive rate is reported")
     fpr: tuple[float, ...] = _option("evaluation", FPRS, (0.01, 0.05, 0.10),
-        "false positive rates at which TPR and error are read, and thresholds chosen on validation")
+        "false positive rates at which TPR and error are reported and thresholds are chosen on validation")
     cost_ratio: float = _option("evaluation", POSITIVE, 10.0,
-        "cost of a missed positive in units of a false alarm, for the expected cost and its threshold")
+        "cost of a false negative relative to a false positive, for the expected cost and its threshold")
     alpha: float = _option("evaluation", UNIT, 0.5,
         "weight of the TPR in the weighted rate alpha * TPR + (1 - alpha) * TNR")
 
     device: str = _option("machine", Kind("text", "auto, cpu, cuda or cuda:N"), "auto",
-        "auto takes the GPU if there is one")
+        "auto uses the GPU if there is one")
     precision: str = _option("machine", choice("fp32", "tf32", "bf16"), "fp32", "arithmetic of the model")
     threads: int = _option("machine", Kind("int", "an integer in 0..1024", low=0, high=1024), 0,
-        "CPU threads of each seed (their number changes rounding); 0: the cores, shared by the seeds at once")
+        "CPU threads per seed (changes rounding); 0: the cores are shared by the seeds trained in parallel")
     parallel_seeds: int = _option("machine", Kind("int", "an integer in 0..1024", low=0, high=1024), 0,
-        "seeds trained at once, each in a process; 0: as many as the CPU has cores for, on a GPU one")
+        "seeds trained in parallel, one process each; 0: as many as the CPU has cores for, one on a GPU")
     compile: int = _option("machine", SWITCH, 0, "1 compiles the model with torch.compile (changes rounding)")
-    deterministic: int = _option("machine", SWITCH, 0, "1 asks for the same bits on a GPU too (slower)")
-    keep_last: int = _option("machine", SWITCH, 1, "0 removes seed<k>/last.pt when the seed is done")
-    hot_enc: int = _option("machine", Kind("int", "an integer"), 0, "has no use; accepted as the reference accepts it")
+    deterministic: int = _option("machine", SWITCH, 0,
+        "1 uses deterministic algorithms, for bitwise reproducible results on a GPU too (slower)")
+    keep_last: int = _option("machine", SWITCH, 1, "0 deletes seed<k>/last.pt when the seed is finished")
+    hot_enc: int = _option("machine", Kind("int", "an integer"), 0, "ignored; kept for alm-dnn compatibility")
     # fmt: on
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a learner fits the model at once, instead of training steps."""
+        return self.resnet_type in LEARNERS
+
+    @property
+    def architecture(self) -> str:
+        """The name of the model in ``models.MODELS``."""
+        return FITTED_MODEL if self.is_fitted else self.resnet_type
 
 
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
-# these may differ between the commands of one run: what is done, where, and how it is read, not what comes out
+# may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed
 FREE = {
     *("train", "seeds", "resume", "num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
     *("checkpoint_root", "data_root", "download", "tpr", "fpr", "cost_ratio", "alpha"),
@@ -216,10 +245,10 @@ FREE = {
 
 
 def convert(name: str, value: Any, origin: str) -> Any:
-    """``value`` as the option ``name`` wants it: texts from the command line or from YAML become numbers or tuples.
+    """``value``, from the command line or a YAML file, converted to the type of the option ``name``.
 
     Raises:
-        ValueError: it is no such value; the text says what was expected, what came and from where.
+        ValueError: it is not valid; the message says what was expected, what was given and where.
     """
     kind: Kind = OPTIONS[name].metadata["kind"]
     try:

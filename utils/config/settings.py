@@ -1,39 +1,37 @@
-"""From the command line and the config files to one checked ``Config``, in which each value knows its origin.
+"""From the command line and the config files to one complete, checked ``Config``, in which each value has its origin.
 
-A later source wins: defaults < base file < ALM file < command line.
+A later source wins: defaults < base file < ALM file < command line. What is still open then follows from the name of
+the data set. Only what follows from the data themselves stays None: see ``with_defaults``.
 """
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from ..constraints import name_part
+from ..data import DATASETS, defaults_for
 from ..errors import UserError
-from ..learners import LEARNERS
-from ..registry import near, unknown
+from ..learners import FIXED
+from ..registry import unknown
 from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
-from .options import GROUPS, OPTIONS, Config, convert
+from .command_line import parse
+from .options import OPTIONS, Config, convert
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMMAND_LINE = "the command line"
 DEFAULT = "default"
-ALM_OPTIONS = tuple(  # delta is the margin of the logged violation too
-    name
-    for name, item in OPTIONS.items()
-    if item.metadata["group"] == "constraint" and name not in ("use_ALM", "delta")
-)
 
 
 @dataclass(frozen=True)
 class Settings:
     """A checked ``Config``, where each of its values came from, and the command that led to it.
 
-    ``notes`` are lines that the user should see, such as a flag that wins over a file.
+    ``notes`` are lines to print, such as a flag that overrides a file.
     """
 
     config: Config
@@ -42,11 +40,11 @@ class Settings:
     notes: tuple[str, ...] = ()
 
     def is_given(self, name: str) -> bool:
-        """Whether the user said it, in a file or on the command line."""
-        return self.origins[name] == COMMAND_LINE or self.origins[name].startswith("configs/")
+        """Whether the user set it, in a file or on the command line."""
+        return is_given(self.origins[name])
 
     def completed(self, values: Mapping[str, Any], origin: str) -> Settings:
-        """With the options that are still None filled in; those that are set stay."""
+        """A copy in which ``values`` replace those that are still None."""
         new = {
             name: value for name, value in values.items() if getattr(self.config, name) is None and value is not None
         }
@@ -60,13 +58,18 @@ class Settings:
         }
 
 
+def is_given(origin: str) -> bool:
+    """Whether a value of this origin was given by the user, in a file or on the command line."""
+    return origin == COMMAND_LINE or origin.startswith("configs/")
+
+
 def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
     """The settings that a command line asks for.
 
     Raises:
-        UserError: an option, a file or a value is not what it must be.
+        UserError: an option, a file or a value is not valid.
     """
-    given = _parse(argv)
+    given = parse(argv)
     values: dict[str, Any] = {name: item.default for name, item in OPTIONS.items()}
     origins = dict.fromkeys(OPTIONS, DEFAULT)
     notes: list[str] = []
@@ -85,17 +88,40 @@ def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
             notes.append(f"{key} = {converted} (command line) wins over {values[key]} ({origins[key]})")
         values[key], origins[key] = converted, COMMAND_LINE
     if "hot_enc" in given:
-        notes.append("hot_enc has no use; it is accepted and ignored")
+        notes.append("hot_enc is ignored; it is accepted for alm-dnn compatibility")
     settings = Settings(Config(**values), origins, shlex.join(["python", "main.py", *argv]), tuple(notes))
+    check_names(settings)
     _check_together(settings)
-    return settings
+    return with_defaults(settings)
+
+
+def with_defaults(settings: Settings) -> Settings:
+    """With the values filled in that follow from the name of the data set and from other options.
+
+    What follows from the data stays None until they are read: of a user's own file the classes, ``augment`` and
+    ``validation_fraction`` (it may have its own validation set), and under ``folds`` the ``ratio_pos_train``.
+    """
+    config = settings.config
+    defaults = defaults_for(config.dataset_name)
+    origin = f"default of {config.dataset_name}"
+    names = ["lr", "negative_classes", "positive_classes", "augment"]
+    names += [] if config.folds else ["ratio_pos_train"]  # the subsets decide
+    settings = settings.completed({name: getattr(defaults, name) for name in names}, origin)
+    if not config.folds and config.validation_fraction is None:
+        settings = settings.completed({"validation_per_class": defaults.validation_per_class}, origin)
+    if settings.config.validation_per_class is None and (config.folds or config.dataset_name in DATASETS):
+        settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
+    folders = {"model_name": default_model_name(settings.config)}
+    if config.continue_train:
+        folders["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)
+    return settings.completed(folders, DEFAULT)
 
 
 def find_config(folder: Path, name: str, *, flag: str) -> Path:
-    """The .yaml, .yml or .json file of that name in ``folder``, without regard to case.
+    """The .yaml, .yml or .json file of that name in ``folder``, ignoring case.
 
     Raises:
-        UserError: there is none; the text lists the near names.
+        UserError: there is none; the message lists similar names.
     """
     files = {path.stem.lower(): path for path in sorted(folder.glob("*")) if path.suffix in (".json", ".yml", ".yaml")}
     stem = name.lower()
@@ -110,7 +136,7 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
     """The options that a YAML or JSON file sets, checked.
 
     Raises:
-        UserError: it is no mapping, holds an unknown key or a value of the wrong type.
+        UserError: it is not a mapping, or has an unknown key or an invalid value.
     """
     try:
         content = read_json_as_written(path) if path.suffix == ".json" else read_yaml_as_written(path)
@@ -126,14 +152,12 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
 
 def default_model_name(config: Config, *, with_alm: bool = True) -> str:
     """Data set, configs and ratio, such as ``cifar10_baseline_bce_ALM_15_beg_delta0.5_1to200``."""
-    fitted = config.resnet_type if config.resnet_type in LEARNERS else ""
+    fitted = config.resnet_type if config.is_fitted else ""
     parts = [config.dataset_name, config.name_file_bs or fitted or config.training_type]
-    if config.sampler != "natural" and config.sampler not in config.name_file_bs:
+    if config.sampler != OPTIONS["sampler"].default and config.sampler not in config.name_file_bs:
         parts.append(config.sampler)
     if with_alm and config.use_ALM:
-        kind = "ALM" if config.constraint == "pairwise" else "rate"
-        parts += [config.name_file_alm or f"{kind}_mu{config.mu:g}"]
-        parts += [f"delta{config.delta:g}"] if config.constraint == "pairwise" else []
+        parts.append(name_part(asdict(config)))
     if config.folds:
         parts += [f"subset{config.test_subset}_on_{config.train_on}", f"fold{config.fold}of{config.folds}"]
     else:
@@ -141,66 +165,84 @@ def default_model_name(config: Config, *, with_alm: bool = True) -> str:
     return "_".join(parts)
 
 
-def _check_together(settings: Settings) -> None:
-    """Refuse options that contradict each other."""
+def check_names(settings: Settings) -> None:
+    """Check the names of components, and that no option acts on training steps where the model is fitted at once.
+
+    Raises:
+        UserError: a name is not in its table, or an option cannot act.
+    """
     config, origins = settings.config, settings.origins
-    explicit = {name for name, origin in origins.items() if origin == COMMAND_LINE}
-    if settings.is_given("validation_fraction") and settings.is_given("validation_per_class"):
-        _refuse("validation_fraction and validation_per_class", "exclude each other", "leave one of them out")
-    _check_resampling(settings, explicit)
-    if config.resume and not config.train:
-        _refuse("resume 1 and train 0", "exclude each other", "resume needs --train 1")
-    if config.continue_train and not config.train:
-        _refuse("continue_train 1 and train 0", "exclude each other", "continue_train needs --train 1")
-    unused = sorted(explicit.intersection(ALM_OPTIONS)) if not config.use_ALM else []
-    if unused:
-        _refuse(
-            f"{', '.join(unused)} (from {COMMAND_LINE})",
-            "cannot act with use_ALM 0",
-            "add --use_ALM 1 or an ALM file",
-        )
+    for name, item in OPTIONS.items():
+        known, value = item.metadata["names"], getattr(config, name)
+        if known and value not in known:
+            raise unknown(name, value, known, origin=origins[name])
+    for name in FIXED if config.is_fitted else ():
+        if getattr(config, name) != (only := OPTIONS[name].default):
+            raise UserError(
+                f"{name} {getattr(config, name)} (from {origins[name]}) cannot act with {config.resnet_type}, "
+                f"which is fitted, not trained; leave it at {only}"
+            )
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse options that exclude each other or cannot act."""
+    config = settings.config
+    explicit = {name for name, origin in settings.origins.items() if origin == COMMAND_LINE}
+    for excluded, options, remedy in _exclusions(settings, explicit):
+        if excluded:
+            raise UserError(f"{options} exclude each other; {remedy}")
+    for names, acts, setting, remedy in _requirements(config):
+        unused = sorted(explicit & names)
+        if unused and not acts:
+            raise UserError(f"{', '.join(unused)} (from {COMMAND_LINE}) cannot act with {setting}; {remedy}")
     if config.mu_limit is not None and config.mu_limit < config.mu:
-        _refuse(f"mu_limit {config.mu_limit:g}", f"is below mu {config.mu:g}", "raise mu_limit or leave it out")
-    if "momentum" in explicit and config.optimizer != "sgd":
-        _refuse(
-            f"momentum (from {COMMAND_LINE})",
-            f"cannot act with optimizer {config.optimizer}",
-            "it belongs to sgd",
-        )
-    if "hidden_widths" in explicit and config.resnet_type != "dense":
-        _refuse(
-            f"hidden_widths (from {COMMAND_LINE})",
-            f"cannot act with {config.resnet_type}",
-            "it belongs to dense",
-        )
-    if "patience_lr" in explicit and not config.lr_decrease:
-        _refuse(f"patience_lr (from {COMMAND_LINE})", "cannot act with lr_decrease 0", "add --lr_decrease 1")
-    continued = explicit & {"continue_train_epochs", "baseline_cont_train"}
-    if continued and not config.continue_train:
-        _refuse(f"{', '.join(sorted(continued))} (from {COMMAND_LINE})", "cannot act", "add --continue_train 1")
-    if config.continue_train and "num_epochs" in explicit:
-        _refuse("num_epochs and continue_train 1", "exclude each other", "use --continue_train_epochs")
-    if config.continue_train and "introd_ALM_from" in explicit:
-        _refuse("introd_ALM_from and continue_train 1", "exclude each other", "it follows from the baseline's epoch")
+        raise UserError(f"mu_limit {config.mu_limit:g} is below mu {config.mu:g}; raise mu_limit or leave it out")
 
 
-def _check_resampling(settings: Settings, explicit: set[str]) -> None:
-    own = {name for name, item in OPTIONS.items() if item.metadata["group"] == "resampling"} - {"folds"}
-    if not settings.config.folds:
-        if explicit & own:
-            _refuse(
-                f"{', '.join(sorted(explicit & own))} (from {COMMAND_LINE})", "cannot act with folds 0", "add --folds K"
-            )
-        return
-    for name in ("ratio_pos_train", "train_fraction", "validation_per_class"):
-        if settings.is_given(name):
-            _refuse(
-                f"folds and {name}", "exclude each other", "the subsets decide (--subset_ratios, --validation_fraction)"
-            )
+def _exclusions(settings: Settings, explicit: set[str]) -> list[tuple[object, str, str]]:
+    """Whether options exclude each other, which ones, and the remedy."""
+    config, given = settings.config, settings.is_given
+    both_validations = given("validation_fraction") and given("validation_per_class")
+    decide = "the subsets decide (--subset_ratios, --validation_fraction)"
+    return [
+        (both_validations, "validation_fraction and validation_per_class", "leave one of them out"),
+        *(
+            (config.folds and given(name), f"folds and {name}", decide)
+            for name in ("ratio_pos_train", "train_fraction", "validation_per_class")
+        ),
+        (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
+        (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),
+        (
+            config.continue_train and "num_epochs" in explicit,
+            "num_epochs and continue_train 1",
+            "use --continue_train_epochs",
+        ),
+        (
+            config.continue_train and "introd_ALM_from" in explicit,
+            "introd_ALM_from and continue_train 1",
+            "it follows from the baseline's epoch",
+        ),
+    ]
 
 
-def _refuse(what: str, why: str, remedy: str) -> NoReturn:
-    raise UserError(f"{what} {why}; {remedy}")
+def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
+    """Options, whether they can act, the setting with which they cannot, and the remedy."""
+    continued = {"continue_train_epochs", "baseline_cont_train"}
+    return [
+        (_group("resampling"), config.folds, "folds 0", "add --folds K"),
+        (_group("constraint"), config.use_ALM, "use_ALM 0", "add --use_ALM 1 or an ALM file"),
+        ({"momentum"}, config.optimizer == "sgd", f"optimizer {config.optimizer}", "it belongs to sgd"),
+        ({"hidden_widths"}, config.resnet_type == "dense", config.resnet_type, "it belongs to dense"),
+        ({"patience_lr"}, config.lr_decrease, "lr_decrease 0", "add --lr_decrease 1"),
+        (continued, config.continue_train, "continue_train 0", "add --continue_train 1"),
+    ]
+
+
+def _group(group: str) -> set[str]:
+    """The options of a group that act only where the group is switched on."""
+    return {
+        name for name, item in OPTIONS.items() if item.metadata["group"] == group and not item.metadata["acts_alone"]
+    }
 
 
 def _converted(name: str, value: Any, origin: str) -> Any:
@@ -208,55 +250,3 @@ def _converted(name: str, value: Any, origin: str) -> Any:
         return convert(name, value, origin)
     except ValueError as error:
         raise UserError(str(error)) from None
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see python {self.prog} --help)")
-
-
-def _parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The flags that were given, as text."""
-    parsed, rest = parser().parse_known_args(argv)
-    if rest:
-        flags = [f"--{name}" for name in OPTIONS]
-        close = near(rest[0].split("=")[0], flags)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise UserError(f"unknown argument {rest[0]!r}{hint} (see python main.py --help)")
-    return vars(parsed)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line; flags that are not given leave no trace in what it returns."""
-    result = _Parser(
-        prog="main.py",
-        description="Train and evaluate classifiers whose rare class must not be missed.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
-    )
-    groups = {name: result.add_argument_group(title) for name, title in GROUPS.items()}
-    for name, item in OPTIONS.items():
-        kind = item.metadata["kind"]
-        several: dict[str, Any] = {"nargs": "+"} if kind.name in ("ints", "floats", "seeds") else {}
-        groups[item.metadata["group"]].add_argument(
-            f"--{name}", metavar=_metavar(kind.name, kind.choices), help=_help(item), **several
-        )
-    return result
-
-
-def _metavar(kind: str, choices: tuple[str, ...]) -> str:
-    return {"switch": "0|1", "int": "N", "float": "X", "ints": "N", "floats": "X", "seeds": "S"}.get(
-        kind, "|".join(choices) or "TEXT"
-    )
-
-
-def _help(item: Any) -> str:
-    if item.default is None or item.default == "":
-        shown = ""
-    elif item.name == "seeds":
-        shown = f" (default: {item.default[0]}-{item.default[-1]})"
-    else:
-        value = " ".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
-        shown = f" (default: {value})"
-    return str(item.metadata["help"] + shown).replace("%", "%%")

@@ -18,36 +18,27 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..losses.base import require
 from ..pairwise.violations import masked_violations
+from .base import Constraint, checked_scores
 
 AUC_DROP = 0.05  # mu grows after its first step only when the validation AUC falls by more than this in one epoch
 
 
-class AugmentedLagrangian(nn.Module):
+class AugmentedLagrangian(Constraint):
     """The pairwise ranking constraint: its penalty, its multipliers, and the rule by which mu grows.
 
-    Use it with any objective::
-
-        penalty = constraint.penalty(scores, targets, indices)
-        (objective + penalty).backward()
-        optimizer.step()
-        constraint.update_multipliers()          # with the q of that batch
-        ...
-        constraint.end_epoch(validation_auc)     # mu
-
     Args:
-        num_samples: size of the data set that ``indices`` point into; one multiplier each, 0 at first.
+        num_samples: size of the data set that ``indices`` point into; each sample has a multiplier, initially 0.
         delta: margin in logits, >= 0.
-        mu: first weight of the quadratic term, > 0.
-        rho: factor by which mu grows, >= 1.
-        mu_limit: largest mu, >= mu. None: mu * rho^5, or mu * rho^3 where mu >= 1e-3.
-        p2_norm: half the exponent of the quadratic term, >= 0.5 (below, the slope at q = 0 is infinite).
-        cap_mu: whether mu stops growing for ever once the validation AUC is 1.
+        p2_norm: half the exponent of the quadratic term, >= 0.5 (below, the gradient at q = 0 is infinite).
+        cap_mu: whether mu stays constant once the validation AUC has reached 1.
         introd_ALM_from: epochs by which the mu rule is delayed; the terms themselves act from the first epoch.
-        unconditional_step: whether mu takes its first step whatever the AUC (not where training goes on).
-        first_epoch: number of the first epoch under the constraint, where training goes on from a baseline.
+        first_epoch: number of the first epoch under the constraint. Above 0, training continues from a baseline: the
+            mu rule then starts from the epoch before it, whatever ``introd_ALM_from``, and has no free first step.
+        mu, rho, mu_limit: as for :class:`Constraint`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -61,8 +52,7 @@ class AugmentedLagrangian(nn.Module):
     [0.75, 0.0]
     """
 
-    multipliers: Tensor
-    mu: Tensor
+    facts = ("num_samples", "first_epoch")
 
     def __init__(
         self,
@@ -75,61 +65,28 @@ class AugmentedLagrangian(nn.Module):
         p2_norm: float = 1.0,
         cap_mu: bool = True,
         introd_ALM_from: int = 0,
-        unconditional_step: bool = True,
         first_epoch: int = 0,
     ) -> None:
-        super().__init__()
-        limit = default_mu_limit(mu, rho) if mu_limit is None else mu_limit
-        _check(num_samples >= 1, "num_samples must be >= 1", num_samples)
-        _check(math.isfinite(delta) and delta >= 0, "delta must be a finite number >= 0", delta)
-        _check(math.isfinite(mu) and mu > 0, "mu must be a finite number > 0", mu)
-        _check(math.isfinite(rho) and rho >= 1, "rho must be a finite number >= 1", rho)
-        _check(math.isfinite(limit) and limit >= mu, f"mu_limit must be a finite number >= mu = {mu}", limit)
-        _check(math.isfinite(p2_norm) and p2_norm >= 0.5, "p2_norm must be a finite number >= 0.5", p2_norm)
-        _check(introd_ALM_from >= 0, "introd_ALM_from must be >= 0 epochs", introd_ALM_from)
-        self.delta, self.p2_norm = float(delta), float(p2_norm)
-        self.rho, self.mu_limit, self.cap_mu = float(rho), float(limit), bool(cap_mu)
-        self.introd_ALM_from, self.unconditional_step = introd_ALM_from, unconditional_step
+        super().__init__(mu=mu, rho=rho, mu_limit=mu_limit)
+        require(num_samples >= 1, "num_samples must be >= 1", num_samples)
+        require(math.isfinite(delta) and delta >= 0, "delta must be a finite number >= 0", delta)
+        require(math.isfinite(p2_norm) and p2_norm >= 0.5, "p2_norm must be a finite number >= 0.5", p2_norm)
+        require(introd_ALM_from >= 0, "introd_ALM_from must be >= 0 epochs", introd_ALM_from)
+        self.delta, self.p2_norm, self.cap_mu = float(delta), float(p2_norm), bool(cap_mu)
+        self.introd_ALM_from = first_epoch - 1 if first_epoch else introd_ALM_from
+        self.has_free_step = first_epoch == 0  # mu takes its first step whatever the AUC
         self.register_buffer("multipliers", torch.zeros(num_samples))
-        self.register_buffer("mu", torch.tensor(float(mu), dtype=torch.float64), persistent=False)
-        self._mu = float(mu)  # the same value on the host, so that the rule waits for no device
         self._epochs_ended = first_epoch
         self._previous_auc = math.nan
         self._mu_is_final = False
-        self._last_batch: tuple[Tensor, Tensor] | None = None
-
-    @property
-    def mu_value(self) -> float:
-        """mu as a number, without a wait for the device."""
-        return self._mu
-
-    @property
-    def threshold(self) -> Tensor:
-        """The score from which a sample counts as positive: a ranking has none of its own, so 0."""
-        return torch.zeros((), device=self.multipliers.device)
 
     def shown_multipliers(self, indices: Tensor) -> Tensor:
-        """(n,) the multipliers of the positives ``indices`` (n,), for those who look at them."""
+        """(n,) the multipliers of the positives ``indices`` (n,)."""
         return self.multipliers[indices]
 
     def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
-        """The two terms that are added to the objective, of one batch.
-
-        Args:
-            scores: (B,) raw logits (for a two-output head the output of class 1).
-            targets: (B,) 0 or 1.
-            indices: (B,) dataset index of each sample.
-
-        Returns:
-            A scalar >= 0 with a graph; exactly 0 where the batch lacks a class.
-
-        Raises:
-            ValueError: the three do not have one shape (B,).
-        """
-        if scores.dim() != 1 or not scores.shape == targets.shape == indices.shape:
-            shapes = tuple(scores.shape), tuple(targets.shape), tuple(indices.shape)
-            raise ValueError(f"scores, targets and indices must have one shape (B,), got {shapes}")
-        scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+        """The two terms of the formula, >= 0; exactly 0 if the batch lacks a class. See :meth:`Constraint.penalty`."""
+        scores = checked_scores(scores, targets, indices)
         positive = targets.to(scores.dtype)
         negative = 1 - positive
         q = masked_violations(scores, targets, delta=self.delta)  # (B,) 0 at the negatives
@@ -141,20 +98,15 @@ class AugmentedLagrangian(nn.Module):
     @torch.no_grad()
     def update_multipliers(self) -> None:
         """multiplier_j <- multiplier_j + mu * q_j, for the positives of the last ``penalty``; never clipped."""
-        if self._last_batch is None:
-            raise RuntimeError(
-                "update_multipliers() needs a call of penalty() before it, got none since the last update"
-            )
-        indices, violations = self._last_batch
+        indices, violations = self._take_last_batch()
         self.multipliers.index_add_(0, indices, (self.mu * violations).to(self.multipliers.dtype))
-        self._last_batch = None
 
     def end_epoch(self, validation_auc: float) -> None:
         """Apply the mu rule at the end of epoch e = 0, 1, 2, ... (counted from ``introd_ALM_from``).
 
-        e = 0 nothing; e = 1 remember the AUC; e >= 2: final if the AUC is 1 (``cap_mu``); otherwise rho * mu, cut at
-        ``mu_limit`` and then final; below the limit e = 2 takes it whatever the AUC, later epochs only if the AUC fell
-        by more than 0.05 since the epoch before.
+        e = 0: nothing. e = 1: store the AUC. e >= 2: if the AUC is 1 (and ``cap_mu``), mu is final. Otherwise the
+        candidate is rho * mu; above ``mu_limit``, mu becomes the limit and is final. Below it, e = 2 takes the
+        candidate whatever the AUC, later epochs only if the AUC fell by more than 0.05 since the previous epoch.
         """
         epoch = self._epochs_ended - self.introd_ALM_from
         self._epochs_ended += 1
@@ -172,39 +124,21 @@ class AugmentedLagrangian(nn.Module):
         if candidate > self.mu_limit:
             self._mu_is_final = True
             return self.mu_limit
-        is_free = epoch == 2 and self.unconditional_step
+        is_free = epoch == 2 and self.has_free_step
         return candidate if is_free or validation_auc < self._previous_auc - AUC_DROP else self._mu
-
-    def _set_mu(self, value: float) -> None:
-        self._mu = value
-        self.mu.fill_(value)
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the mu rule remembers, for ``state_dict``."""
         return {
-            "mu": self._mu,
+            **super().get_extra_state(),
             "epochs_ended": self._epochs_ended,
             "previous_auc": self._previous_auc,
             "mu_is_final": self._mu_is_final,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """The other way round."""
-        self._set_mu(float(state["mu"]))
+        """Restore it from ``state_dict``."""
+        super().set_extra_state(state)
         self._epochs_ended = int(state["epochs_ended"])
         self._previous_auc = float(state["previous_auc"])
         self._mu_is_final = bool(state["mu_is_final"])
-
-
-def default_mu_limit(mu: float, rho: float) -> float:
-    """mu * rho^5, or mu * rho^3 where mu is 1e-3 or more.
-
-    >>> default_mu_limit(0.5, 2.0)
-    4.0
-    """
-    return mu * rho ** (3 if mu >= 1e-3 else 5)
-
-
-def _check(condition: bool, expected: str, value: object) -> None:
-    if not condition:
-        raise ValueError(f"{expected}, got {value}")

@@ -1,16 +1,17 @@
-"""A TPR of at least t and, if asked, an FPR of at most a, at a learned threshold, as an augmented Lagrangian.
+"""A TPR of at least t and optionally an FPR of at most a, at a learned threshold, as an augmented Lagrangian.
 
-Shapes: B samples in the batch. Of each pair [TPR, FPR] the first is over the positives, the second over the negatives.
+Shapes: B samples in the batch. In each pair [TPR, FPR] the first entry is over the positives, the second over the
+negatives.
 
-    at the threshold b:  g_TPR = share of the positives with s < b, minus (1 - t)
-                         g_FPR = share of the negatives with s >= b, minus a;   the constraints are g_i <= 0
+    at the threshold b:  g_TPR = fraction of the positives with s < b, minus (1 - t)
+                         g_FPR = fraction of the negatives with s >= b, minus a;   the constraints are g_i <= 0
     surrogates:          g~_TPR = mean over the positives of max(0, 1 - (s - b)), minus (1 - t)
                          g~_FPR = mean over the negatives of max(0, 1 + (s - b)), minus a
     penalty = sum_i 1/(2 mu) * [ max(0, multiplier_i + mu * g~_i)^2 - multiplier_i^2 ]
     multiplier_i <- max(0, multiplier_i + mu * g_i)
 
-A rate has no slope, so the gradient takes its surrogate, which is never below it. How hard that is pressed is decided
-by the rate itself.
+The gradient of a rate is zero almost everywhere, so the penalty uses its surrogate, an upper bound. The multipliers
+follow the rate itself.
 
 Reference: Cotter, Jiang, Gupta, Wang, Narayan, You, Sridharan, "Optimization with non-differentiable constraints with
 applications to fairness, recall, churn, and other goals", JMLR 2019; Nocedal, Wright, "Numerical optimization", 2nd ed.
@@ -25,41 +26,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..losses.base import in_full_precision, require
-from .augmented_lagrangian import default_mu_limit
+from ..losses.base import require
+from .base import Constraint, checked_scores
 
-MEMORY = 100  # samples of a class over which its running surrogate reaches back
+MEMORY = 100  # samples of a class over which its surrogate is averaged
 
 
-class RateConstraint(nn.Module):
-    """The rates that a classifier is to have at its threshold: penalty, multipliers, and the rule by which mu grows.
+class RateConstraint(Constraint):
+    """The rates required of a classifier at its threshold: penalty, multipliers, and the rule by which mu grows.
 
-    Use it as :class:`AugmentedLagrangian`; its parameter ``threshold`` (b, 0 at first) goes into the optimizer, without
-    weight decay.
+    Its parameter ``threshold`` (b, 0 at first) goes into the optimizer, without weight decay.
 
-    The gradient of the penalty is that of the batch's g~_i, times max(0, multiplier_i + mu * g~_i) at the running g~_i,
-    in which n samples of a class in a batch replace the share n / 100 of the sums of the class so far (so that 100 or
-    more are their own estimate): from a few positives that weight would be large or 0 by chance, and in the mean over
-    batches a squared hinge of each sample would take the place of the formula. The multipliers move by the batch's own
-    g_i: they average what they add up, and a running rate would lag behind b. A class that is missing from a batch adds
-    0 and moves nothing.
+    The gradient of the penalty is that of the batch's g~_i, weighted by max(0, multiplier_i + mu * g~_i) at a running
+    average of g~_i, in which n samples of a class in the batch replace the fraction n / 100 of the class's sums so far
+    (100 or more replace them altogether). Estimated from a few positives, the weight would be large or 0 by chance, and
+    averaged over batches the penalty would be a squared hinge per sample instead of the formula. The multipliers use
+    the batch's own g_i: they already average over batches, and a running rate would lag behind b. A class that is
+    missing from a batch adds 0 and does not change its multiplier.
 
-    Where no FPR is asked for, nothing in the problem would ever raise b. So b alone, not the scores, then follows the
-    gradient of (1 - t) * g~_FPR too, which has no part in the penalty's value: of all thresholds with that TPR it takes
-    the highest. (With the weight 1 - t the two forces on b balance at a multiplier of 1 or less.)
+    Without a constraint on the FPR nothing would ever raise b. So b, but not the scores, then also follows the gradient
+    of (1 - t) * g~_FPR, which is not part of the penalty's value: this selects the highest threshold with that TPR.
+    (With the weight 1 - t the two forces on b balance at a multiplier of 1 or less.)
 
-    Rates that cannot be had together let the multipliers grow for ever.
+    If the rates cannot be met together, the multipliers grow without bound.
 
-    mu becomes min(rho * mu, mu_limit) at the end of the second of two epochs whose larger g_i is above its standard
-    error, sqrt(p (1 - p) / n) for a bound p and n samples, unless it has shrunk to half or less from the one to the
-    other. All rates are those of the training samples, at the scores with which they were trained.
+    mu becomes min(rho * mu, mu_limit) after two consecutive epochs in which the larger g_i exceeds its standard error,
+    sqrt(p (1 - p) / n) for a bound p and n samples, unless it shrank to half or less from the first to the second. All
+    rates are those of the training samples, at the scores with which they were trained.
 
     Args:
         tpr_at_least: t, in (0, 1].
-        fpr_at_most: a, in (0, 1]; None: not asked.
-        mu: first weight of the quadratic term, > 0.
-        rho: factor by which mu grows, >= 1.
-        mu_limit: largest mu, >= mu. None: mu * rho^5, or mu * rho^3 where mu >= 1e-3.
+        fpr_at_most: a, in (0, 1]; None: not constrained.
+        mu, rho, mu_limit: as for :class:`Constraint`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -73,8 +71,6 @@ class RateConstraint(nn.Module):
     [0.125, 0.0]
     """
 
-    multipliers: Tensor
-    mu: Tensor
     bounds: Tensor
     asked: Tensor
     running: Tensor
@@ -89,56 +85,30 @@ class RateConstraint(nn.Module):
         rho: float = 2.0,
         mu_limit: float | None = None,
     ) -> None:
-        super().__init__()
-        limit = default_mu_limit(mu, rho) if mu_limit is None else mu_limit
+        super().__init__(mu=mu, rho=rho, mu_limit=mu_limit)
         require(0 < tpr_at_least <= 1, "tpr_at_least must be in (0, 1]", tpr_at_least)
         require(fpr_at_most is None or 0 < fpr_at_most <= 1, "fpr_at_most must be in (0, 1]", fpr_at_most)
-        require(math.isfinite(mu) and mu > 0, "mu must be a finite number > 0", mu)
-        require(math.isfinite(rho) and rho >= 1, "rho must be a finite number >= 1", rho)
-        require(math.isfinite(limit) and limit >= mu, f"mu_limit must be a finite number >= mu = {mu}", limit)
         self.tpr_at_least, self.fpr_at_most = float(tpr_at_least), fpr_at_most
-        self.rho, self.mu_limit = float(rho), float(limit)
         self.threshold = nn.Parameter(torch.zeros(()))
-        bounds = [1 - tpr_at_least, 1.0 if fpr_at_most is None else fpr_at_most]  # of the shares that go wrong
+        bounds = [1 - tpr_at_least, 1.0 if fpr_at_most is None else fpr_at_most]  # on the error rates
         float64 = torch.float64
         self.register_buffer("multipliers", torch.zeros(2))
         self.register_buffer("running", torch.zeros(2, 2))  # hinges and samples
         self.register_buffer("epoch_counts", torch.zeros(2, 2, dtype=float64))  # errors and samples
         self.register_buffer("bounds", torch.tensor(bounds, dtype=float64), persistent=False)
         self.register_buffer("asked", torch.tensor([True, fpr_at_most is not None]), persistent=False)
-        self.register_buffer("mu", torch.tensor(float(mu), dtype=float64), persistent=False)
-        self._mu = float(mu)  # the same value on the host, so that reading it waits for no device
         self._previous_violation = math.inf
-        self._last_batch: tuple[Tensor, Tensor] | None = None
-
-    @property
-    def mu_value(self) -> float:
-        """mu as a number, without a wait for the device."""
-        return self._mu
 
     def shown_multipliers(self, indices: Tensor) -> Tensor:
-        """(1,) or (2,) the multipliers of what is asked, whatever the samples ``indices``."""
+        """(1,) or (2,) the multipliers of the constrained rates, whatever ``indices``."""
         return self.multipliers if self.fpr_at_most is not None else self.multipliers[:1]
 
     def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
-        """What is added to the objective of one batch.
+        """The formula at the running g~_i, with the gradient described above; see :meth:`Constraint.penalty`.
 
-        Args:
-            scores: (B,) raw logits (for a two-output head the output of class 1).
-            targets: (B,) 0 or 1.
-            indices: (B,) dataset index of each sample; not used.
-
-        Returns:
-            A scalar with a graph: the formula at the running g~_i, below 0 where a constraint with a multiplier > 0 is
-            met; with the gradient described above.
-
-        Raises:
-            ValueError: the three do not have one shape (B,).
+        It is negative where a constraint with a multiplier > 0 is met. ``indices`` are not used.
         """
-        if scores.dim() != 1 or not scores.shape == targets.shape == indices.shape:
-            shapes = tuple(scores.shape), tuple(targets.shape), tuple(indices.shape)
-            raise ValueError(f"scores, targets and indices must have one shape (B,), got {shapes}")
-        batch = self._sums(in_full_precision(scores), targets)
+        batch = self._sums(checked_scores(scores, targets, indices), targets)
         _, hinges, sizes = batch
         surrogates = hinges / sizes.clamp(min=1)
         with torch.no_grad():
@@ -146,26 +116,26 @@ class RateConstraint(nn.Module):
             running = self.running.to(batch.dtype) * kept + batch[1:]
             values, weights = self._values_and_weights(running, present=sizes > 0)
             self._last_batch = running, batch.detach()
-        slopes: Tensor = weights * (surrogates - surrogates.detach())  # 0 with the gradient that is wanted
+        slopes: Tensor = weights * (surrogates - surrogates.detach())  # 0, with the gradient
         return values.sum() + slopes.sum()
 
     def _sums(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """(3, 2) errors, hinges and samples of the batch."""
+        """(3, 2) numbers of errors, sums of hinges and numbers of samples of the batch."""
         threshold = self.threshold.to(scores.dtype)
         positive = targets.to(scores.dtype)
         of_negatives = scores.detach() if self.fpr_at_most is None else scores
-        gaps = torch.stack([scores - threshold, threshold - of_negatives])  # (2, B) > 0 on the right side
+        gaps = torch.stack([scores - threshold, threshold - of_negatives])  # (2, B) > 0: classified correctly
         errors = torch.stack([scores < threshold, scores >= threshold]).to(scores.dtype)
         terms = torch.stack([errors, (1 - gaps).relu(), torch.ones_like(gaps)])
         return (terms * torch.stack([positive, 1 - positive])).sum(dim=2)
 
     def _values_and_weights(self, running: Tensor, *, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(2,) terms of the penalty, and (2,) what multiplies the gradient of each surrogate."""
+        """(2,) terms of the penalty, and (2,) weights of the surrogates' gradients."""
         hinges, seen = running
         multipliers, bounds, mu = (each.to(running.dtype) for each in (self.multipliers, self.bounds, self.mu))
         g = hinges / seen.clamp(min=1) - bounds
         pressed = multipliers + mu * g
-        # the square of the formula multiplied out: for a small mu the difference of the squares would be lost
+        # the square expanded: for a small mu the difference of the squares would cancel
         values = torch.where(pressed > 0, g * (multipliers + mu / 2 * g), -multipliers.square() / (2 * mu))
         pull = bounds[0] * present.all()  # on the threshold, see _sums
         weights = torch.where(self.asked, pressed.clamp(min=0), pull)
@@ -174,21 +144,16 @@ class RateConstraint(nn.Module):
     @torch.no_grad()
     def update_multipliers(self) -> None:
         """multiplier_i <- max(0, multiplier_i + mu * g_i), for the classes in the batch of the last ``penalty``."""
-        if self._last_batch is None:
-            raise RuntimeError(
-                "update_multipliers() needs a call of penalty() before it, got none since the last update"
-            )
-        running, batch = self._last_batch
+        running, batch = self._take_last_batch()
         errors, _, sizes = batch
         stepped = (self.multipliers + self.mu * (errors / sizes.clamp(min=1) - self.bounds)).clamp(min=0)
         moves = self.asked & (sizes > 0)
         self.multipliers.copy_(torch.where(moves, stepped.to(self.multipliers.dtype), self.multipliers))
         self.running.copy_(running)
         self.epoch_counts.add_(batch[::2])
-        self._last_batch = None
 
     def end_epoch(self, validation_auc: float) -> None:
-        """Apply the mu rule to the rates of the epoch, whatever the AUC. Waits once for the device."""
+        """Apply the mu rule to the rates of the epoch, independent of the AUC. Synchronises once with the device."""
         errors, samples = self.epoch_counts.tolist()
         self.epoch_counts.zero_()
         violation = self._violation(errors, samples)
@@ -199,7 +164,7 @@ class RateConstraint(nn.Module):
         self._previous_violation = violation
 
     def _violation(self, errors: list[float], samples: list[float]) -> float | None:
-        """The larger g_i of an epoch, 0 where all are met within their standard error; None where none was seen."""
+        """The larger g_i of an epoch, 0 if all are met within their standard error, None without samples."""
         bounds = [1 - self.tpr_at_least, self.fpr_at_most]
         found = []
         for wrong, number, bound in zip(errors, samples, bounds, strict=True):
@@ -208,15 +173,11 @@ class RateConstraint(nn.Module):
                 found.append(g if g > math.sqrt(bound * (1 - bound) / number) else 0.0)
         return max(found, default=None)
 
-    def _set_mu(self, value: float) -> None:
-        self._mu = value
-        self.mu.fill_(value)
-
     def get_extra_state(self) -> dict[str, Any]:
         """What the mu rule remembers, for ``state_dict``."""
-        return {"mu": self._mu, "previous_violation": self._previous_violation}
+        return {**super().get_extra_state(), "previous_violation": self._previous_violation}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """The other way round."""
-        self._set_mu(float(state["mu"]))
+        """Restore it from ``state_dict``."""
+        super().set_extra_state(state)
         self._previous_violation = float(state["previous_violation"])

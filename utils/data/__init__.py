@@ -37,10 +37,9 @@ EVEN = (0, 2, 4, 6, 8)
 class DatasetDefaults:
     """What a run uses for a dataset unless told otherwise.
 
-    ``negative_classes`` and ``positive_classes`` are None where they depend on the file (see
-    ``task.resolve_classes``); ``validation_per_class`` (images of each original class) wins over
-    ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive; ``augment`` may
-    be "auto" (see ``resolve_augment``).
+    ``negative_classes``, ``positive_classes`` and ``augment`` are None where they depend on the file (see
+    ``task.resolve_classes`` and ``default_augment``); ``validation_per_class`` (images of each original class) wins
+    over ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive.
     """
 
     negative_classes: tuple[int, ...] | None = None
@@ -49,7 +48,7 @@ class DatasetDefaults:
     validation_fraction: float = 0.1
     validation_per_class: int | None = None
     train_fraction: float = 0.9
-    augment: str = "auto"
+    augment: str | None = None
     lr: float = 0.01
 
 
@@ -66,25 +65,14 @@ def defaults_for(dataset_name: str) -> DatasetDefaults:
     """The defaults of ``dataset_name``; of a name not in ``DATASETS`` (any .npz) those of an unknown file.
 
     >>> defaults_for("cifar10").positive_classes, defaults_for("scans").augment
-    ((9,), 'auto')
+    ((9,), None)
     """
     return _DEFAULTS.get(dataset_name, DatasetDefaults())
 
 
-def resolve_augment(augment: str, *, channels: int) -> str:
-    """Turns "auto" into "crop_flip" for colour and "none" for grey images; the others stay as they are.
-
-    Raises:
-        UserError: ``augment`` is neither "auto" nor one of ``AUGMENTS``.
-
-    >>> resolve_augment("auto", channels=3), resolve_augment("auto", channels=1)
-    ('crop_flip', 'none')
-    """
-    if augment == "auto":
-        return "crop_flip" if channels == 3 else "none"
-    if augment not in AUGMENTS:
-        raise UserError(f"augment must be one of {', '.join(AUGMENTS)}, got {augment!r} (--augment)")
-    return augment
+def default_augment(*, channels: int) -> str:
+    """The default of ``--augment`` for a user's own file: "crop_flip" for colour images, "none" for grey ones."""
+    return "crop_flip" if channels == 3 else "none"
 
 
 def load_raw(dataset_name: str, *, data_root: str | Path, download: bool = False) -> RawData:

@@ -1,7 +1,7 @@
-"""Learners that are fitted at once, not trained by steps. To add one: a file here and a line in ``LEARNERS``.
+"""Learners that are fitted in one call, not trained by steps. To add one: a file here and a line in ``LEARNERS``.
 
-``LEARNERS`` maps a ``--resnet_type`` to ``"module:function"``; nothing is imported before it is asked for. Each is a
-``Learner`` (see ``base``): features and labels in, the weights and the bias of a linear score out.
+``LEARNERS`` maps a ``--resnet_type`` to ``"module:function"``; nothing is imported before it is used. Each is a
+``Learner`` (see ``base``): it takes features and labels and returns the weights and bias of a linear score.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .featureless import fit_featureless as fit_featureless
     from .logistic_cv import fit_logistic_cv as fit_logistic_cv
 
+MODEL = "linear"  # the architecture that takes the weights of a fit
+FIXED = ("training_type", "sampler", "use_ALM", "continue_train")  # they act on training steps: left at their defaults
 LEARNERS: dict[str, str] = {
     "featureless": "featureless:fit_featureless",
     "logistic_cv": "logistic_cv:fit_logistic_cv",

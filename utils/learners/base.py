@@ -1,4 +1,4 @@
-"""What every learner shares: its contract, and the check of what it is given.
+"""The contract of a learner, and the check of its input.
 
 Shapes: n samples, d features, P positives (y = 1), N negatives (y = 0).
 """
@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 
 class Learner(Protocol):
-    """Fits a linear score: features @ weights + bias."""
+    """A function that fits a linear score: features @ weights + bias."""
 
     def __call__(
         self, features: Array, labels: NDArray[np.int64], *, generator: np.random.Generator
@@ -23,8 +23,8 @@ class Learner(Protocol):
 
         Args:
             features: (n, d) finite numbers, float64.
-            labels: (n,) 0 or 1, both of them there.
-            generator: all randomness comes from it.
+            labels: (n,) 0 or 1; both must occur.
+            generator: the only source of randomness.
 
         Returns:
             (d,) weights and the bias.
@@ -39,8 +39,7 @@ def class_counts(features: Array, labels: NDArray[np.int64]) -> tuple[int, int]:
     """(N, P).
 
     Raises:
-        ValueError: shapes that do not go together, labels other than 0 and 1, a class that is missing, or features
-            that are not finite.
+        ValueError: the shapes do not match, a label is neither 0 nor 1, a class is missing, or a feature is not finite.
     """
     if features.ndim != 2 or labels.shape != (len(features),):
         raise ValueError(f"features must be (n, d) and labels (n,), got {features.shape} and {labels.shape}")

@@ -1,4 +1,4 @@
-"""The learner that looks at no feature: what any other must beat."""
+"""The learner that ignores the features: the baseline that any other must beat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import Array, class_counts
 def fit_featureless(
     features: Array, labels: NDArray[np.int64], *, generator: np.random.Generator
 ) -> tuple[Array, float]:
-    """The log-odds of the prior for every sample: always the majority, with AUC 1/2 and the error of the prior.
+    """Give every sample the log-odds of the prior: AUC 1/2, and the error of always predicting the majority.
 
         score = log(P / N)
 

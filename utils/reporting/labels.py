@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config.options import OPTIONS
+from ..constraints import label
 from ..learners import LEARNERS
 from .runs import Run
 
@@ -44,7 +45,6 @@ ASIDE |= {"data_root", "download"}
 CONSTRAINT = _options("constraint")
 RESAMPLING = _options("resampling")
 CONTINUED = _options("continue")  # ALM that continues from a finished baseline is compared with that baseline
-RATES = {"TPR>=": "tpr_at_least", "FPR<=": "fpr_at_most"}
 OBJECTIVE = _options("objective")
 
 
@@ -74,14 +74,11 @@ def objective(options: Mapping[str, Any]) -> str:
 
 
 def constraint(options: Mapping[str, Any]) -> str:
-    """``ALM`` with the two numbers that the tables vary, or nothing."""
+    """``ALM`` with the options that tell constraints apart, or nothing."""
     if not has_constraint(options):
         return ""
     continued = " continued" if options.get("continue_train") in (1, True) else ""
-    if options.get("constraint") == "rate":
-        asked = [f"{name}{shown(options[key])}" for name, key in RATES.items() if options.get(key) is not None]
-        return " ".join(["ALM rate", *asked, f"mu={shown(options.get('mu'))}{continued}"])
-    return f"ALM mu={shown(options.get('mu'))} delta={shown(options.get('delta'))}{continued}"
+    return label(options, show=shown) + continued
 
 
 def base_key(run: Run) -> tuple[Any, ...]:

@@ -1,11 +1,10 @@
-"""One command: train or evaluate."""
+"""The command of main.py: train or evaluate."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ..config.settings import Settings, default_model_name
-from ..data import defaults_for
+from ..config.settings import Settings
 from ..run_files.config_yaml import recorded_threads
 from ..run_files.paths import RunPaths
 from ..system.links import check_inside
@@ -14,12 +13,11 @@ from .train import train_run
 
 
 def run(settings: Settings) -> int:
-    """Do what the settings ask for. Returns the exit code: 0, or 1 if a seed failed.
+    """Train or evaluate. Returns the exit code: 0, or 1 if a seed failed.
 
     Raises:
-        UserError: something in the input is wrong; nothing was written.
+        UserError: the input is invalid; nothing was written.
     """
-    settings = named(settings)
     paths = RunPaths.of(settings.config)
     check_inside(paths.folder, root=paths.root)
     settings = _with_threads(settings)
@@ -29,7 +27,7 @@ def run(settings: Settings) -> int:
 
 
 def _with_threads(settings: Settings) -> Settings:
-    """With the threads that the run began with, unless the user says otherwise: their number changes rounding."""
+    """With the number of threads that the run started with, unless the user sets it: it changes rounding."""
     threads = recorded_threads(RunPaths.of(settings.config).config)
     if settings.config.threads or not threads:
         return settings
@@ -38,15 +36,3 @@ def _with_threads(settings: Settings) -> Settings:
         config=replace(settings.config, threads=threads),
         origins={**settings.origins, "threads": "config.yaml"},
     )
-
-
-def named(settings: Settings) -> Settings:
-    """With the names that follow from the other options."""
-    config = settings.config
-    if not config.folds:  # with folds the ratio follows from the data
-        ratio = {"ratio_pos_train": defaults_for(config.dataset_name).ratio_pos_train}
-        settings = settings.completed(ratio, f"default of {config.dataset_name}")
-    names = {"model_name": default_model_name(settings.config)}
-    if config.continue_train:
-        names["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)
-    return settings.completed(names, "default")

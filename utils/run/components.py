@@ -1,4 +1,4 @@
-"""From options to an objective, a constraint and a sampler, each asked for no more than it takes."""
+"""Build the loss, constraint and sampler from the options that each accepts and the facts that each asks for."""
 
 from __future__ import annotations
 
@@ -8,41 +8,34 @@ from typing import Any, TypeVar
 
 from torch import Generator, Tensor
 
-from ..config.options import OPTIONS, Config
+from ..config.options import OPTIONS
 from ..config.settings import Settings
-from ..constraints import CONSTRAINTS, AugmentedLagrangian, RateConstraint
+from ..constraints import constraint_class
+from ..constraints.base import Constraint
 from ..errors import UserError
-from ..losses import LOSSES, loss_class
+from ..losses import loss_class
 from ..losses.base import Loss
-from ..registry import unknown
-from ..samplers import SAMPLERS, sampler_class
+from ..samplers import sampler_class
 from ..samplers.base import Sampler
 
-Constraint = AugmentedLagrangian | RateConstraint
 Built = TypeVar("Built")
-_OF_A_CONSTRAINT = {  # options that act under one constraint only
-    "pairwise": ("introd_ALM_from", "p2_norm", "cap_mu"),
-    "rate": ("tpr_at_least", "fpr_at_most"),
+CLASSES: dict[str, Callable[[str], type[Any]]] = {  # the option that names a component -> its class
+    "training_type": loss_class,
+    "sampler": sampler_class,
+    "constraint": constraint_class,
 }
+FILES = {"training_type": " or a base config with --name_file_bs", "constraint": " or a file with --name_file_alm"}
 
 
 def check_components(settings: Settings) -> None:
-    """Whether objective, sampler and constraint are known; imports none of them.
+    """Check that loss, sampler and constraint take the options that are given and lack none.
 
     Raises:
-        UserError: a name is in no table, or an option belongs to the other constraint.
+        UserError: one has no use for an option or needs one.
     """
-    for option, table in (("training_type", LOSSES), ("sampler", SAMPLERS), ("constraint", CONSTRAINTS)):
-        name = getattr(settings.config, option)
-        if name not in table:
-            raise unknown(option, name, table, origin=settings.origins[option])
-    for constraint, names in _OF_A_CONSTRAINT.items():
-        given = [name for name in names if settings.is_given(name)]
-        if given and settings.config.constraint != constraint:
-            raise UserError(
-                f"{given[0]} (from {settings.origins[given[0]]}) has no use with constraint "
-                f"{settings.config.constraint}; it belongs to {constraint}"
-            )
+    for choice in CLASSES:
+        if choice != "constraint" or settings.config.use_ALM:
+            _options(settings, choice)
 
 
 def build_loss(settings: Settings, facts: Mapping[str, Any]) -> Loss:
@@ -51,9 +44,8 @@ def build_loss(settings: Settings, facts: Mapping[str, Any]) -> Loss:
     Raises:
         UserError: an option that it does not take, lacks, or that is out of range.
     """
-    kind = loss_class(settings.config.training_type)
-    given = _given(kind, settings, choice="training_type", remedy=" or a base config with --name_file_bs")
-    return built(lambda: kind(**given, **{name: facts[name] for name in kind.facts}))
+    loss: Loss = _build(settings, "training_type", facts)
+    return loss
 
 
 def build_sampler(settings: Settings, indices: Tensor, labels: Tensor, *, generator: Generator) -> Sampler:
@@ -62,65 +54,59 @@ def build_sampler(settings: Settings, indices: Tensor, labels: Tensor, *, genera
     Raises:
         UserError: an option that it does not take or that is out of range, or data that it cannot work on.
     """
-    kind = sampler_class(settings.config.sampler)
-    given = _given(kind, settings, choice="sampler")
-    facts = {"labels": labels} if "labels" in kind.facts else {}
-    return built(lambda: kind(indices, batch_size=settings.config.bsize, generator=generator, **facts, **given))
+    fixed = {"batch_size": settings.config.bsize, "generator": generator}
+    sampler: Sampler = _build(settings, "sampler", {"labels": labels}, indices, **fixed)
+    return sampler
 
 
-def build_constraint(config: Config, num_samples: int, *, first_epoch: int) -> Constraint | None:
-    """The constraint, if there is to be one; ``first_epoch`` matters where training goes on from a baseline."""
-    if not config.use_ALM:
-        return None
-    if config.constraint == "rate":
-        return built(
-            lambda: RateConstraint(
-                tpr_at_least=config.tpr_at_least,
-                fpr_at_most=config.fpr_at_most,
-                mu=config.mu,
-                rho=config.rho,
-                mu_limit=config.mu_limit,
-            )
-        )
-    continued = bool(config.continue_train)
-    return built(
-        lambda: AugmentedLagrangian(
-            num_samples,
-            delta=config.delta,
-            mu=config.mu,
-            rho=config.rho,
-            mu_limit=config.mu_limit,
-            p2_norm=config.p2_norm,
-            cap_mu=bool(config.cap_mu),
-            introd_ALM_from=max(first_epoch - 1, 0) if continued else config.introd_ALM_from,
-            unconditional_step=not continued,
-            first_epoch=first_epoch,
-        )
-    )
-
-
-def _given(kind: type, settings: Settings, *, choice: str, remedy: str = "") -> dict[str, Any]:
-    """The options of the group of ``choice`` that are set, if ``kind`` takes them all and lacks none.
+def build_constraint(settings: Settings, facts: Mapping[str, Any]) -> Constraint | None:
+    """The constraint, if there is to be one, with its options from the user and its facts from the run.
 
     Raises:
-        UserError: it does not.
+        UserError: an option that it does not take, lacks, or that is out of range.
+    """
+    if not settings.config.use_ALM:
+        return None
+    constraint: Constraint = _build(settings, "constraint", facts)
+    return constraint
+
+
+def _build(settings: Settings, choice: str, facts: Mapping[str, Any], *args: Any, **fixed: Any) -> Any:
+    kind = CLASSES[choice](getattr(settings.config, choice))
+    options = _options(settings, choice) | {name: facts[name] for name in kind.facts}
+    return built(lambda: kind(*args, **fixed, **options))
+
+
+def _options(settings: Settings, choice: str) -> dict[str, Any]:
+    """The options of the component that ``choice`` names, checked against its constructor's signature.
+
+    Raises:
+        UserError: an option is given that it does not take, or one is missing.
     """
     config, name = settings.config, getattr(settings.config, choice)
+    parameters = _parameters(choice, name)
     group = OPTIONS[choice].metadata["group"]
     known = [option for option, item in OPTIONS.items() if item.metadata["group"] == group and option != choice]
-    parameters = inspect.signature(kind.__init__).parameters  # type: ignore[misc]
-    given = {option: getattr(config, option) for option in known if getattr(config, option) is not None}
     takes = [option for option in known if option in parameters]
-    for option in given:
-        if option not in takes:
+    for option in known:
+        item = OPTIONS[option]
+        is_set = settings.is_given(option) or getattr(config, option) != item.default
+        if is_set and option not in takes and not item.metadata["acts_alone"]:
+            takers = [other for other in OPTIONS[choice].metadata["names"] if option in _parameters(choice, other)]
             raise UserError(
                 f"{option} (from {settings.origins[option]}) has no use in {name}, "
-                f"which takes {', '.join(takes) or 'no options'}"
+                f"which takes {', '.join(takes) or 'no options'}; it belongs to {', '.join(takers)}"
             )
+    given = {option: getattr(config, option) for option in takes if getattr(config, option) is not None}
     for option in takes:
         if parameters[option].default is inspect.Parameter.empty and option not in given:
-            raise UserError(f"{name} needs {option}: give --{option}{remedy}")
+            raise UserError(f"{name} needs {option}: give --{option}{FILES.get(choice, '')}")
     return given
+
+
+def _parameters(choice: str, name: str) -> Mapping[str, inspect.Parameter]:
+    kind = CLASSES[choice](name)
+    return inspect.signature(kind.__init__).parameters
 
 
 def built(build: Callable[[], Built]) -> Built:

@@ -1,4 +1,4 @@
-"""The one place where names become objects: a config in, a task, models, objectives and training states out."""
+"""From settings to objects: the task, models, objectives and training states of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from models import MODELS, build_model
 
 from ..config.options import OPTIONS, Config
-from ..config.settings import Settings
+from ..config.settings import Settings, check_names
 from ..data.batches import Batches
 from ..data.splits import Split
 from ..data.task import Task
@@ -46,7 +46,7 @@ SAME_DATA = [  # options that decide which samples a seed trains, validates and 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What all seeds of a run share. Its settings have no open values left but those that the loss does not take."""
+    """What all seeds of a run share. Of its settings only options that the components do not take are still None."""
 
     settings: Settings
     task: Task
@@ -59,13 +59,16 @@ class Experiment:
 
 
 def prepare(settings: Settings) -> Experiment:
-    """Read the data, fill in what follows from them, and build everything once, so that a mistake shows before a write.
+    """Read the data, fill in what follows from them, and build everything once, to find mistakes before writing a file.
 
     Raises:
         UserError: the options do not fit each other, the data or the machine.
     """
     config = settings.config
-    check_names(settings)
+    if config.resnet_type not in (known := {**MODELS, **LEARNERS}):
+        raise unknown("resnet_type", config.resnet_type, known, origin=settings.origins["resnet_type"])
+    check_names(settings)  # again, as those of an evaluation come from best.pt
+    check_components(settings)
     machine = set_up_machine(
         device=config.device,
         precision=config.precision,
@@ -82,30 +85,10 @@ def prepare(settings: Settings) -> Experiment:
     return experiment
 
 
-def check_names(settings: Settings) -> None:
-    """Whether model, objective, sampler and constraint are known, and what is fitted is not to be trained.
-
-    Raises:
-        UserError: a name is in no table, or options exclude each other.
-    """
-    config = settings.config
-    if config.resnet_type not in (known := {**MODELS, **LEARNERS}):
-        raise unknown("resnet_type", config.resnet_type, known, origin=settings.origins["resnet_type"])
-    check_components(settings)
-    if config.resnet_type in LEARNERS:
-        wrong = {"training_type": "BCE", "sampler": "natural", "use_ALM": 0, "continue_train": 0}
-        for name, only in wrong.items():
-            if getattr(config, name) != only:
-                raise UserError(
-                    f"{name} {getattr(config, name)} (from {settings.origins[name]}) cannot act with "
-                    f"{config.resnet_type}, which is fitted, not trained; leave it at {only}"
-                )
-
-
 def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
-    """What an objective may ask of the run: the class counts that were got, the ratio that was asked for, the samples.
+    """What a loss or constraint may ask of the run: the obtained class counts, the requested ratio, the samples.
 
-    The counts are those of the images, whatever the sampler makes of them.
+    The counts are those of the training set, before the sampler changes the balance.
     """
     counts = experiment.task.class_counts(split)["train"]
     return {
@@ -121,7 +104,7 @@ def build_network(task: Task, config: Config, loss: Loss, generator: torch.Gener
         check_widths((task.channels * task.height * task.width, *config.hidden_widths))
     return built(
         lambda: build_model(
-            "linear" if config.resnet_type in LEARNERS else config.resnet_type,
+            config.architecture,
             channels=task.channels,
             image_size=(task.height, task.width),
             outputs=loss.outputs,
@@ -134,7 +117,7 @@ def build_network(task: Task, config: Config, loss: Loss, generator: torch.Gener
 
 
 def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = None) -> tuple[TrainState, TrainingData]:
-    """Everything that one seed trains with, at its start.
+    """Everything that one seed trains with, in its initial state.
 
     Args:
         baseline: best.pt of a finished baseline to start from, or None.
@@ -145,7 +128,8 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     config, machine = experiment.config, experiment.machine
     split, device = experiment.task.split(seed), machine.device
     suffix = " after the baseline" if baseline else ""
-    loss = build_loss(experiment.settings, run_facts(experiment, split)).to(device)
+    facts = run_facts(experiment, split)
+    loss = build_loss(experiment.settings, facts).to(device)
     model = build_network(experiment.task, config, loss, torch_stream(seed, "initialisation"))
     model.to(device).to(memory_format=torch.channels_last)
     if config.compile:
@@ -169,7 +153,7 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         else None
     )
     first_epoch = _start_from(baseline, experiment, model, loss, optimizer, scheduler) if baseline else 0
-    constraint = build_constraint(config, len(data.labels), first_epoch=first_epoch)
+    constraint = build_constraint(experiment.settings, {**facts, "first_epoch": first_epoch})
     if constraint:
         add_parameters(optimizer, constraint.to(device).parameters())  # last: a baseline's optimizer has none of them
     state = TrainState(

@@ -1,4 +1,4 @@
-"""From the settings of a run to its task."""
+"""From the settings of a run to its task, and the values that follow from the data."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 
 from ..config.options import Config
 from ..config.settings import Settings
-from ..data import defaults_for, load_raw, resolve_augment
+from ..data import default_augment, defaults_for, load_raw
 from ..data.folds import Resampling
 from ..data.task import Task, build_task
 from ..errors import UserError
 
 
 def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]:
-    """Read the data, choose the images, and fill in the options that follow from them.
+    """Read the data, choose the images, and fill in what ``config.settings.with_defaults`` had to leave open.
 
     Raises:
-        UserError: the data are missing or damaged, or the options do not fit them.
+        UserError: the data are missing or damaged, or do not match the options.
     """
     config = settings.config
     defaults = defaults_for(config.dataset_name)
@@ -30,17 +30,7 @@ def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]
             raise UserError(
                 f"{name} (from {settings.origins[name]}) cannot act: {raw.source} has its own validation set"
             )
-    by_share = config.validation_fraction is not None or config.folds or has_own_validation
-    settings = settings.completed(
-        {
-            "lr": defaults.lr,
-            "validation_per_class": None if by_share else defaults.validation_per_class,
-            "negative_classes": defaults.negative_classes,
-            "positive_classes": defaults.positive_classes,
-        },
-        origin,
-    )
-    if settings.config.validation_per_class is None and not has_own_validation:
+    if config.validation_per_class is None and not has_own_validation:
         settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
     config = settings.config
     task = build_task(
@@ -54,10 +44,13 @@ def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]
         resampling=_resampling(config),
         device=device,
     )
-    found = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
     settings = settings.completed({"ratio_pos_train": task.ratio_pos_train}, "the subsets")
-    found_augment = resolve_augment(defaults.augment, channels=task.channels)
-    return settings.completed({**found, "augment": found_augment}, origin), task
+    found = {
+        "negative_classes": task.negative_classes,
+        "positive_classes": task.positive_classes,
+        "augment": default_augment(channels=task.channels),
+    }
+    return settings.completed(found, origin), task
 
 
 def _resampling(config: Config) -> Resampling | None:

@@ -14,7 +14,6 @@ from torch import Tensor
 from ..config.options import Config
 from ..config.settings import Settings
 from ..errors import UserError
-from ..learners import LEARNERS
 from ..run_files.best_pt import BEST, best_is_missing
 from ..run_files.checkpoints import load, save
 from ..run_files.config_yaml import compare, read_config, write_config
@@ -192,8 +191,8 @@ def _train_seed(
     config = experiment.config
     state, data = build_state(experiment, seed, baseline=baseline)
     first = state.epoch
-    fitted = config.resnet_type in LEARNERS
-    end = first + config.continue_train_epochs if config.continue_train else 1 if fitted else config.num_epochs
+    epochs = 1 if config.is_fitted else config.num_epochs
+    end = first + config.continue_train_epochs if config.continue_train else epochs
     if resume:
         _restore(state, experiment, seed, files)
     remove_leftovers(files.folder)
@@ -205,7 +204,7 @@ def _train_seed(
     progress = Progress(seed=seed, first=state.epoch, total=end, shares_terminal=experiment.machine.seeds_at_once > 1)
     runner = TrainingSteps(state, data, machine=experiment.machine)
     epoch = functools.partial(train_epoch, runner, steps=steps, delta=config.delta)
-    if fitted:
+    if config.is_fitted:
         epoch = functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, delta=config.delta)
     with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
         events.configuration(text)
@@ -229,7 +228,7 @@ def _train_seed(
                 for line in watch.epoch(epoch_record):
                     progress.note(line)
         progress.close()  # before the next line is printed
-        stopped_early = fitted or state.epoch < end  # more epochs would change nothing
+        stopped_early = config.is_fitted or state.epoch < end  # more epochs would change nothing
         _finish_seed(experiment, seed, files, epochs=state.epoch, stopped_early=stopped_early, events=events)
 
 

@@ -1,10 +1,10 @@
-"""Cross-validation: each row of the table once for every fold, tested subset and way of training.
+"""Cross-validation: each row of the table once for every fold, test subset and choice of training set.
 
 resampling:
   folds: 5
   subset_ratios: [1, 99]            # negatives per positive of each disjoint subset; [1] or left out: plain K-fold
-  train_on: [same, other, all]      # left out: these three, with one subset: same
-  downsample: [0]                   # [0, 1] adds the same training sets cut to the smallest of the three
+  train_on: [same, other, all]      # default: all three; with one subset: same
+  downsample: [0]                   # [0, 1] adds the training sets reduced to the size of the smallest of the three
 rows:
   - {name: LeNet5_BCE, objective: baseline_bce, set: {resnet_type: lenet5}}
 """
@@ -15,20 +15,21 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from ..config.options import OPTIONS
 from ..errors import UserError
 from ..registry import unknown
 from .blocks import Scan, Stage
 from .table_file import Row, Table, options_of
 
 KEYS = ("folds", "subset_ratios", "train_on", "downsample")
-WAYS = ("same", "other", "all")
+WAYS = OPTIONS["train_on"].metadata["kind"].choices
 
 
 class Resampling:
     """See above.
 
     Raises:
-        UserError: the block's content is not what it must be.
+        UserError: the block has an unknown key or an invalid value.
     """
 
     def __init__(self, table: Table, content: Mapping[str, Any]) -> None:

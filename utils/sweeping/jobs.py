@@ -1,8 +1,9 @@
 """A row and a seed make a job: one command of main.py and one folder.
 
-The folder of a row bears its name. If that folder holds another run, because the row was changed since, the row goes
-to ``<name>-<8 digits of its settings>`` beside it: a changed row is a new job, and nothing old is lost or mistaken for
-new. Back at its old settings it finds its old folder. More epochs are no change: the job goes on where it ended.
+The folder of a row has its name. If that folder holds a run with other settings, because the row was changed since,
+the row gets a new folder ``<name>-<8 digits of the hash of its settings>``: a changed row is a new job, and old results
+are neither lost nor taken for new ones. A row that is changed back finds its old folder. More epochs are not a change:
+the job resumes where it ended.
 """
 
 from __future__ import annotations
@@ -18,17 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from ..config.options import FREE
-from ..config.settings import Settings, resolve
-from ..data import defaults_for
+from ..config.settings import Settings, is_given, resolve
 from ..errors import UserError
-from ..losses import LOSSES
-from ..registry import unknown
 from ..run_files.config_yaml import read_config
 from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
 from .table_file import Row, arguments
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
-SMALL = ("lenet5", "linear", "dense")  # a second thread brings them nothing
+SMALL = ("lenet5", "linear", "dense")  # models that do not gain from a second thread
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class Job:
         row: its name in the table.
         paths: where it is.
         argv: the arguments of main.py.
-        num_epochs: epochs after which it is done, at most.
-        after: the folder's name of the run whose same seed must be done first, or ''.
+        num_epochs: the maximum number of epochs.
+        after: folder name of the run in which the same seed must be finished first, or ''.
     """
 
     row: str
@@ -62,12 +60,12 @@ class Job:
 
     @property
     def claim(self) -> Path:
-        """Held by who works on it."""
+        """Locked by the process that works on it."""
         return self.sweep.claim(self.paths.model_name, self.seed)
 
     @property
     def queued(self) -> Path:
-        """Says under which number SLURM has it."""
+        """Holds its SLURM job number."""
         return self.sweep.queued(self.paths.model_name, self.seed)
 
     @property
@@ -77,7 +75,7 @@ class Job:
 
     @property
     def command(self) -> str:
-        """To be typed by hand."""
+        """The command to type in a shell."""
         main = MAIN.name if Path.cwd() == MAIN.parent else str(MAIN)
         return shlex.join(["python", main, *self.argv])
 
@@ -96,8 +94,9 @@ class JobMaker:
 
     Args:
         root, table: ``<checkpoint_root>`` and the table's name.
-        rows: the rows that others may go on from.
-        threads: CPU threads of a job whose row does not say, by the size of its model; 0 leaves it to torch.
+        rows: the rows that others may continue from.
+        threads, small_threads: CPU threads of a job unless its row sets them, for a large and a small model; 0: torch's
+            own number.
     """
 
     root: Path
@@ -107,10 +106,10 @@ class JobMaker:
     small_threads: int = 0
 
     def jobs(self, row: Row) -> list[Job]:
-        """The jobs of a row, a seed each.
+        """The jobs of a row, one per seed.
 
         Raises:
-            UserError: the row's options contradict each other or name what is not there.
+            UserError: the row's options contradict each other or contain an unknown name.
         """
         settings = self.settings(row)
         paths = self.folder(row, settings)
@@ -143,12 +142,9 @@ class JobMaker:
             UserError: see ``jobs``.
         """
         try:
-            settings = resolve(arguments(row.options))
-            if settings.config.training_type not in LOSSES:
-                raise unknown("training_type", settings.config.training_type, LOSSES)
+            return resolve(arguments(row.options))
         except UserError as error:
             raise UserError(f"row {row.name!r}: {error}") from None
-        return settings
 
     def folder(self, row: Row, settings: Settings) -> RunPaths:
         """The folder that holds this row, or that it will be made in."""
@@ -163,14 +159,14 @@ class JobMaker:
 
     def _baseline(self, row: Row, settings: Settings) -> str:
         name = settings.config.baseline_cont_train
-        if name is None or name == row.name:
+        if name is None or name == row.name or not settings.is_given("baseline_cont_train"):
             raise UserError(f"row {row.name!r}: continue_train needs baseline_cont_train, the name of another row")
         other = self.rows.get(name)
         return self.folder(other, self.settings(other)).model_name if other else name
 
 
 def agrees(paths: RunPaths, settings: Settings) -> bool:
-    """Whether the run in this folder, if there is one, has these settings, with as many epochs or fewer."""
+    """Whether the folder holds no run, or one with these settings and at most as many epochs."""
     try:
         status = paths.config.stat()
     except OSError:
@@ -180,25 +176,18 @@ def agrees(paths: RunPaths, settings: Settings) -> bool:
 
 
 def differences(theirs: Mapping[str, Any], settings: Settings) -> list[str]:
-    """The options in which config.yaml and the settings differ, as main.py sees it."""
-    defaults = defaults_for(settings.config.dataset_name)
+    """The options in which config.yaml and the settings differ; what follows from the data is equal in both."""
     result = []
     for name, item in settings.as_yaml_ready().items():
         there, ours = theirs.get(name, {}), item["value"]
         if name in FREE or there.get("value") == ours:
             continue
-        default = getattr(defaults, name, None)
-        follows = not str(there.get("origin", "")).startswith(("the command line", "configs/"))
-        if ours is None and (follows or there.get("value") in (default, _listed(default))):
-            continue  # it follows from the data, there as here
+        if ours is None and not is_given(str(there.get("origin", ""))):
+            continue
         result.append(name)
     if settings.config.num_epochs < int(theirs.get("num_epochs", {}).get("value", 0)):
         result.append("num_epochs")
     return result
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 @functools.lru_cache(maxsize=1024)
@@ -212,6 +201,9 @@ def _recorded(path: Path, changed_ns: int, size: int) -> Mapping[str, Any] | Non
 
 
 def _settled(settings: Settings) -> dict[str, Any]:
-    """What makes a run this run and no other."""
-    values = settings.as_yaml_ready()
-    return {name: item["value"] for name, item in values.items() if name not in FREE or name == "num_epochs"}
+    """What makes a run this run and no other; defaults that follow from the data set's name go without saying."""
+    return {
+        name: None if item["origin"].startswith("default of ") else item["value"]
+        for name, item in settings.as_yaml_ready().items()
+        if name not in FREE or name == "num_epochs"
+    }

@@ -1,4 +1,4 @@
-"""A table file: title, common settings and rows, each row with the options of one run of main.py."""
+"""A table file: title, common options, and rows with the options of one run of main.py each."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..registry import unknown
 from ..system.yaml_files import read_yaml_as_written
 
 SHORT = {"objective": "name_file_bs", "alm": "name_file_alm", "delta": "delta"}
-RESERVED = {  # what the sweep gives to each job itself
+RESERVED = {  # options that the sweep sets for each job
     "seeds": "it is a key of the table, a row or a grid of its own, and the flag --seeds",
     "model_name": "it follows from the row's name",
     "subfolder_name": "it is the table's name",
-    "resume": "an unfinished job always goes on",
+    "resume": "an unfinished job is always resumed",
     "train": "a sweep trains",
 }
 TABLE_KEYS = ("title", "name", "seeds", "common", "rows")
@@ -37,7 +37,7 @@ class Row:
 class Table:
     """A table file. ``block`` is the name and content of its grid or search, if it has one.
 
-    ``overrides`` win over the rows' own options; ``forced_seeds`` over all seeds.
+    ``overrides`` take precedence over the rows' own options, ``forced_seeds`` over all seeds.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Table:
         """A row of this table: common settings < its own < overrides.
 
         Raises:
-            UserError: its name is no name for a folder.
+            UserError: its name is not a valid folder name.
         """
         merged = {**options, **{key: value for key, value in self.common.items() if key not in options}}
         merged |= self.overrides
@@ -66,7 +66,7 @@ class Table:
         return Row(checked, merged, self.forced_seeds or seeds or self.seeds)
 
     def changed(self, *, overrides: Mapping[str, Any], seeds: tuple[int, ...] | None) -> Table:
-        """With options and seeds of the command line, which win."""
+        """With the options and seeds of the command line, which take precedence."""
         return replace(self, overrides=overrides, forced_seeds=seeds)
 
     @property
@@ -77,10 +77,10 @@ class Table:
 
 
 def read_table(path: Path, *, blocks: Sequence[str]) -> Table:
-    """Read and check a table file; ``blocks`` are the keys that stand for more than a list of rows.
+    """Read and check a table file; ``blocks`` are the keys of grids, searches and the like.
 
     Raises:
-        UserError: it cannot be read, or holds an unknown key or a value of the wrong type.
+        UserError: it cannot be read, or has an unknown key or an invalid value.
     """
     content = _mapping(_read(path), f"{path}", "title: ..., common: {...} and rows: [...]")
     _known(content, (*TABLE_KEYS, *blocks), str(path))
@@ -104,10 +104,10 @@ def read_table(path: Path, *, blocks: Sequence[str]) -> Table:
 
 
 def options_of(content: Any, origin: str, *, extra: Sequence[str] = ()) -> dict[str, Any]:
-    """A mapping of options, with the short names put right and each value checked.
+    """A mapping of options, with short names expanded and each value checked.
 
     Raises:
-        UserError: an unknown or reserved key, or a value of the wrong type.
+        UserError: an unknown or reserved key, or an invalid value.
     """
     result: dict[str, Any] = {}
     for given, value in _mapping(content, origin, "options such as num_epochs: 20").items():
@@ -122,10 +122,10 @@ def options_of(content: Any, origin: str, *, extra: Sequence[str] = ()) -> dict[
 
 
 def option_name(given: Any, origin: str) -> str:
-    """The flag that a key of a table file means.
+    """The option that a key of a table file stands for.
 
     Raises:
-        UserError: it means none, or one that the sweep sets itself.
+        UserError: the key is unknown, or the sweep sets that option itself.
     """
     key = SHORT.get(given, given) if isinstance(given, str) else str(given)
     if key in RESERVED:
@@ -136,16 +136,16 @@ def option_name(given: Any, origin: str) -> str:
 
 
 def seeds_of(content: Mapping[str, Any], origin: str) -> tuple[int, ...] | None:
-    """The seeds that a mapping names, if it does."""
+    """The seeds in a mapping, or None."""
     seeds = content.get("seeds")
     return None if seeds is None else tuple(_value("seeds", seeds, origin))
 
 
 def parse_set(items: Sequence[str]) -> dict[str, Any]:
-    """The options of ``--set flag=value``; several numbers stand with commas.
+    """The options of ``--set flag=value``; several numbers are separated by commas.
 
     Raises:
-        UserError: it has no ``=``, or the option or value is not legal.
+        UserError: ``=`` is missing, or the option or value is not valid.
     """
     pairs = [item.partition("=") for item in items]
     for item, (_, equals, _) in zip(items, pairs, strict=True):
@@ -155,7 +155,7 @@ def parse_set(items: Sequence[str]) -> dict[str, Any]:
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:
-    """The flags of main.py that say these options; an empty text is its default and left out."""
+    """Options as arguments of main.py; an empty text, which is a default, is left out."""
     result: list[str] = []
     for name, value in options.items():
         if value != "":
@@ -164,7 +164,7 @@ def arguments(options: Mapping[str, Any]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A value as one writes it: 1 for 1.0, commas between several."""
+    """A value as text: 1 for 1.0, several separated by commas."""
     if isinstance(value, tuple):
         return ",".join(map(shown, value))
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

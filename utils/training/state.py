@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..constraints import AugmentedLagrangian, RateConstraint
+from ..constraints.base import Constraint
 from ..data.batches import Batches
 from ..losses.base import Loss
 from ..samplers.base import Sampler
@@ -43,7 +43,7 @@ class TrainState:
 
     model: nn.Module
     loss: Loss
-    constraint: AugmentedLagrangian | RateConstraint | None
+    constraint: Constraint | None
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None
     sampler: Sampler

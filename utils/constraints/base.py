@@ -1,0 +1,131 @@
+"""What every constraint shares: its contract, the checks of its options and batches, and its weight mu."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..losses.base import in_full_precision, require
+
+
+class Constraint(nn.Module):
+    """Base of all constraints: a penalty added to any objective, with multipliers that grow where it is violated.
+
+    A subclass writes ``penalty``, ``update_multipliers`` and ``end_epoch``, and has a buffer ``multipliers``. A score
+    from ``threshold`` on counts as positive: 0, unless the subclass makes it a parameter::
+
+        penalty = constraint.penalty(scores, targets, indices)
+        (objective + penalty).backward()
+        optimizer.step()
+        constraint.update_multipliers()          # with the violations of that batch
+        ...
+        constraint.end_epoch(validation_auc)     # mu
+
+    Class attributes:
+        facts: constructor parameters that the run supplies, not the user: ``num_samples``, the size of the data set
+            that ``indices`` point into, ``first_epoch``, the number of the first epoch under the constraint (above 0
+            where training continues from a baseline), and those that ``losses.base.Loss`` lists.
+
+    Every other constructor parameter is an option of the same name. Parameters of its own (``nn.Parameter``) are
+    trained by the run's optimizer, without weight decay.
+
+    Args:
+        mu: first weight of the quadratic term, > 0.
+        rho: factor by which mu grows, >= 1.
+        mu_limit: largest mu, >= mu. None: mu * rho^5, or mu * rho^3 where mu >= 1e-3.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    facts: ClassVar[tuple[str, ...]] = ()
+
+    multipliers: Tensor
+    mu: Tensor
+    threshold: Tensor
+
+    def __init__(self, *, mu: float = 0.1, rho: float = 2.0, mu_limit: float | None = None) -> None:
+        super().__init__()
+        limit = default_mu_limit(mu, rho) if mu_limit is None else mu_limit
+        require(math.isfinite(mu) and mu > 0, "mu must be a finite number > 0", mu)
+        require(math.isfinite(rho) and rho >= 1, "rho must be a finite number >= 1", rho)
+        require(math.isfinite(limit) and limit >= mu, f"mu_limit must be a finite number >= mu = {mu}", limit)
+        self.rho, self.mu_limit = float(rho), float(limit)
+        self.register_buffer("mu", torch.tensor(float(mu), dtype=torch.float64), persistent=False)
+        self.register_buffer("threshold", torch.zeros(()), persistent=False)
+        self._mu = float(mu)  # the same value on the host, so that reading it does not wait for the device
+        self._last_batch: tuple[Tensor, Tensor] | None = None  # what ``penalty`` leaves for ``update_multipliers``
+
+    @property
+    def mu_value(self) -> float:
+        """mu as a number, without a wait for the device."""
+        return self._mu
+
+    def shown_multipliers(self, indices: Tensor) -> Tensor:
+        """The multipliers to log, where ``indices`` (n,) are the positives: all of them, unless they are per sample."""
+        return self.multipliers
+
+    def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
+        """What is added to the objective of one batch.
+
+        Args:
+            scores: (B,) raw logits (for a two-output head the output of class 1).
+            targets: (B,) 0 or 1.
+            indices: (B,) dataset index of each sample.
+
+        Returns:
+            A scalar with a graph, also where a class is missing from the batch.
+
+        Raises:
+            ValueError: the three do not have one shape (B,).
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define penalty")  # pragma: no cover
+
+    def update_multipliers(self) -> None:
+        """Update the multipliers with the violations of the last ``penalty``; must not wait for the device."""
+        raise NotImplementedError(f"{type(self).__name__} must define update_multipliers")  # pragma: no cover
+
+    def end_epoch(self, validation_auc: float) -> None:
+        """Called after each epoch: the rule by which mu grows."""
+        raise NotImplementedError(f"{type(self).__name__} must define end_epoch")  # pragma: no cover
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What the mu rule remembers, for ``state_dict``."""
+        return {"mu": self._mu}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore it from ``state_dict``."""
+        self._set_mu(float(state["mu"]))
+
+    def _set_mu(self, value: float) -> None:
+        self._mu = value
+        self.mu.fill_(value)
+
+    def _take_last_batch(self) -> tuple[Tensor, Tensor]:
+        """What ``penalty`` left, for one update."""
+        if self._last_batch is None:
+            raise RuntimeError(
+                "update_multipliers() needs a call of penalty() before it, got none since the last update"
+            )
+        last, self._last_batch = self._last_batch, None
+        return last
+
+
+def checked_scores(scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
+    """(B,) ``scores`` in float32 or float64, after a check that all three have the shape (B,)."""
+    if scores.dim() != 1 or not scores.shape == targets.shape == indices.shape:
+        shapes = tuple(scores.shape), tuple(targets.shape), tuple(indices.shape)
+        raise ValueError(f"scores, targets and indices must have one shape (B,), got {shapes}")
+    return in_full_precision(scores)
+
+
+def default_mu_limit(mu: float, rho: float) -> float:
+    """mu * rho^5, or mu * rho^3 where mu is 1e-3 or more.
+
+    >>> default_mu_limit(0.5, 2.0)
+    4.0
+    """
+    return mu * rho ** (3 if mu >= 1e-3 else 5)
