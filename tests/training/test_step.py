@@ -259,7 +259,7 @@ HEAVY = ("torch._dynamo", "torch._inductor", "sklearn", "scipy", "matplotlib", "
 FIRST_STEP = """\
 import sys
 import main
-from utils import step
+from utils.training import step
 run = step.TrainingSteps.run
 def first(self, steps):
     run(self, 2)
