@@ -7,12 +7,11 @@ import importlib
 import math
 import pkgutil
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from references import REFERENCES, auc, excess_over, largest_share, ldam_margins, square_pairwise
+from references import REFERENCES, ldam_margins, square_pairwise
 from torch import Tensor
 
 import utils.constraints
@@ -441,14 +440,6 @@ def test_aum_at_ties(name: str, seed: int) -> None:
         assert float(gradient[i]) == pytest.approx(sum(slopes) / 2, abs=1e-12)
 
 
-def test_aum_of_the_published_example() -> None:
-    outputs, targets = torch.tensor(AUM_OUTPUTS, dtype=torch.float64), torch.tensor(AUM_TARGETS)
-    value, gradient = value_and_gradient(loss_class("AUM_RATE")(), outputs, targets)
-    assert float(value) == 1.5
-    assert gradient.tolist() == [0.5, 0.0, -0.5, 0.0]
-    assert auc(AUM_TARGETS, AUM_OUTPUTS) == 0.5
-
-
 @pytest.mark.parametrize("name", ["AUM_RATE", "AUM_COUNT", "SQ_HINGE_PW"])
 def test_zero_with_zero_gradient_where_the_ranking_is_perfect(name: str) -> None:
     """AUM has no margin: AUC = 1 is enough. The squared hinge asks for its margin."""
@@ -469,44 +460,6 @@ def test_the_square_draws_together_what_lies_beyond_its_margin() -> None:
     scores, targets = torch.tensor([5.0, 0.0], dtype=torch.float64), torch.tensor([1, 0])
     assert value_and_gradient(loss_class("SQUARE_PW")(), scores, targets)[1].tolist() == [8.0, -8.0]
     assert value_and_gradient(loss_class("SQ_HINGE_PW")(), scores, targets)[1].tolist() == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("name", sorted({*PAIRWISE, "AUCM"} - {"MBAUC", "LOG_PW"}))
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-11), (torch.float32, 2e-5)], ids=["f64", "f32"])
-def test_large_batches_equal_the_formula(name: str, dtype: torch.dtype, tolerance: float) -> None:
-    """Sizes at which a sorted form may take the place of all pairs; tensors, for the loops would be slow."""
-    case = first_case(name)
-    outputs, _ = batch(case, 31, size=1400, ties=False)
-    targets = (torch.rand(1400, generator=torch.Generator().manual_seed(31)) < 0.1).long()
-    outputs = outputs.to(dtype)
-
-    def by_tensors(scores: Tensor, targets: Tensor) -> Tensor:
-        positives, negatives = scores[targets == 1], scores[targets == 0]
-        gaps_PN = positives[:, None] - negatives[None, :]
-        hinges_PN = torch.relu(1 - gaps_PN) ** 2
-        if name == "SQ_HINGE_PW":
-            return hinges_PN.mean()
-        if name == "SQUARE_PW":
-            return ((1 - gaps_PN) ** 2).mean()
-        if name == "PAUC":
-            room = 0.1 * len(negatives)
-            weights = (room - torch.arange(len(negatives), dtype=torch.float64)).clamp(0, 1)
-            return (hinges_PN.sort(dim=1, descending=True).values * weights).sum(dim=1).mean() / room
-        if name == "AUCM":
-            h, g = torch.sigmoid(positives), torch.sigmoid(negatives)
-            return (h**2).mean() + (g**2).mean()
-        ascending, order = scores.sort()
-        ordered = targets[order].double()
-        fn, fp = ordered.cumsum(0)[:-1], (1 - ordered).flip(0).cumsum(0).flip(0)[1:]
-        if name == "AUM_RATE":
-            return (torch.minimum(fn / len(positives), fp / len(negatives)) * ascending.diff()).sum()
-        return (torch.minimum(fn, fp) * ascending.diff()).sum()
-
-    value, gradient = value_and_gradient(case.build(), outputs[:, 0], targets)
-    expected, expected_gradient = value_and_gradient(by_tensors, outputs[:, 0].double(), targets)
-    torch.testing.assert_close(value.double(), expected, rtol=tolerance, atol=tolerance)
-    scale = float(expected_gradient.abs().max())
-    torch.testing.assert_close(gradient.double() / scale, expected_gradient / scale, rtol=tolerance, atol=tolerance)
 
 
 def test_aucm_at_its_saddle_is_the_square_over_pairs() -> None:
@@ -566,44 +519,6 @@ def test_aucm_moves_the_mean_of_a_lonely_class_only(label: int) -> None:
     loss(torch.zeros(3, requires_grad=True), torch.full((3,), label)).backward()
     gradients = {name: parameter.grad.item() for name, parameter in loss.named_parameters()}
     assert gradients == {"a": 1.0 * label, "b": -1.0 * (1 - label), "alpha": 0.0}
-
-
-@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.99, 1.0])
-def test_the_largest_share_is_the_least_excess(share: float) -> None:
-    """The two forms of CVaR; the second is linear in u between the terms, so that its least value is at one of them."""
-    terms = [torch.tensor(v, dtype=torch.float64) for v in (3.0, 0.0, 7.5, 0.0, 1.0, 3.0, 2.0)]
-    least = min(float(excess_over(terms, share, float(u))) for u in terms)
-    assert float(largest_share(terms, share)) == pytest.approx(least, rel=1e-12)
-
-
-def memory_of(loss: Any) -> Tensor:
-    """What PAUC keeps of each sample of the data set, as its checkpoints hold it."""
-    memories: list[Tensor] = [value for value in loss.state_dict().values() if value.shape == (32,)]
-    (memory,) = memories
-    return memory.clone()
-
-
-def test_partial_auc_with_indices_goes_by_what_it_remembers() -> None:
-    """A batch holds too few negatives to tell their highest share: u_j is kept from batch to batch, 0 at the start."""
-    case = Case("PAUC", {"num_samples": 32, "max_fpr": 0.3, "m": 4.0})
-    outputs, targets = batch(case, 36)
-    indices = torch.arange(12).flip(0) + 5
-    loss = case.build()
-    assert not memory_of(loss).any()
-    loss(outputs, targets)
-    loss.after_step()
-    assert not memory_of(loss).any()  # nothing is remembered of a batch without indices
-    for _ in range(3):
-        u = memory_of(loss)[indices].tolist()
-        value, gradient = value_and_gradient(partial(loss, indices=indices), outputs, targets)
-        expected, expected_gradient = value_and_gradient(partial(case.reference, u=u), outputs, targets)
-        torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)  # the memory may be float32
-        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-6, atol=1e-6)
-        loss.after_step()
-    seen = torch.zeros(32, dtype=torch.bool)
-    seen[indices[targets == 1]] = True
-    assert memory_of(loss)[seen].any()
-    assert not memory_of(loss)[~seen].any()  # neither the negatives nor what was not in the batch
 
 
 @first_cases

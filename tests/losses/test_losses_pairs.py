@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from references import area_under_min
+from references import area_under_min, largest_share
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -175,18 +175,13 @@ def test_the_square_from_moments_equals_all_pairs(kind: str, dtype: torch.dtype)
 # ---------------------------------------------------------------- partial AUC
 
 
-def smallest_bracket(losses: Tensor, share: float) -> float:
-    """min over u of u + mean(max(0, L - u)) / share; it is piecewise linear with its corners at the L."""
-    return min(float(u + torch.relu(losses - u).mean() / share) for u in losses)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("max_fpr", [0.05, 0.3, 0.5, 1.0])
 def test_partial_auc_of_a_batch_is_the_minimum_over_u(kind: str, max_fpr: float) -> None:
     scores, targets = batch(kind, 7, 25)
     loss = PartialAUC(num_samples=1, m=0.7, max_fpr=max_fpr)
     pair_losses = torch.relu(0.7 - (scores[targets == 1][:, None] - scores[targets == 0][None, :])) ** 2
-    expected = sum(smallest_bracket(losses, max_fpr) for losses in pair_losses) / 7
+    expected = sum(float(largest_share(list(losses), max_fpr)) for losses in pair_losses) / 7
     assert float(loss(scores, targets)) == pytest.approx(expected, rel=1e-12)
     if max_fpr == 1:
         all_pairs = value_and_gradient(AllPairsSquaredHinge(m=0.7), scores, targets)

@@ -18,6 +18,7 @@ from utils.run import train as train_run
 from utils.training import epoch as training
 
 BASE_FILES = sorted(path.stem for path in (CONFIGS / "baseline").glob("*.yaml"))
+STATEFUL = {"baseline_bce", "baseline_AUCM", "baseline_PAUC", "baseline_LDAM_DRW"}  # and the plainest
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 
 
@@ -30,7 +31,9 @@ def stop_and_go_on(root: Path, command: str, *, first: int, last_epoch: int) -> 
 # ---------------------------------------------------------------- n + m = n + m
 
 
-@pytest.mark.parametrize("base_file", BASE_FILES)
+@pytest.mark.parametrize(
+    "base_file", [pytest.param(name, marks=() if name in STATEFUL else pytest.mark.slow) for name in BASE_FILES]
+)
 def test_every_base_file_trains_and_resumes(tmp_path: Path, base_file: str) -> None:
     """Under the constraint: one epoch and one more are two; finite numbers, and weights that moved."""
     command = f"--resnet_type lenet5 --bsize 128 --name_file_bs {base_file} --name_file_alm ALM_12_beg --delta 1"

@@ -36,6 +36,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 # ---------------------------------------------------------------- the constraint acts
 
 
+@pytest.mark.slow
 def test_the_constraint_at_least_halves_the_violation(tmp_path: Path) -> None:
     """15 epochs, seeds 1-3, measured with the final model over the whole training set."""
     command = "--resnet_type lenet5 --seeds 1-3 --num_epochs 15 --delta 1"

@@ -23,7 +23,6 @@ from utils.run_files.checkpoints import check_like
 from utils.samplers import SAMPLERS, NaturalSampler, Sampler, sampler_class
 from utils.samplers.cycle import Cycle
 from utils.samplers.stratified import largest_least_positives
-from utils.samplers.temperature import TemperatureSampler
 from utils.testing import check_sampler
 from utils.training.training_data import samples_to_make
 
@@ -234,13 +233,6 @@ def test_the_temperature_falls_to_one_and_stays_there() -> None:
         powers = [count ** (1 / temperature) for count in (200, 19_800)]
         positives = int(labels[next(sampler)].sum())
         assert_binomial(positives, trials=20_000, probability=powers[0] / sum(powers))
-
-
-def test_the_temperature_at_the_start_and_halfway_and_after() -> None:
-    sampler = build("temperature", temperature=10.0, cool_down=80)
-    assert isinstance(sampler, TemperatureSampler)
-    found = [sampler.temperature_in(number) for number in (0, 40, 79, 80, 10**6)]
-    assert found == pytest.approx([10, 5.5, 1.1125, 1, 1])
 
 
 # --- balanced ----------------------------------------------------------------------------------------------
@@ -498,28 +490,6 @@ def pictures(number: int, *, seed: int = 0, highest: int = 255) -> Any:
 
 def made(images: Any, *, count: int, neighbours: int, seed: int = 1) -> Any:
     return synthetic_positives(images, count=count, neighbours=neighbours, generator=np.random.default_rng(seed))
-
-
-def smote_by_loops(images: Any, *, count: int, neighbours: int, generator: Any) -> Any:
-    """The same draws, one image and one pixel after the other, in Python's own numbers."""
-    rows = [[int(value) for value in image.ravel()] for image in images]
-    near = []
-    for i, row in enumerate(rows):
-        distances = [(sum((a - b) ** 2 for a, b in zip(row, other, strict=True)), j) for j, other in enumerate(rows)]
-        near.append([j for _, j in sorted(each for each in distances if each[1] != i)][:neighbours])
-    pairs, steps = generator.integers(len(rows) * neighbours, size=count).tolist(), generator.random(count).tolist()
-    result = []
-    for pair, u in zip(pairs, steps, strict=True):
-        x, other = rows[pair // neighbours], rows[near[pair // neighbours][pair % neighbours]]
-        result.append([round(a + u * (b - a)) for a, b in zip(x, other, strict=True)])
-    return np.array(result, dtype=np.uint8).reshape(count, *images.shape[1:])
-
-
-@pytest.mark.parametrize("number, neighbours, highest", [(2, 1, 255), (12, 5, 255), (40, 5, 1), (12, 11, 255)])
-def test_smote_against_loops(number: int, neighbours: int, highest: int) -> None:
-    images = pictures(number, highest=highest)  # of zeros and ones many are at equal distances
-    expected = smote_by_loops(images, count=70, neighbours=neighbours, generator=np.random.default_rng(1))
-    np.testing.assert_array_equal(made(images, count=70, neighbours=neighbours), expected)
 
 
 def test_smote_makes_images_in_parts_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -706,6 +706,7 @@ for name, (program, argv) in {cases!r}.items():
 """
 
 
+@pytest.mark.slow
 def test_bombs_take_little_memory(runs: Path) -> None:
     """In one process of their own: each bomb is refused with one line, and the peak stays within 250 MiB."""
     count = 300 * MIB // 784
