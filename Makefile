@@ -5,6 +5,8 @@ PYTHON ?= python3
 RUN_ARGS ?= --dataset_name digits --name_file_bs baseline_bce --name_file_alm ALM_12_beg --delta 1 \
 	--resnet_type lenet5 --seeds 1-3 --num_epochs 20 --threads 1 --model_name digits_demo
 PYTEST_ARGS ?=
+# Processes that run the tests; a file stays in one of them, so that its tests share what they train.
+WORKERS ?= 2
 FUZZ_ARGS ?= --inputs 100000 --seed 1 --processes 2
 FAULTS_ARGS ?= --kills 2000 --seed 1 --processes 2
 
@@ -26,17 +28,20 @@ python := $(VENV)/bin/python
 pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types toy faults fuzz mutants soak environment clean
+.PHONY: help run test test-all check lint types toy faults fuzz mutants soak environment clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
-		|| sed -n 's/^\([a-z]*\):.*##/  make \1 /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*##/  make \1 /p' Makefile
 
 run: $(run_stamp)  ## build the environment if need be, then train LeNet5 with BCE + ALM on embedded digits
 	@$(python) main.py $(RUN_ARGS)
 
-test: $(dev_stamp)  ## build the environment if need be, then run the tests
-	@$(python) -m pytest -q $(PYTEST_ARGS)
+test: $(dev_stamp)  ## build the environment if need be, then run the tests that take less than ten seconds each
+	@$(python) -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(dev_stamp)  ## all tests
+	@$(python) -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: lint types  ## lint and types
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,10 @@ sys.path.insert(0, str(ROOT))
 
 @pytest.fixture(scope="session", autouse=True)
 def few_threads() -> None:
-    """Tensors in tests are small: more threads cost time, and their number changes rounding."""
+    """Tensors in tests are small: more threads cost time. With pytest-xdist each process has one."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.fixture(scope="module")

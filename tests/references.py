@@ -398,11 +398,6 @@ def largest_share(terms: Sequence[Tensor], share: float) -> Tensor:
     return total / room
 
 
-def excess_over(terms: Sequence[Tensor], share: float, u: float) -> Tensor:
-    """u + 1/share mean max(0, term - u). Its least value over u is ``largest_share``."""
-    return u + mean([term - u if term.item() > u else 0.0 * term for term in terms]) / share
-
-
 def partial_auc(
     outputs: Tensor,
     targets: Tensor,
@@ -410,18 +405,17 @@ def partial_auc(
     m: float = 1.0,
     max_fpr: float = 0.1,
     num_samples: int = 0,
-    u: Sequence[float] | None = None,
 ) -> Tensor:
-    """Of each positive the squared hinges against the negatives that rank highest; u: one for each of the batch."""
+    """Of each positive the squared hinges against the negatives that rank highest."""
     scores, labels = rows(outputs), labels_of(targets)
     _, negatives = by_class(scores, labels)
     if not negatives or 1 not in labels:
         return 0.0 * outputs.double().sum()
     terms = []
-    for i, (s, y) in enumerate(zip(scores, labels, strict=True)):
+    for s, y in zip(scores, labels, strict=True):
         if y == 1:
             hinges = [shortfall(m, s - n) ** 2 for n in negatives]
-            terms.append(largest_share(hinges, max_fpr) if u is None else excess_over(hinges, max_fpr, u[i]))
+            terms.append(largest_share(hinges, max_fpr))
     return mean(terms)
 
 

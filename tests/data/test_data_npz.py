@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -166,46 +163,6 @@ def test_any_flipped_byte_is_read_or_refused_never_a_traceback(tmp_path: Path) -
         path.write_bytes(damaged)
         with suppress(UserError):
             load_raw("scans", data_root=tmp_path)
-
-
-def with_announced_shape(path: Path, shape: tuple[int, ...], *, held: int) -> None:
-    """Writes a file whose x_train announces ``shape`` but holds ``held`` bytes."""
-    arrays = keras_arrays()
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x_train.npy", header.getvalue() + bytes(held))
-        for key in ("y_train", "x_test", "y_test"):
-            member = io.BytesIO()
-            np.save(member, arrays[key])
-            archive.writestr(f"{key}.npy", member.getvalue())
-
-
-@pytest.mark.parametrize(
-    "images, message",
-    [
-        (10**12, "at most 34,359,738,368 are read"),
-        (10**6, "784,000,000 bytes, but 100 follow"),
-        (-1, "but 100"),
-    ],
-)
-def test_announced_sizes_are_checked_before_reading(tmp_path: Path, images: int, message: str) -> None:
-    with_announced_shape(tmp_path / "scans.npz", (images, 28, 28), held=100)
-    with pytest.raises(UserError, match=re.escape(message)):
-        load_raw("scans", data_root=tmp_path)
-
-
-def test_pickles_are_never_run(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return os.mkdir, (str(tmp_path / "sprung"),)
-
-    trapped = np.empty(12, dtype=object)
-    trapped[:] = [Trap() for _ in range(12)]
-    saved(tmp_path, keras_arrays() | {"x_train": trapped})
-    with pytest.raises(UserError, match="pickled Python objects"):
-        load_raw("scans", data_root=tmp_path)
-    assert not (tmp_path / "sprung").exists()
 
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:

@@ -7,13 +7,11 @@ import importlib
 import math
 import pkgutil
 from dataclasses import dataclass, field
-from functools import partial
-from inspect import Parameter, signature
 from typing import Any
 
 import pytest
 import torch
-from references import REFERENCES, auc, excess_over, largest_share, ldam_margins, square_pairwise
+from references import REFERENCES, ldam_margins, square_pairwise
 from torch import Tensor
 
 import utils.constraints
@@ -21,6 +19,7 @@ import utils.losses
 from utils.config.settings import CONFIGS, resolve
 from utils.losses import LOSSES, loss_class
 from utils.run.components import build_loss
+from utils.testing import check_loss
 
 Options = dict[str, Any]
 
@@ -75,8 +74,8 @@ CASES = [
     Case("AUCM"),
     Case("AUCM", variables={"a": 0.25, "b": 0.125, "alpha": 0.5}),
     Case("AUCM", {"m": 0.25}, variables={"a": -0.5, "b": 1.5, "alpha": 0.75}),
-    Case("PAUC", {"num_samples": 20}),
-    *(Case("PAUC", {"num_samples": 20, "max_fpr": share, "m": 4.0}) for share in (0.3, 0.5, 1.0)),
+    Case("PAUC", {"num_samples": 32}),
+    *(Case("PAUC", {"num_samples": 32, "max_fpr": share, "m": 4.0}) for share in (0.3, 0.5, 1.0)),
     *(Case(name, facts) for name in ("W_LOGISTIC", "WCE", "SAMPLING_FREE") for facts in (RARE, MANY_POSITIVES)),
     Case("ALPHA_FL"),
     *(Case("ALPHA_FL", {"gamma": g, "focal_alpha": alpha}) for g, alpha in ((0.0, 0.5), (0.5, 0.9), (1.0, 1.0))),
@@ -97,33 +96,10 @@ CASES = [
     *(Case(name, options) for name in ("HINGE", "SQ_HINGE") for options in ({}, {"m": 0.5}, {"m": 3.0})),
 ]
 PAIRWISE = {"MBAUC", "LOG_PW", "AUM_RATE", "AUM_COUNT", "SQ_HINGE_PW", "SQUARE_PW", "PAUC"}
-LOGISTIC = {
-    *("BCE", "SYM_LM", "ASYM_LM", "SYM_FL", "ASYM_FL", "WBCE", "cb_BCE"),
-    *("W_LOGISTIC", "ALPHA_FL", "cb_FL", "LA", "VS", "SAMPLING_FREE"),
-}
 # Linear in the scores between ties, with a kink at each, where the reference has the slope of one side.
 KINKED_AT_TIES = {"AUM_RATE", "AUM_COUNT"}
 # (1 - x)^2 rises again beyond its least value: it draws together what lies further apart than the margin.
 DRAWS_TOGETHER = {"SQUARE_PW", "AUCM"}
-FACTS = {
-    "WBCE": {"ratio_pos_train"},
-    "PAUC": {"num_samples"},
-    **{name: {"class_counts"} for name in ("cb_BCE", "cb_FL", "LDAM", "LDAM_DRW", "W_LOGISTIC", "WCE", "LA", "VS")},
-    "SAMPLING_FREE": {"class_counts"},
-}
-HEADS = {"LDAM": (2, True), "LDAM_DRW": (2, True), "WCE": (2, False)}  # others: (1, False)
-DEFAULTS: dict[str, Options] = {
-    **{name: {"m": 1.0} for name in ("SQ_HINGE_PW", "SQUARE_PW", "AUCM", "HINGE", "SQ_HINGE")},
-    "PAUC": {"m": 1.0, "max_fpr": 0.1},
-    "ALPHA_FL": {"gamma": 2.0, "focal_alpha": 0.25},
-    "cb_FL": {"gamma": 2.0, "beta": 0.9999},
-    "LA": {"tau": 1.0},
-    "VS": {"tau": 1.0, "gamma": 0.3},
-    "LDAM": {"max_margin": 0.5, "scale": 30.0},
-    "LDAM_DRW": {"max_margin": 0.5, "scale": 30.0, "beta": 0.9999, "drw_from": 80},
-    "ANYLOSS": {"anyloss_metric": "f_beta", "f_beta": 1.0, "amplification": 73.0},
-    **{name: {"eps": 0.0} for name in ("SYM_LM", "ASYM_LM", "SYM_FL", "ASYM_FL")},
-}
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 first_cases = pytest.mark.parametrize("case", list({c.name: c for c in reversed(CASES)}.values()), ids=str)
 
@@ -163,43 +139,16 @@ def value_and_gradient(function: Any, outputs: Tensor, targets: Tensor) -> tuple
 
 def test_every_registered_loss_has_a_reference_and_a_case() -> None:
     assert set(LOSSES) == set(REFERENCES) == {case.name for case in CASES} == {case.name for case in HAND}
-    assert len(LOSSES) == 28
 
 
-def test_classes_carry_what_the_runner_reads() -> None:
-    for name in LOSSES:
-        cls = loss_class(name)
-        assert issubclass(cls, torch.nn.Module)
-        assert (cls.outputs, cls.normalised_head) == HEADS.get(name, (1, False))
-        assert isinstance(cls.facts, tuple)
-        assert set(cls.facts) == FACTS.get(name, set())
-        assert set(cls.facts) <= {"class_counts", "ratio_pos_train", "num_samples"}
-        assert isinstance(cls.default_threshold, float)
-
-
-def test_options_have_their_defaults() -> None:
-    for name in LOSSES:
-        parameters = signature(loss_class(name).__init__).parameters
-        keywords = {key: p.default for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-        found = {key: default for key, default in keywords.items() if default is not Parameter.empty}
-        assert found == DEFAULTS.get(name, {}), name
+@every_case
+def test_every_loss_keeps_the_contract(case: Case) -> None:
+    check_loss(case.build())
 
 
 def test_unknown_name_is_refused() -> None:
     with pytest.raises(Exception, match="FOCAL"):
         loss_class("FOCAL")
-
-
-def test_classes_are_attributes_of_the_package() -> None:
-    names = ["BCE", "SymmetricMargin", "AsymmetricMargin", "SymmetricFocal", "AsymmetricFocal", "WeightedBCE",
-             "ClassBalancedBCE", "LDAM", "MBAUC", "MSFE", "LogPairwise", "AUMRate", "AUMCount", "AllPairsSquaredHinge",
-             "AllPairsSquare", "AUCM", "PartialAUC", "WeightedLogistic", "WeightedCrossEntropy", "AlphaFocal",
-             "ClassBalancedFocal", "LogitAdjustment", "VectorScaling", "LDAMDRW", "SamplingFree", "AnyLoss", "Hinge",
-             "SquaredHinge"]  # fmt: skip
-    registered = {loss_class(name) for name in LOSSES}
-    assert {getattr(utils.losses, name) for name in names} == registered
-    with pytest.raises(AttributeError):
-        utils.losses.NoSuchLoss  # noqa: B018
 
 
 # ---------------------------------------------------------------- against the references
@@ -345,73 +294,32 @@ def test_ldam_margins_by_hand() -> None:
     assert ldam_margins((16, 81)) == pytest.approx([0.5, 1 / 3])
 
 
-@pytest.mark.parametrize("m", [0.5, 2.0, 4.0])
-def test_eps_form_of_the_margins_is_the_official_formula(m: float) -> None:
-    outputs, targets = batch(CASES[0], 5, size=40)
-    s, y = outputs[:, 0], targets.double()
-    positive = -torch.log(torch.sigmoid(s - m) + 1e-4)
-    for name, shift in (("SYM_LM", m), ("ASYM_LM", 0.0)):
-        negative = -torch.log(1 - torch.sigmoid(s + shift) + 1e-4)
-        official = (y * positive + (1 - y) * negative).mean()
-        torch.testing.assert_close(loss_class(name)(m=m, eps=1e-4)(outputs, targets), official, rtol=1e-11, atol=0)
-
-
-@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
-def test_eps_form_of_the_focal_losses_is_the_official_formula(gamma: float) -> None:
-    outputs, targets = batch(CASES[0], 6, size=40)
-    p, y = torch.sigmoid(outputs[:, 0]), targets.double()
-    negative = -(p**gamma) * torch.log(1 - p + 1e-4)
-    for name, factor in (("SYM_FL", (1 - p) ** gamma), ("ASYM_FL", torch.ones_like(p))):
-        official = (y * -factor * torch.log(p + 1e-4) + (1 - y) * negative).mean()
-        loss = loss_class(name)(gamma=gamma, eps=1e-4)
-        torch.testing.assert_close(loss(outputs, targets), official, rtol=1e-11, atol=0)
-
-
 # ---------------------------------------------------------------- extremes
 
 
 @every_case
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
-def test_finite_and_exact_at_logits_of_100(case: Case, dtype: torch.dtype) -> None:
-    values = torch.tensor([100.0, -100.0, 98.0, -99.0, 0.0], dtype=dtype)
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
+@pytest.mark.parametrize("far", [1.0, 100.0])
+def test_exact_at_large_logits(case: Case, far: float, dtype: torch.dtype, tolerance: float) -> None:
+    """At 1e4 a gradient may be a subnormal number; its value counts there, at 100 the gradient too."""
+    values = far * torch.tensor([100.0, -100.0, 98.0, -99.0, 0.0], dtype=dtype)
     outputs = torch.stack([values, -values], dim=1)[:, : width(case)]
     targets = torch.tensor([1, 1, 0, 0, 1])
     value, gradient = value_and_gradient(case.build(), outputs, targets)
-    assert torch.isfinite(value)
     assert torch.isfinite(gradient).all()
     expected, expected_gradient = value_and_gradient(case.reference, outputs.double(), targets)
-    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
     torch.testing.assert_close(value.double(), expected, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=tolerance, atol=tolerance)
-
-
-@every_case
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
-def test_finite_at_logits_of_ten_thousand(case: Case, dtype: torch.dtype) -> None:
-    values = torch.tensor([1e4, -1e4, 9.8e3, -9.9e3, 0.0], dtype=dtype)
-    outputs = torch.stack([values, -values], dim=1)[:, : width(case)]
-    targets = torch.tensor([1, 1, 0, 0, 1])
-    value, gradient = value_and_gradient(case.build(), outputs, targets)
-    assert torch.isfinite(gradient).all()
-    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
-    expected = case.reference(outputs.double(), targets)
-    torch.testing.assert_close(value.double(), expected, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("name", ["BCE", "SYM_LM", "ASYM_LM", "SYM_FL", "ASYM_FL"])
-@pytest.mark.parametrize("option", [0.0, 0.5, 1.0, 2.0])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
-def test_a_badly_wrong_positive_keeps_its_gradient(name: str, option: float, dtype: torch.dtype) -> None:
-    """log(p + 1e-4) leaves 9e-10 of it; log p leaves 1. (At gamma > 0 the factor (1-p)^gamma is 1 there.)"""
-    key = {"SYM_LM": "m", "ASYM_LM": "m", "SYM_FL": "gamma", "ASYM_FL": "gamma"}.get(name)
-    options = {key: option} if key else {}
-    _, gradient = value_and_gradient(loss_class(name)(**options), torch.tensor([-30.0], dtype=dtype), torch.tensor([1]))
-    assert float(gradient) == pytest.approx(-1.0, abs=1e-4)
+    if far == 1:
+        torch.testing.assert_close(gradient.double(), expected_gradient, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(
     "name, options, slope",
     [
+        ("BCE", {}, 1.0),
+        *((name, {"m": m}, 1.0) for name in ("SYM_LM", "ASYM_LM") for m in (0.0, 2.0)),
+        *((name, {"gamma": gamma}, 1.0) for name in ("SYM_FL", "ASYM_FL") for gamma in (0.0, 0.5, 2.0)),
+        ("SYM_LM", {"m": 0.0, "eps": 1e-4}, 0.0),  # the official form: log(p + 1e-4) leaves 9e-10 of it
         ("W_LOGISTIC", {"class_counts": (3, 1)}, 4.0),
         ("ALPHA_FL", {}, 0.25),
         ("cb_FL", {"class_counts": (3, 1), "beta": 0.5}, 14 / 11),
@@ -424,33 +332,7 @@ def test_a_badly_wrong_positive_keeps_its_gradient(name: str, option: float, dty
 )
 def test_a_badly_wrong_positive_pulls_with_its_weight(name: str, options: Options, slope: float) -> None:
     _, gradient = value_and_gradient(loss_class(name)(**options), torch.tensor([-30.0]), torch.tensor([1]))
-    assert float(gradient) == pytest.approx(-slope, rel=1e-5)
-
-
-def test_the_official_form_does_lose_it() -> None:
-    loss = loss_class("SYM_LM")(m=0.0, eps=1e-4)
-    _, gradient = value_and_gradient(loss, torch.tensor([-30.0], dtype=torch.float64), torch.tensor([1]))
-    assert abs(float(gradient)) < 1e-8
-
-
-@pytest.mark.parametrize("name", ["SYM_FL", "ASYM_FL"])
-@pytest.mark.parametrize("eps", [0.0, 1e-4])
-@pytest.mark.parametrize("score", [30.0, -30.0, 100.0, -100.0, 1e4, -1e4])
-@pytest.mark.parametrize("target", [0, 1])
-def test_focal_with_a_root_is_finite_far_out(name: str, eps: float, score: float, target: int) -> None:
-    loss = loss_class(name)(gamma=0.5, eps=eps)
-    value, gradient = value_and_gradient(loss, torch.tensor([score]), torch.tensor([target]))
-    assert torch.isfinite(value)
-    assert torch.isfinite(gradient).all()
-
-
-@pytest.mark.parametrize("name", sorted(LOGISTIC))
-def test_logistic_losses_push_the_right_way(name: str) -> None:
-    case = first_case(name)
-    scores = torch.tensor([-3.0, 0.0, 3.0, -3.0, 0.0, 3.0], dtype=torch.float64)
-    _, gradient = value_and_gradient(case.build(), scores, torch.tensor([1, 1, 1, 0, 0, 0]))
-    assert (gradient[:3] < 0).all()
-    assert (gradient[3:] > 0).all()
+    assert float(gradient) == pytest.approx(-slope, rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.name not in DRAWS_TOGETHER], ids=str)
@@ -480,38 +362,20 @@ def test_bfloat16_autocast_gives_float32_and_no_nan(case: Case) -> None:
     torch.testing.assert_close(value.double(), expected, rtol=2e-5, atol=1e-5)
 
 
-@every_case
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["f16", "bf16"])
-def test_half_precision_outputs_are_computed_in_float32(case: Case, dtype: torch.dtype) -> None:
-    outputs, targets = batch(case, 8, size=16, dtype=dtype)
-    value = case.build()(outputs, targets)
-    assert value.dtype == torch.float32
-    torch.testing.assert_close(value.double(), case.reference(outputs.double(), targets), rtol=2e-5, atol=1e-5)
-
-
 # ---------------------------------------------------------------- one-class batches
 
 
 @every_case
 @pytest.mark.parametrize("label", [0, 1])
-@pytest.mark.parametrize("size", [1, 5])
-def test_one_class_batches_are_defined(case: Case, label: int, size: int) -> None:
-    outputs, _ = batch(case, 9, size=max(size, 2))
-    outputs, targets = outputs[:size], torch.full((size,), label)
-    leaf = outputs.clone().requires_grad_()
-    value = case.build()(leaf, targets)
-    assert value.requires_grad
-    value.backward()
-    assert leaf.grad is not None
-    assert torch.isfinite(value)
-    assert torch.isfinite(leaf.grad).all()
-    if case.name in PAIRWISE:
-        assert value.item() == 0.0
-        assert not leaf.grad.any()
-    else:
+def test_one_class_batches(case: Case, label: int) -> None:
+    for size in (1, 5):
+        outputs, _ = batch(case, 9, size=max(size, 2))
+        outputs, targets = outputs[:size], torch.full((size,), label)
+        value, gradient = value_and_gradient(case.build(), outputs, targets)
         expected, expected_gradient = value_and_gradient(case.reference, outputs, targets)
-        torch.testing.assert_close(value.detach(), expected, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(leaf.grad, expected_gradient, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-12, atol=1e-12)
+        assert case.name not in PAIRWISE or (value.item() == 0.0 and not gradient.any())
 
 
 @pytest.mark.parametrize("name", sorted(PAIRWISE))
@@ -525,16 +389,6 @@ def test_pairwise_losses_stay_zero_at_infinite_scores(name: str, label: int) -> 
 
 
 # ---------------------------------------------------------------- symmetries, types and shapes
-
-
-@every_case
-def test_order_does_not_matter(case: Case) -> None:
-    outputs, targets = batch(case, 10, size=15)
-    order = torch.randperm(15, generator=torch.Generator().manual_seed(0))
-    value, gradient = value_and_gradient(case.build(), outputs, targets)
-    permuted, permuted_gradient = value_and_gradient(case.build(), outputs[order], targets[order])
-    torch.testing.assert_close(value, permuted, rtol=1e-13, atol=1e-15)
-    torch.testing.assert_close(gradient[order], permuted_gradient, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", sorted(PAIRWISE - {"MBAUC"}))  # whose sigmoid comes before the difference
@@ -557,90 +411,11 @@ def test_a_doubled_batch_has_the_same_value(case: Case) -> None:
     torch.testing.assert_close(doubled, factor * case.build()(outputs, targets), rtol=1e-13, atol=1e-15)
 
 
-@every_case
-def test_targets_of_any_type(case: Case) -> None:
-    outputs, targets = batch(case, 12)
-    expected = case.build()(outputs, targets)
-    for dtype in (torch.bool, torch.uint8, torch.int32, torch.int64, torch.float32, torch.float64):
-        value = case.build()(outputs, targets.to(dtype))
-        assert value.dtype == expected.dtype
-        assert torch.equal(value, expected)
-
-
-@pytest.mark.parametrize("case", [c for c in CASES if width(c) == 1], ids=str)
-def test_column_outputs_equal_flat_outputs(case: Case) -> None:
-    for size in (1, 2, 9):
-        outputs, targets = batch(case, 13, size=max(size, 2))
-        outputs, targets = outputs[:size], targets[:size]
-        loss = case.build()
-        assert torch.equal(loss(outputs, targets), loss(outputs[:, 0], targets))
-
-
-@first_cases
-def test_score(case: Case) -> None:
-    for size in (1, 4):
-        outputs, _ = batch(case, 14, size=max(size, 2))
-        outputs = outputs[:size]
-        score = case.build().score(outputs)
-        assert score.shape == (size,)
-        if case.name == "WCE":  # the log odds of a softmax
-            assert torch.equal(score, outputs[:, 1] - outputs[:, 0])
-        else:
-            assert torch.equal(score, outputs[:, -1])  # of two cosines, that of class 1
-        if width(case) == 1:
-            assert torch.equal(case.build().score(outputs[:, 0]), outputs[:, 0])
-
-
 @pytest.mark.parametrize("case", [c for c in CASES if c.name != "PAUC"], ids=str)  # PAUC remembers: see its own tests
 def test_indices_are_accepted_and_change_nothing(case: Case) -> None:
     outputs, targets = batch(case, 15)
     loss = case.build()
     assert torch.equal(loss(outputs, targets, indices=torch.arange(len(targets))), loss(outputs, targets))
-
-
-@first_cases
-def test_inputs_are_left_alone(case: Case) -> None:
-    outputs, targets = batch(case, 16)
-    before = outputs.clone(), targets.clone()
-    case.build()(outputs, targets)
-    assert torch.equal(outputs, before[0])
-    assert torch.equal(targets, before[1])
-
-
-@first_cases
-def test_targets_of_another_length_are_refused(case: Case) -> None:
-    outputs, targets = batch(case, 17)
-    loss = case.build()
-    for wrong in (targets[:-1], targets[:1], torch.cat([targets, targets[:1]]), targets[0]):
-        with pytest.raises(ValueError, match="target"):
-            loss(outputs, wrong)
-
-
-@first_cases
-def test_a_column_of_targets_is_refused(case: Case) -> None:
-    """(B, 1) against (B,) would broadcast to (B, B) without a word."""
-    outputs, targets = batch(case, 18)
-    loss = case.build()
-    for wrong in (targets[:, None], targets[None, :]):
-        with pytest.raises(ValueError, match="target"):
-            loss(outputs, wrong)
-        if width(case) == 1:
-            with pytest.raises(ValueError, match="target"):
-                loss(outputs[:, 0], wrong)
-
-
-@first_cases
-def test_a_wrong_number_of_outputs_is_refused(case: Case) -> None:
-    outputs, targets = batch(case, 19)
-    wrongs = [torch.cat([outputs, outputs, outputs], dim=1), outputs[:, :, None], outputs[0, 0]]
-    wrongs.append(torch.cat([outputs, outputs], dim=1) if width(case) == 1 else outputs[:, 0])
-    wrongs.append(outputs.T)  # (1, B): a row instead of a column
-    loss = case.build()
-    for wrong in wrongs:
-        with pytest.raises(ValueError, match="output"):
-            loss(wrong, targets)
-        with pytest.raises(ValueError, match="output"):
-            loss.score(wrong)
 
 
 # ---------------------------------------------------------------- what a single objective promises
@@ -665,14 +440,6 @@ def test_aum_at_ties(name: str, seed: int) -> None:
         assert float(gradient[i]) == pytest.approx(sum(slopes) / 2, abs=1e-12)
 
 
-def test_aum_of_the_published_example() -> None:
-    outputs, targets = torch.tensor(AUM_OUTPUTS, dtype=torch.float64), torch.tensor(AUM_TARGETS)
-    value, gradient = value_and_gradient(loss_class("AUM_RATE")(), outputs, targets)
-    assert float(value) == 1.5
-    assert gradient.tolist() == [0.5, 0.0, -0.5, 0.0]
-    assert auc(AUM_TARGETS, AUM_OUTPUTS) == 0.5
-
-
 @pytest.mark.parametrize("name", ["AUM_RATE", "AUM_COUNT", "SQ_HINGE_PW"])
 def test_zero_with_zero_gradient_where_the_ranking_is_perfect(name: str) -> None:
     """AUM has no margin: AUC = 1 is enough. The squared hinge asks for its margin."""
@@ -693,44 +460,6 @@ def test_the_square_draws_together_what_lies_beyond_its_margin() -> None:
     scores, targets = torch.tensor([5.0, 0.0], dtype=torch.float64), torch.tensor([1, 0])
     assert value_and_gradient(loss_class("SQUARE_PW")(), scores, targets)[1].tolist() == [8.0, -8.0]
     assert value_and_gradient(loss_class("SQ_HINGE_PW")(), scores, targets)[1].tolist() == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("name", sorted({*PAIRWISE, "AUCM"} - {"MBAUC", "LOG_PW"}))
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-11), (torch.float32, 2e-5)], ids=["f64", "f32"])
-def test_large_batches_equal_the_formula(name: str, dtype: torch.dtype, tolerance: float) -> None:
-    """Sizes at which a sorted form may take the place of all pairs; tensors, for the loops would be slow."""
-    case = first_case(name)
-    outputs, _ = batch(case, 31, size=1400, ties=False)
-    targets = (torch.rand(1400, generator=torch.Generator().manual_seed(31)) < 0.1).long()
-    outputs = outputs.to(dtype)
-
-    def by_tensors(scores: Tensor, targets: Tensor) -> Tensor:
-        positives, negatives = scores[targets == 1], scores[targets == 0]
-        gaps_PN = positives[:, None] - negatives[None, :]
-        hinges_PN = torch.relu(1 - gaps_PN) ** 2
-        if name == "SQ_HINGE_PW":
-            return hinges_PN.mean()
-        if name == "SQUARE_PW":
-            return ((1 - gaps_PN) ** 2).mean()
-        if name == "PAUC":
-            room = 0.1 * len(negatives)
-            weights = (room - torch.arange(len(negatives), dtype=torch.float64)).clamp(0, 1)
-            return (hinges_PN.sort(dim=1, descending=True).values * weights).sum(dim=1).mean() / room
-        if name == "AUCM":
-            h, g = torch.sigmoid(positives), torch.sigmoid(negatives)
-            return (h**2).mean() + (g**2).mean()
-        ascending, order = scores.sort()
-        ordered = targets[order].double()
-        fn, fp = ordered.cumsum(0)[:-1], (1 - ordered).flip(0).cumsum(0).flip(0)[1:]
-        if name == "AUM_RATE":
-            return (torch.minimum(fn / len(positives), fp / len(negatives)) * ascending.diff()).sum()
-        return (torch.minimum(fn, fp) * ascending.diff()).sum()
-
-    value, gradient = value_and_gradient(case.build(), outputs[:, 0], targets)
-    expected, expected_gradient = value_and_gradient(by_tensors, outputs[:, 0].double(), targets)
-    torch.testing.assert_close(value.double(), expected, rtol=tolerance, atol=tolerance)
-    scale = float(expected_gradient.abs().max())
-    torch.testing.assert_close(gradient.double() / scale, expected_gradient / scale, rtol=tolerance, atol=tolerance)
 
 
 def test_aucm_at_its_saddle_is_the_square_over_pairs() -> None:
@@ -792,159 +521,22 @@ def test_aucm_moves_the_mean_of_a_lonely_class_only(label: int) -> None:
     assert gradients == {"a": 1.0 * label, "b": -1.0 * (1 - label), "alpha": 0.0}
 
 
-@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.99, 1.0])
-def test_the_largest_share_is_the_least_excess(share: float) -> None:
-    """The two forms of CVaR; the second is linear in u between the terms, so that its least value is at one of them."""
-    terms = [torch.tensor(v, dtype=torch.float64) for v in (3.0, 0.0, 7.5, 0.0, 1.0, 3.0, 2.0)]
-    least = min(float(excess_over(terms, share, float(u))) for u in terms)
-    assert float(largest_share(terms, share)) == pytest.approx(least, rel=1e-12)
-
-
-def test_partial_auc_of_all_negatives_is_the_squared_hinge_over_pairs() -> None:
-    outputs, targets = batch(Case("PAUC"), 35)
-    ours = loss_class("PAUC")(max_fpr=1.0, num_samples=1)(outputs, targets)
-    torch.testing.assert_close(ours, loss_class("SQ_HINGE_PW")()(outputs, targets), rtol=1e-12, atol=0)
-
-
-def memory_of(loss: Any) -> Tensor:
-    """What PAUC keeps of each sample of the data set, as its checkpoints hold it."""
-    memories: list[Tensor] = [value for value in loss.state_dict().values() if value.shape == (20,)]
-    (memory,) = memories
-    return memory.clone()
-
-
-def test_partial_auc_with_indices_goes_by_what_it_remembers() -> None:
-    """A batch holds too few negatives to tell their highest share: u_j is kept from batch to batch, 0 at the start."""
-    case = Case("PAUC", {"num_samples": 20, "max_fpr": 0.3, "m": 4.0})
-    outputs, targets = batch(case, 36)
-    indices = torch.arange(12).flip(0) + 5
-    loss = case.build()
-    assert not memory_of(loss).any()
-    loss(outputs, targets)
-    loss.after_step()
-    assert not memory_of(loss).any()  # nothing is remembered of a batch without indices
-    for _ in range(3):
-        u = memory_of(loss)[indices].tolist()
-        value, gradient = value_and_gradient(partial(loss, indices=indices), outputs, targets)
-        expected, expected_gradient = value_and_gradient(partial(case.reference, u=u), outputs, targets)
-        torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)  # the memory may be float32
-        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-6, atol=1e-6)
-        loss.after_step()
-    seen = torch.zeros(20, dtype=torch.bool)
-    seen[indices[targets == 1]] = True
-    assert memory_of(loss)[seen].any()
-    assert not memory_of(loss)[~seen].any()  # neither the negatives nor what was not in the batch
-
-
-@pytest.mark.parametrize("label", [0, 1])
-def test_partial_auc_remembers_nothing_of_a_batch_without_pairs(label: int) -> None:
-    loss = loss_class("PAUC")(num_samples=20)
-    value = loss(torch.zeros(3, requires_grad=True), torch.full((3,), label), indices=torch.arange(3))
-    value.backward()
-    loss.after_step()
-    assert value.item() == 0.0
-    assert not memory_of(loss).any()
-
-
-def test_deferred_weights_come_and_go_with_the_epoch() -> None:
-    options: Options = {"class_counts": (4410, 44), "drw_from": 3}
-    outputs, targets = batch(Case("LDAM_DRW", options), 37)
-    loss = loss_class("LDAM_DRW")(**options)
-    plain = loss_class("LDAM")(class_counts=(4410, 44))(outputs, targets)
-    torch.testing.assert_close(loss(outputs, targets), plain, rtol=1e-12, atol=0)
-    for epoch in (0, 2, 3, 10, 1):
-        loss.begin_epoch(epoch)
-        expected = Case("LDAM_DRW", options, epoch).reference(outputs, targets)
-        torch.testing.assert_close(loss(outputs, targets), expected, rtol=1e-12, atol=1e-12)
-        is_plain = torch.allclose(loss(outputs, targets), plain, rtol=1e-6)
-        assert is_plain == (epoch < 3)
-
-
-def test_vector_scaling_without_its_factor_is_logit_adjustment() -> None:
-    """Both are the softmax of two outputs with tau log(prior) added to each."""
-    for counts in ((4410, 44), (3, 70)):
-        outputs, targets = batch(Case("VS"), 40)
-        ours = loss_class("VS")(class_counts=counts, tau=1.5, gamma=0.0)(outputs, targets)
-        adjusted = loss_class("LA")(class_counts=counts, tau=1.5)(outputs, targets)
-        two = torch.cat([torch.zeros_like(outputs), outputs], dim=1) + 1.5 * torch.tensor(counts).double().log()
-        torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(two, targets), rtol=1e-12, atol=0)
-        torch.testing.assert_close(adjusted, ours, rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize("counts", [(99, 1), (7, 3), (2, 8)])
-def test_sampling_free_is_one_at_its_first_bias(counts: tuple[int, int]) -> None:
-    """On the whole training set, while all scores are the log odds of the prior."""
-    loss = loss_class("SAMPLING_FREE")(class_counts=counts)
-    bias = loss.initial_bias
-    assert bias is not None
-    assert bias == pytest.approx(ln(counts[1] / counts[0]), rel=1e-12)
-    scores = torch.full((sum(counts),), bias, dtype=torch.float64)
-    assert float(loss(scores, (torch.arange(sum(counts)) < counts[1]).long())) == pytest.approx(1, rel=1e-12)
-
-
 @first_cases
 def test_only_sampling_free_asks_for_a_bias(case: Case) -> None:
     assert (case.build().initial_bias is None) == (case.name != "SAMPLING_FREE")
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("label", [0, 1])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
-def test_anyloss_is_finite_where_its_counts_vanish(metric: str, label: int, dtype: torch.dtype) -> None:
-    """As steep as this, a count can be exactly 0, and each ratio 0/0."""
-    loss = loss_class("ANYLOSS")(anyloss_metric=metric, amplification=5000.0)
-    for scores in ([-1e4, -1e4], [1e4, 1e4], [-1e4, 1e4]):
-        for targets in ([label, label], [label, 1 - label]):
-            value, gradient = value_and_gradient(loss, torch.tensor(scores, dtype=dtype), torch.tensor(targets))
-            assert torch.isfinite(value)
-            assert torch.isfinite(gradient).all()
-            assert -1e-6 <= float(value) <= 1 + 1e-6
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_anyloss_in_the_limit_is_one_minus_its_metric(metric: str) -> None:
-    """Far out, the smoothed counts are the counts: TP 2, FN 1, FP 1, TN 4."""
-    scores = torch.tensor([9.0, 9.0, -9.0, 9.0, -9.0, -9.0, -9.0, -9.0], dtype=torch.float64)
-    value = loss_class("ANYLOSS")(anyloss_metric=metric)(scores, torch.tensor([1, 1, 1, 0, 0, 0, 0, 0]))
-    limit = {
-        "f_beta": 2 * 2 / (2 * 2 + 1 + 1),
-        "balanced_accuracy": (2 / 3 + 4 / 5) / 2,
-        "geometric_mean": math.sqrt(2 / 3 * 4 / 5),
-        "accuracy": 6 / 8,
-    }[metric]
-    assert float(value) == pytest.approx(1 - limit, abs=1e-12)
 
 
 # ---------------------------------------------------------------- state, hooks and devices
 
 
 @first_cases
-def test_state_goes_through_a_checkpoint(case: Case) -> None:
-    outputs, targets = batch(case, 38)
-    indices = torch.arange(len(targets))
-    loss, fresh = case.build(), case.build()
-    for parameter in loss.parameters():
-        parameter.data += 0.25
-    loss(outputs, targets, indices=indices)
-    loss.after_step()
-    fresh.load_state_dict(loss.state_dict())
-    assert torch.equal(fresh(outputs, targets, indices=indices), loss(outputs, targets, indices=indices))
-
-
-@first_cases
-@pytest.mark.parametrize("size", [16, 1400])
-def test_no_value_decides_a_shape(case: Case, size: int) -> None:
-    """Tensors without values: what waits for one, or takes its shape from one, fails on them."""
-    outputs, targets = batch(case, 39, size=size, dtype=torch.float32)
-    options = {**case.options, "num_samples": size} if "num_samples" in case.options else case.options
+def test_no_value_decides_a_shape_in_a_large_batch(case: Case) -> None:
+    """As the contract asks of a small one: tensors without values, on which whatever waits for one fails."""
+    outputs, targets = batch(case, 39, size=1400, dtype=torch.float32)
+    options = {**case.options, "num_samples": 1400} if "num_samples" in case.options else case.options
     loss = Case(case.name, options).build().to("meta")
-    leaf = outputs.to("meta").requires_grad_()
-    value = loss(leaf, targets.to("meta"), indices=torch.arange(size, device="meta"))
-    value.backward()
+    loss(outputs.to("meta").requires_grad_(), targets.to("meta"), torch.arange(1400, device="meta")).backward()
     loss.after_step()
-    assert value.shape == ()
-    assert leaf.grad is not None
-    assert leaf.grad.shape == leaf.shape
 
 
 def test_every_loss_has_a_base_config_that_builds_it() -> None:
@@ -961,6 +553,7 @@ def test_every_loss_has_a_base_config_that_builds_it() -> None:
 # ---------------------------------------------------------------- options
 
 NAN, INF = math.nan, math.inf
+BAD_COUNTS: list[Any] = [(0, 1), (9, 0), (9, -1), (9,), (9, 1, 1)]
 BAD_OPTIONS: list[tuple[str, Options, str, list[Any]]] = [
     ("SYM_LM", {"m": 1.0}, "m", [-0.1, NAN, INF]),
     ("ASYM_LM", {"m": 1.0}, "m", [-0.1, NAN, INF]),
@@ -973,13 +566,8 @@ BAD_OPTIONS: list[tuple[str, Options, str, list[Any]]] = [
     ("WBCE", {"c": 1.0, "ratio_pos_train": 10}, "c", [0.0, -1.0, NAN, INF]),
     ("WBCE", {"c": 1.0, "ratio_pos_train": 10}, "ratio_pos_train", [0, -1]),
     ("cb_BCE", {"beta": 0.9, "class_counts": (9, 1)}, "beta", [-0.1, 1.0, 1.5, NAN]),
-    (
-        "cb_BCE",
-        {"beta": 0.9, "class_counts": (9, 1)},
-        "class_counts",
-        [(0, 1), (9, 0), (9, -1), (9,), (9, 1, 1)],
-    ),
-    ("LDAM", {"class_counts": (9, 1)}, "class_counts", [(0, 1), (9, 0), (9, -1), (9,), (9, 1, 1)]),
+    ("cb_BCE", {"beta": 0.9, "class_counts": (9, 1)}, "class_counts", BAD_COUNTS),
+    ("LDAM", {"class_counts": (9, 1)}, "class_counts", BAD_COUNTS),
     ("LDAM", {"class_counts": (9, 1)}, "max_margin", [-0.1, NAN, INF]),
     ("LDAM", {"class_counts": (9, 1)}, "scale", [0.0, -1.0, NAN, INF]),
     *((name, {}, "m", [-0.1, NAN, INF]) for name in ("SQ_HINGE_PW", "SQUARE_PW", "AUCM", "HINGE", "SQ_HINGE")),
@@ -987,7 +575,7 @@ BAD_OPTIONS: list[tuple[str, Options, str, list[Any]]] = [
     ("PAUC", {"num_samples": 9}, "max_fpr", [0.0, -0.1, 1.1, NAN]),
     ("PAUC", {"num_samples": 9}, "num_samples", [0, -1]),
     *(
-        (name, {"class_counts": (9, 1)}, "class_counts", [(0, 1), (9, 0), (9, -1), (9,), (9, 1, 1)])
+        (name, {"class_counts": (9, 1)}, "class_counts", BAD_COUNTS)
         for name in ("W_LOGISTIC", "WCE", "cb_FL", "LA", "VS", "LDAM_DRW", "SAMPLING_FREE")
     ),
     ("ALPHA_FL", {}, "gamma", [-0.1, NAN, INF]),
@@ -1014,11 +602,6 @@ def test_options_out_of_range_are_refused(name: str, good: Options, key: str, va
     loss_class(name)(**good)
     with pytest.raises(ValueError, match=rf"\b{key}\b.*(>|<|least|between|\bin\b|two|pair|one of)"):
         loss_class(name)(**{**good, key: value})
-
-
-def test_options_are_keyword_only() -> None:
-    with pytest.raises(TypeError):
-        loss_class("SYM_LM")(0.5)
 
 
 # ---------------------------------------------------------------- docstrings

@@ -42,6 +42,8 @@ from .base import Constraint, checked_scores
 class Mine(Constraint):
     """The mean score of the positives lies delta above 0."""
 
+    needs_both_classes = False
+
     def __init__(self, *, delta: float, mu: float = 0.1) -> None:
         super().__init__(mu=mu)
         self.delta = delta
@@ -138,3 +140,17 @@ def test_its_options_are_those_of_its_constructor(tree: Path) -> None:
         name = option.split()[0].removeprefix("--")
         assert f"{name} (from the command line) has no use in MINE, which takes " in done.stderr
         assert f"; it belongs to {owners}" in done.stderr
+
+
+def test_the_contract_suite_accepts_it(tree: Path) -> None:
+    code = """
+from utils.constraints.mine import Mine as MyConstraint
+from utils.losses.mine import Mine as MyLoss
+from utils.samplers.mine import Mine as MySampler
+from utils.testing import check_constraint, check_loss, check_sampler
+check_loss(MyLoss, gamma=2.0)
+check_constraint(MyConstraint, delta=1.0)
+check_sampler(MySampler)
+print("sound")
+"""
+    assert output_of(tree, "-c", code) == "sound\n"

@@ -20,6 +20,7 @@ import utils
 import torch
 from rarecall.constraints import AugmentedLagrangian
 from rarecall.losses import BCE
+from rarecall.testing import check_loss
 
 torch.manual_seed(0)
 generator = torch.Generator().manual_seed(0)
@@ -28,6 +29,7 @@ inputs = torch.randn(200, 5, generator=generator) + targets[:, None]
 model = torch.nn.Linear(5, 1)
 loss, constraint = BCE(), AugmentedLagrangian(num_samples=200, delta=1.0, mu=1e-3)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+check_loss(BCE)
 losses = []
 for _ in range(20):
     for indices in torch.randperm(200, generator=generator).split(50):

@@ -21,6 +21,7 @@ LAYERS = (
     ("system",),
     ("metrics", "pairwise"),
     ("constraints", "data", "learners", "losses", "samplers"),
+    ("testing",),
     ("config",),
     ("training",),
     ("run_files",),

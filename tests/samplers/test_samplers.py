@@ -9,7 +9,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any, cast
 
 import numpy as np
@@ -24,7 +23,7 @@ from utils.run_files.checkpoints import check_like
 from utils.samplers import SAMPLERS, NaturalSampler, Sampler, sampler_class
 from utils.samplers.cycle import Cycle
 from utils.samplers.stratified import largest_least_positives
-from utils.samplers.temperature import TemperatureSampler
+from utils.testing import check_sampler
 from utils.training.training_data import samples_to_make
 
 INDICES = torch.tensor([3, 5, 8, 13, 21, 34, 55, 89, 144, 233])  # dataset indices, not row numbers
@@ -39,8 +38,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "two_phase": {"natural_from": 1},
     "temperature": {"cool_down": 2},
 }
-LABELLED = [name for name in SAMPLERS if name not in ("natural", "smote")]
-FIXED_SIZE = ("weighted", "balanced", "balanced_random", "temperature")
 SEEN = 5.0  # standard deviations: one in two million random counts lies further off; the seeds are fixed
 
 
@@ -87,170 +84,40 @@ def assert_binomial(count: int, *, trials: int, probability: float) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("batch_size", [2, 5, 7, 42, 43, 44, 100])
-def test_every_batch_is_of_training_indices_and_there_are_two_sizes_at_most(name: str, batch_size: int) -> None:
-    if name == "stratified":
-        batch_size = max(batch_size, 5)  # there are 9 positives, one for each batch of 5
-    sampler = build(name, batch_size=batch_size)
-    drawn = [next(sampler) for _ in range(3 * sampler.steps_per_epoch)]
-    assert all(batch.dim() == 1 and batch.dtype == MANY.dtype and batch.device == MANY.device for batch in drawn)
-    assert set(torch.cat(drawn).tolist()) <= set(MANY.tolist())
-    sizes = [len(batch) for batch in drawn]
-    assert len(set(sizes)) <= 2
-    for number in range(3):
-        of_pass = sizes[number * sampler.steps_per_epoch : (number + 1) * sampler.steps_per_epoch]
-        if name == "stratified":  # as even as can be
-            assert max(of_pass) - min(of_pass) <= 1
-            assert max(of_pass) <= batch_size
-            continue
-        *full, last = of_pass
-        assert set(full) <= {batch_size}
-        assert 1 <= last <= batch_size
-        assert last == batch_size or name not in FIXED_SIZE
+def test_every_sampler_keeps_the_contract(name: str) -> None:
+    check_sampler(sampler_class(name), **OPTIONS.get(name, {}))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_the_same_seed_gives_the_same_stream_and_another_seed_another(name: str) -> None:
-    assert epochs(build(name, seed=7), 3) == epochs(build(name, seed=7), 3)
-    assert epochs(build(name, seed=7), 1) != epochs(build(name, seed=8), 1)
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_each_pass_is_drawn_afresh(name: str) -> None:
-    passes = epochs(build(name), 8)
-    assert len({tuple(each) for each in passes}) == 8
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_the_global_state_is_neither_used_nor_changed(name: str) -> None:
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    expected = epochs(build(name), 2)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(1)
-    assert epochs(build(name), 2) == expected
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_what_is_drawn_are_places_in_the_indices(name: str) -> None:
-    """The same rows, whatever dataset indices stand in them."""
-    rows = epochs(build(name, indices=torch.arange(43)), 3)
-    assert [MANY[torch.tensor(each)].tolist() for each in rows] == epochs(build(name), 3)
-
-
-def saved(state: dict[str, Any]) -> Any:
-    file = BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_saved_state_goes_on_with_the_same_stream_from_every_step_of_three_passes(name: str) -> None:
-    straight, steps = build(name), build(name).steps_per_epoch
-    expected = batches(straight, 5 * steps)
-    stopped = build(name)
-    for taken in range(3 * steps + 1):
-        resumed = build(name, seed=999)
-        batches(resumed, taken % 4)  # what it did before has no part in it
-        resumed.load_state_dict(saved(stopped.state_dict()))
-        assert batches(resumed, 2 * steps) == expected[taken : taken + 2 * steps], taken
-        next(stopped)
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_state_stays_what_it_was_and_survives_more_round_trips(name: str) -> None:
-    first = build(name)
-    batches(first, first.steps_per_epoch + 2)
-    state = first.state_dict()
-    expected = batches(first, 3 * first.steps_per_epoch)
-    for seed in (2, 3):
-        again = build(name, seed=seed)
-        again.load_state_dict(state)
-        state = again.state_dict()
-        assert batches(again, 3 * first.steps_per_epoch) == expected
-
-
-def as_numbers(state: Any) -> Any:
-    """``state`` in numbers and lists, with the type of each tensor."""
-    if isinstance(state, dict):
-        return {name: as_numbers(value) for name, value in state.items()}
-    if isinstance(state, Tensor):
-        return [str(state.dtype), state.tolist()]
-    assert type(state) is int
-    return state
-
-
-def from_numbers(numbers: Any) -> Any:
-    if isinstance(numbers, dict):
-        return {name: from_numbers(value) for name, value in numbers.items()}
-    if isinstance(numbers, list):
-        return torch.tensor(numbers[1], dtype=getattr(torch, numbers[0].removeprefix("torch.")))
-    return numbers
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_state_is_numbers_and_tensors_of_a_form_that_never_changes(name: str) -> None:
+def test_a_state_is_accepted_as_a_part_of_last_pt(name: str) -> None:
     sampler = build(name)
     fresh = sampler.state_dict()
-    for _ in range(3 * sampler.steps_per_epoch):
-        next(sampler)
-        check_like(sampler.state_dict(), fresh)  # as last.pt is judged
-    numbers = as_numbers(sampler.state_dict())
-    other = build(name, seed=2)
-    other.load_state_dict(from_numbers(numbers))
-    assert epochs(other, 2) == epochs(sampler, 2)
+    batches(sampler, 2 * sampler.steps_per_epoch + 1)
+    check_like(sampler.state_dict(), fresh)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_copy_goes_its_own_way(name: str) -> None:
-    for taken in (0, 3):
-        sampler = build(name)
-        batches(sampler, taken)
-        copied = copy.deepcopy(sampler)
-        assert epochs(copied, 2) == epochs(sampler, 2)
+@pytest.mark.parametrize("name", ["weighted", "balanced", "balanced_random", "temperature"])
+def test_batches_are_full(name: str) -> None:
+    assert {len(batch) for batch in batches(build(name), 30)} == {5}
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("step", [-1, 10**9])
-def test_a_step_outside_the_pass_is_no_state(name: str, step: int) -> None:
-    sampler = build(name)
-    with pytest.raises(ValueError, match=rf"step must lie in 0\.\.{sampler.steps_per_epoch}, got {step}"):
-        sampler.load_state_dict({**sampler.state_dict(), "step": step})
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_a_batch_holds_at_least_one_sample(name: str, batch_size: int) -> None:
-    with pytest.raises(ValueError, match=f"batch_size must be >= [12].*, got {batch_size}"):
-        build(name, batch_size=batch_size)
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_there_is_at_least_one_sample(name: str) -> None:
-    with pytest.raises(ValueError, match="indices must hold at least one sample, got none"):
-        build(name, indices=MANY[:0], labels=LABELS[:0])
-
-
-@pytest.mark.parametrize("name", LABELLED)
 @pytest.mark.parametrize(
-    "labels, message",
+    "change, message",
     [
-        (LABELS[1:], r"labels must have the shape of indices, \(43,\), got \(42,\)"),
-        (2 * LABELS, "labels must be 0 or 1"),
-        (LABELS * 0, "samples of both classes, got 0 positives and 43 negatives"),
-        (LABELS * 0 + 1, "samples of both classes, got 43 positives and 0 negatives"),
+        ({"batch_size": 0}, "batch_size must be >= 1, got 0"),
+        ({"indices": MANY[:0], "labels": LABELS[:0]}, "indices must hold at least one sample, got none"),
+        ({"labels": LABELS[1:]}, r"labels must have the shape of indices, \(43,\), got \(42,\)"),
+        ({"labels": 2 * LABELS}, "labels must be 0 or 1"),
+        ({"labels": LABELS * 0}, "samples of both classes, got 0 positives and 43 negatives"),
+        ({"labels": LABELS * 0 + 1}, "samples of both classes, got 43 positives and 0 negatives"),
     ],
 )
-def test_labels_that_do_not_fit(name: str, labels: Tensor, message: str) -> None:
+def test_what_is_refused_is_told(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build(name, labels=labels)
-
-
-@pytest.mark.parametrize("name", LABELLED)
-def test_one_sample_of_each_class_is_a_legal_training_set(name: str) -> None:
-    sampler = build(name, indices=torch.tensor([42, 7]), labels=torch.tensor([0, 1]), batch_size=2)
-    assert set(flat(epochs(sampler, 20))) == {42, 7}
+        build("weighted", **change)
+    sampler = build("weighted")
+    with pytest.raises(ValueError, match=r"step must lie in 0\.\.9, got -1"):
+        sampler.load_state_dict({**sampler.state_dict(), "step": -1})
 
 
 @pytest.mark.gpu
@@ -311,10 +178,6 @@ def test_steps_per_epoch(batch_size: int, steps: int) -> None:
     assert [sorted(epoch) for epoch in epochs(sampler, 2)] == [INDICES.tolist()] * 2
 
 
-def test_the_natural_order_does_not_depend_on_the_batch_size() -> None:
-    assert epochs(natural(batch_size=4), 2) == epochs(natural(batch_size=3), 2) == epochs(natural(batch_size=10), 2)
-
-
 def test_one_sample_is_a_legal_training_set() -> None:
     assert epochs(natural(indices=torch.tensor([42])), 3) == [[42]] * 3
 
@@ -370,13 +233,6 @@ def test_the_temperature_falls_to_one_and_stays_there() -> None:
         powers = [count ** (1 / temperature) for count in (200, 19_800)]
         positives = int(labels[next(sampler)].sum())
         assert_binomial(positives, trials=20_000, probability=powers[0] / sum(powers))
-
-
-def test_the_temperature_at_the_start_and_halfway_and_after() -> None:
-    sampler = build("temperature", temperature=10.0, cool_down=80)
-    assert isinstance(sampler, TemperatureSampler)
-    found = [sampler.temperature_in(number) for number in (0, 40, 79, 80, 10**6)]
-    assert found == pytest.approx([10, 5.5, 1.1125, 1, 1])
 
 
 # --- balanced ----------------------------------------------------------------------------------------------
@@ -634,28 +490,6 @@ def pictures(number: int, *, seed: int = 0, highest: int = 255) -> Any:
 
 def made(images: Any, *, count: int, neighbours: int, seed: int = 1) -> Any:
     return synthetic_positives(images, count=count, neighbours=neighbours, generator=np.random.default_rng(seed))
-
-
-def smote_by_loops(images: Any, *, count: int, neighbours: int, generator: Any) -> Any:
-    """The same draws, one image and one pixel after the other, in Python's own numbers."""
-    rows = [[int(value) for value in image.ravel()] for image in images]
-    near = []
-    for i, row in enumerate(rows):
-        distances = [(sum((a - b) ** 2 for a, b in zip(row, other, strict=True)), j) for j, other in enumerate(rows)]
-        near.append([j for _, j in sorted(each for each in distances if each[1] != i)][:neighbours])
-    pairs, steps = generator.integers(len(rows) * neighbours, size=count).tolist(), generator.random(count).tolist()
-    result = []
-    for pair, u in zip(pairs, steps, strict=True):
-        x, other = rows[pair // neighbours], rows[near[pair // neighbours][pair % neighbours]]
-        result.append([round(a + u * (b - a)) for a, b in zip(x, other, strict=True)])
-    return np.array(result, dtype=np.uint8).reshape(count, *images.shape[1:])
-
-
-@pytest.mark.parametrize("number, neighbours, highest", [(2, 1, 255), (12, 5, 255), (40, 5, 1), (12, 11, 255)])
-def test_smote_against_loops(number: int, neighbours: int, highest: int) -> None:
-    images = pictures(number, highest=highest)  # of zeros and ones many are at equal distances
-    expected = smote_by_loops(images, count=70, neighbours=neighbours, generator=np.random.default_rng(1))
-    np.testing.assert_array_equal(made(images, count=70, neighbours=neighbours), expected)
 
 
 def test_smote_makes_images_in_parts_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from report_folders import make_run, make_seed
+from report_folders import make_run
 
 import report
 import sweep
@@ -33,10 +33,8 @@ from utils.data.npz import read_npz
 from utils.errors import UserError, one_line
 from utils.reporting.runs import read_folder
 from utils.run_files.scores_csv import read_scores
-from utils.system import text_files as reading
-from utils.system import yaml_files
 from utils.system.files import is_held, locked, write_text
-from utils.system.text_files import UnreadableError, parse_json, read_json, read_lines, read_text
+from utils.system.text_files import UnreadableError, read_json, read_lines, read_text
 from utils.system.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -714,6 +712,7 @@ for name, (program, argv) in {cases!r}.items():
 """
 
 
+@pytest.mark.slow
 def test_bombs_take_little_memory(runs: Path) -> None:
     """In one process of their own: each bomb is refused with one line, and the peak stays within 250 MiB."""
     count = 300 * MIB // 784
@@ -758,12 +757,3 @@ def test_the_traps_of_these_tests_work(tmp_path: Path) -> None:
     for make in (lambda: pickle.loads(pickle.dumps(Trap())), lambda: yaml.unsafe_load(str(BAD_YAML["object"][0]))):
         make()
         Path("sprung").rmdir()
-
-
-def test_limits_are_those_that_are_documented() -> None:
-    assert (reading.JSON_BYTES, reading.LINES_BYTES, reading.LINE_CHARACTERS) == (2**24, 2**30, 2**16)
-    assert (reading.MOST_DEPTH, reading.MOST_DIGITS) == (50, 40)
-    assert (yaml_files.MOST_BYTES, yaml_files.MOST_NODES) == (2**20, 20_000)
-    assert (npz.MAX_RATIO, npz.UNSUSPECTED, npz.MAX_SHARE) == (200, 2**28, 0.5)
-    assert parse_json("[1, 2.5, null]") == [1, 2.5, None]
-    make_seed(make_run(Path("x"), "row", seeds=()), 1)

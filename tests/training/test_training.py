@@ -160,23 +160,6 @@ def test_a_bad_loss_stops_before_the_update(tmp_path: Path, optimizer: str, valu
     assert_same(state.optimizer.state_dict()["state"], before.optimizer.state_dict()["state"])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_the_fused_optimizers_skip_where_they_are_told(optimizer: str) -> None:
-    """What the step relies on, and the plain forms of these optimizers do not do."""
-    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer]
-    options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
-    weight = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
-    update: Any = kind([weight], lr=0.1, weight_decay=0.1, fused=True, **options)
-    for found_inf, gradient in ((0.0, 1.0), (1.0, math.nan), (1.0, math.inf), (1.0, 5.0)):
-        old, old_state = weight.detach().clone(), copy.deepcopy(update.state_dict()["state"])
-        weight.grad = torch.full((3,), gradient)
-        update.found_inf = torch.tensor(found_inf)
-        update.step()
-        assert torch.equal(weight.detach(), old) == bool(found_inf)
-        if found_inf:
-            assert_same(update.state_dict()["state"], old_state)
-
-
 @pytest.mark.parametrize("training_type", sorted(LOSSES))
 def test_a_huge_learning_rate_ends_in_one_clear_line(tmp_path: Path, training_type: str) -> None:
     """Bounded objectives may survive it, with finite numbers; none may go on with others."""

@@ -28,6 +28,7 @@ class Constraint(nn.Module):
         facts: constructor parameters that the run supplies, not the user: ``num_samples``, the size of the data set
             that ``indices`` point into, ``first_epoch``, the number of the first epoch under the constraint (above 0
             where training continues from a baseline), and those that ``losses.base.Loss`` lists.
+        needs_both_classes: whether a batch that lacks a class says nothing, so that its penalty is exactly 0.
 
     Every other constructor parameter is an option of the same name. Parameters of its own (``nn.Parameter``) are
     trained by the run's optimizer, without weight decay.
@@ -42,6 +43,7 @@ class Constraint(nn.Module):
     """
 
     facts: ClassVar[tuple[str, ...]] = ()
+    needs_both_classes: ClassVar[bool] = True
 
     multipliers: Tensor
     mu: Tensor

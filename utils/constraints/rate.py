@@ -71,6 +71,8 @@ class RateConstraint(Constraint):
     [0.125, 0.0]
     """
 
+    needs_both_classes = False
+
     bounds: Tensor
     asked: Tensor
     running: Tensor

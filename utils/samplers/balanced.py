@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from .base import LabelledSampler, require, require_share
+from .base import LabelledArguments, LabelledSampler, require, require_share
 from .cycle import Cycle
 
 
@@ -19,10 +19,7 @@ class BalancedSampler(LabelledSampler):
     samples; so the negatives' cycle takes more than one pass, and the positives' less.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
-        labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch, >= 2.
-        generator: a CPU generator of this sampler's own.
+        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`; batch_size >= 2.
         positive_share: of a batch, in (0, 1).
 
     Reference: Shen, Lin, Huang, "Relay backpropagation for effective learning of deep convolutional neural networks",
@@ -40,19 +37,11 @@ class BalancedSampler(LabelledSampler):
     ([1, 1], [0, 1, 2, 3, 4, 5])
     """
 
-    def __init__(
-        self,
-        indices: Tensor,
-        *,
-        labels: Tensor,
-        batch_size: int,
-        generator: torch.Generator,
-        positive_share: float = 0.5,
-    ) -> None:
-        super().__init__(indices, labels=labels, batch_size=batch_size, generator=generator)
-        require(batch_size >= 2, "batch_size must be >= 2, so that a batch holds both classes", batch_size)
+    def __init__(self, indices: Tensor, *, positive_share: float = 0.5, **arguments: Unpack[LabelledArguments]) -> None:
+        super().__init__(indices, **arguments)
+        require(self.batch_size >= 2, "batch_size must be >= 2, so that a batch holds both classes", self.batch_size)
         share = require_share(positive_share)
-        self.positives_per_batch = min(max(round(share * batch_size), 1), batch_size - 1)
+        self.positives_per_batch = min(max(round(share * self.batch_size), 1), self.batch_size - 1)
         self._cycles = {"positives": Cycle(len(self.positives)), "negatives": Cycle(len(self.negatives))}
 
     def _draw_pass(self) -> Tensor:

@@ -1,11 +1,12 @@
-"""Batches with a random number of positives, of a wanted mean."""
+"""Batches with a random number of positives of a given mean."""
 
 from __future__ import annotations
 
-import torch
+from typing import Unpack
+
 from torch import Tensor
 
-from .base import LabelledSampler, require_share
+from .base import LabelledArguments, LabelledSampler, require_share
 
 
 class RandomBalancedSampler(LabelledSampler):
@@ -15,16 +16,14 @@ class RandomBalancedSampler(LabelledSampler):
     class. A pass is ceil(n / B) batches, all of B samples.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
-        labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch, >= 1.
-        generator: a CPU generator of this sampler's own.
+        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`.
         positive_share: probability of a positive, in (0, 1); at 1/2 the draws are distributed as those of
             :class:`~.weighted.WeightedSampler`.
 
     Reference: Kang, Xie, Rohrbach, Yan, Gordo, Feng, Kalantidis, "Decoupling representation and classifier for
     long-tailed recognition", ICLR 2020 (class-balanced sampling as two draws: the class, then one of its samples).
 
+    >>> import torch
     >>> sampler = RandomBalancedSampler(
     ...     torch.arange(5),
     ...     labels=torch.tensor([1, 0, 0, 0, 0]),
@@ -35,16 +34,8 @@ class RandomBalancedSampler(LabelledSampler):
     [2, 2, 2]
     """
 
-    def __init__(
-        self,
-        indices: Tensor,
-        *,
-        labels: Tensor,
-        batch_size: int,
-        generator: torch.Generator,
-        positive_share: float = 0.5,
-    ) -> None:
-        super().__init__(indices, labels=labels, batch_size=batch_size, generator=generator)
+    def __init__(self, indices: Tensor, *, positive_share: float = 0.5, **arguments: Unpack[LabelledArguments]) -> None:
+        super().__init__(indices, **arguments)
         self.positive_share = require_share(positive_share)
 
     def _draw_pass(self) -> Tensor:

@@ -1,15 +1,28 @@
-"""What every sampler shares: its contract, its place in the stream, the rows of the two classes.
+"""What every sampler shares: the contract, the position in the stream, the rows of the two classes.
 
-Shapes: n training samples, P positives (the rare class, y = 1), N negatives, B samples in a batch. A pass is what is
-drawn at once: ``steps_per_epoch`` batches.
+Shapes: n training samples, P positives (the rare class, y = 1), N negatives, B samples in a batch. A pass is
+``steps_per_epoch`` batches, drawn at once.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor
+
+
+class SamplerArguments(TypedDict):
+    """What every sampler is built from, besides ``indices``."""
+
+    batch_size: int
+    generator: torch.Generator
+
+
+class LabelledArguments(SamplerArguments):
+    """The same for a sampler that distinguishes the classes."""
+
+    labels: Tensor
 
 
 class Sampler:
@@ -19,10 +32,10 @@ class Sampler:
 
     Class attributes:
         facts: constructor parameters that the run supplies, not the user: ``labels``, (n,) 0 or 1, of ``indices``.
-        synthesises: whether ``indices`` shall hold positives that are made up; the run makes them.
+        synthesises: whether the run must add synthetic positives to ``indices``.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
+        indices: (n,) dataset indices to draw from, on the device where the batches are needed.
         batch_size: B, samples a batch, >= 1.
         generator: a CPU generator of this sampler's own.
 
@@ -61,10 +74,10 @@ class Sampler:
         return {**(self._start or self._position()), "step": self._step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from that position.
+        """Continue from that position.
 
         Raises:
-            ValueError: it is no position in this stream.
+            ValueError: it is not a position in this stream.
         """
         step = int(state["step"])
         require(0 <= step <= self.steps_per_epoch, f"step must lie in 0..{self.steps_per_epoch}", step)
@@ -90,25 +103,25 @@ class Sampler:
         raise NotImplementedError(f"{type(self).__name__} must define _draw_pass")  # pragma: no cover
 
     def _carried(self) -> dict[str, Any]:
-        """What the next pass depends on besides the generator: numbers, and tensors whose shapes never change."""
+        """What the next pass depends on besides the generator: numbers, and tensors of fixed shape."""
         return {}
 
     def _carry_on(self, state: dict[str, Any]) -> None:
-        """Take over what ``_carried`` put into ``state``."""
+        """Restore what ``_carried`` put into ``state``."""
 
 
 class LabelledSampler(Sampler):
-    """Base of the samplers that tell the classes apart.
+    """Base of the samplers that distinguish the classes.
 
     Args:
-        labels: (n,) the class of each of ``indices``, 0 or 1; both must be there.
+        labels: (n,) the class of each of ``indices``, 0 or 1; both must occur.
         indices, batch_size, generator: as for :class:`Sampler`.
     """
 
     facts: ClassVar[tuple[str, ...]] = ("labels",)
 
-    def __init__(self, indices: Tensor, *, labels: Tensor, batch_size: int, generator: torch.Generator) -> None:
-        super().__init__(indices, batch_size=batch_size, generator=generator)
+    def __init__(self, indices: Tensor, *, labels: Tensor, **arguments: Unpack[SamplerArguments]) -> None:
+        super().__init__(indices, **arguments)
         shape = tuple(indices.shape)
         require(labels.shape == indices.shape, f"labels must have the shape of indices, {shape}", tuple(labels.shape))
         of_each = labels.cpu()
@@ -142,7 +155,7 @@ def require_share(positive_share: float) -> float:
 
 
 def steps_for(samples: int, batch_size: int) -> int:
-    """Batches that ``samples`` fill, the last one perhaps in part.
+    """Number of batches for ``samples``; the last one may be smaller.
 
     >>> steps_for(10, 4)
     3
@@ -151,7 +164,7 @@ def steps_for(samples: int, batch_size: int) -> int:
 
 
 def passes_in(state: dict[str, Any]) -> int:
-    """How many passes were drawn before the one that ``state`` stands in, for samplers with a schedule."""
+    """Number of passes completed before the position in ``state``, for samplers with a schedule."""
     passes = int(state["passes"])
     require(passes >= 0, "passes must be >= 0", passes)
     return passes

@@ -40,10 +40,10 @@ class Cycle:
         return {"order": self._order, "left": self._left}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there.
+        """Continue from there.
 
         Raises:
-            ValueError: it is no state of a cycle of this size.
+            ValueError: it is not a state of a cycle of this size.
         """
         size, order, left = len(self._order), state["order"], int(state["left"])
         is_order = torch.equal(order.sort().values, torch.arange(size))

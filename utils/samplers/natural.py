@@ -12,7 +12,7 @@ class NaturalSampler(Sampler):
     """An endless stream of batches; each epoch is a new permutation, its last batch may be smaller.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
+        indices: (n,) dataset indices to draw from, on the device where the batches are needed.
         batch_size: samples a batch, >= 1.
         generator: a CPU generator of this sampler's own; the order is the same on every device.
 

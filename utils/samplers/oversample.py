@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
-from .base import LabelledSampler, steps_for
+from .base import LabelledArguments, LabelledSampler, steps_for
 
 
 class OversamplingSampler(LabelledSampler):
@@ -15,10 +17,7 @@ class OversamplingSampler(LabelledSampler):
     ``steps_per_epoch`` is ceil(2N / B), almost twice ceil(n / B); the last batch may be smaller.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
-        labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch, >= 1.
-        generator: a CPU generator of this sampler's own.
+        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`.
 
     Reference: Japkowicz, Stephen, "The class imbalance problem: a systematic study", Intelligent Data Analysis 2002
     (there the repeated ones are drawn with replacement; equal numbers have a smaller variance).
@@ -33,11 +32,11 @@ class OversamplingSampler(LabelledSampler):
     [1, 1, 1, 1, 2]
     """
 
-    def __init__(self, indices: Tensor, *, labels: Tensor, batch_size: int, generator: torch.Generator) -> None:
-        super().__init__(indices, labels=labels, batch_size=batch_size, generator=generator)
+    def __init__(self, indices: Tensor, **arguments: Unpack[LabelledArguments]) -> None:
+        super().__init__(indices, **arguments)
         self._repeats, self._extra = divmod(max(len(self.negatives), len(self.positives)), len(self.positives))
         size = len(self.negatives) + self._repeats * len(self.positives) + self._extra
-        self.steps_per_epoch = steps_for(size, batch_size)
+        self.steps_per_epoch = steps_for(size, self.batch_size)
 
     def _draw_pass(self) -> Tensor:
         extra = torch.randperm(len(self.positives), generator=self.generator)[: self._extra]

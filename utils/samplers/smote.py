@@ -1,38 +1,38 @@
-"""Natural batches of a training set whose positives were made as many as its negatives."""
+"""Natural batches of a training set with synthetic positives (SMOTE)."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-import torch
 from torch import Tensor
 
-from .base import require
+from .base import SamplerArguments, require
 from .natural import NaturalSampler
 
 
 class SmoteSampler(NaturalSampler):
-    """Every sample once an epoch, those too that were made up between the positives (SMOTE).
+    """Every sample once an epoch, including the positives that SMOTE interpolates.
 
-    A sampler sees no images: who builds it makes new positives, N - P of them, with
-    ``data.smote.synthetic_positives``, puts them behind the data set and their indices into ``indices``.
+    A sampler sees no images. The run creates N - P positives with ``data.synthetic_positives.synthetic_positives``,
+    appends them to the data set and adds their indices to ``indices``.
 
     Args:
-        indices: (n,) dataset indices of the samples, the made ones among them.
+        indices: (n,) dataset indices of all samples, including the synthetic ones.
         batch_size: B, samples a batch, >= 1.
         generator: a CPU generator of this sampler's own.
-        neighbours: nearest positives between which and a positive new ones are made, >= 1; not used here.
+        neighbours: number of nearest positives to interpolate with, >= 1; read by the run.
 
     Reference: Chawla, Bowyer, Hall, Kegelmeyer, "SMOTE: synthetic minority over-sampling technique", JAIR 2002.
 
+    >>> import torch
     >>> sampler = SmoteSampler(torch.arange(4), batch_size=4, generator=torch.Generator().manual_seed(1))
-    >>> sorted(next(sampler).tolist())                           # the made ones are samples like others
+    >>> sorted(next(sampler).tolist())                           # synthetic samples are drawn like the others
     [0, 1, 2, 3]
     """
 
     synthesises: ClassVar[bool] = True
 
-    def __init__(self, indices: Tensor, *, batch_size: int, generator: torch.Generator, neighbours: int = 5) -> None:
-        super().__init__(indices, batch_size=batch_size, generator=generator)
+    def __init__(self, indices: Tensor, *, neighbours: int = 5, **arguments: Unpack[SamplerArguments]) -> None:
+        super().__init__(indices, **arguments)
         require(neighbours >= 1, "neighbours must be >= 1", neighbours)
         self.neighbours = neighbours

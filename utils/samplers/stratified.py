@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
-from .base import LabelledSampler, require, steps_for
+from .base import LabelledArguments, LabelledSampler, require, steps_for
 
 
 class StratifiedSampler(LabelledSampler):
@@ -16,10 +18,7 @@ class StratifiedSampler(LabelledSampler):
     mean over the batch, many times the weight of the others. None can have its k unless S k <= P.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
-        labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch at most, >= 1.
-        generator: a CPU generator of this sampler's own.
+        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`.
         least_positives: k, >= 1.
 
     Raises:
@@ -40,18 +39,10 @@ class StratifiedSampler(LabelledSampler):
     ([1, 1], [0, 1, 2, 3, 4, 5])
     """
 
-    def __init__(
-        self,
-        indices: Tensor,
-        *,
-        labels: Tensor,
-        batch_size: int,
-        generator: torch.Generator,
-        least_positives: int = 1,
-    ) -> None:
-        super().__init__(indices, labels=labels, batch_size=batch_size, generator=generator)
+    def __init__(self, indices: Tensor, *, least_positives: int = 1, **arguments: Unpack[LabelledArguments]) -> None:
+        super().__init__(indices, **arguments)
         require(least_positives >= 1, "least_positives must be >= 1", least_positives)
-        check_least_positives(len(indices), len(self.positives), batch_size, least_positives)
+        check_least_positives(len(indices), len(self.positives), self.batch_size, least_positives)
         self.least_positives = least_positives
 
     def _draw_pass(self) -> Tensor:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
-import torch
 from torch import Tensor
 
-from .base import LabelledSampler, passes_in, require
+from .base import LabelledArguments, LabelledSampler, passes_in, require
 
 
 class TemperatureSampler(LabelledSampler):
@@ -20,10 +19,7 @@ class TemperatureSampler(LabelledSampler):
     ceil(n / B) batches, all of B samples.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
-        labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch, >= 1.
-        generator: a CPU generator of this sampler's own.
+        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`.
         temperature: T at first, >= 1.
         cool_down: passes until T is 1, >= 1.
 
@@ -31,6 +27,7 @@ class TemperatureSampler(LabelledSampler):
     challenges", arXiv 1907.05019, 2019 (T fixed); Li, Xu, Tan, Murray, Khashabi, "Upsample or upweight? Balanced
     training on heavily imbalanced datasets", NAACL 2025 (T falls).
 
+    >>> import torch
     >>> sampler = TemperatureSampler(
     ...     torch.arange(5),
     ...     labels=torch.tensor([1, 0, 0, 0, 0]),
@@ -44,16 +41,9 @@ class TemperatureSampler(LabelledSampler):
     """
 
     def __init__(
-        self,
-        indices: Tensor,
-        *,
-        labels: Tensor,
-        batch_size: int,
-        generator: torch.Generator,
-        temperature: float = 10.0,
-        cool_down: int = 80,
+        self, indices: Tensor, *, temperature: float = 10.0, cool_down: int = 80, **arguments: Unpack[LabelledArguments]
     ) -> None:
-        super().__init__(indices, labels=labels, batch_size=batch_size, generator=generator)
+        super().__init__(indices, **arguments)
         require(1 <= temperature < math.inf, "temperature must be a finite number >= 1", temperature)
         require(cool_down >= 1, "cool_down must be >= 1 passes", cool_down)
         self.temperature = temperature

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
 from .balanced import BalancedSampler
-from .base import passes_in, require
+from .base import LabelledArguments, passes_in, require
 
 
 class TwoPhaseSampler(BalancedSampler):
@@ -18,10 +18,7 @@ class TwoPhaseSampler(BalancedSampler):
     The second phase gives the scores back what the first took from them: the prior of the training set.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
-        labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch, >= 2.
-        generator: a CPU generator of this sampler's own.
+        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`; batch_size >= 2.
         positive_share: of a balanced batch, in (0, 1).
         natural_from: number of the first natural pass, counted from 0; 0: all are natural.
 
@@ -43,15 +40,11 @@ class TwoPhaseSampler(BalancedSampler):
         self,
         indices: Tensor,
         *,
-        labels: Tensor,
-        batch_size: int,
-        generator: torch.Generator,
         positive_share: float = 0.5,
         natural_from: int = 80,
+        **arguments: Unpack[LabelledArguments],
     ) -> None:
-        super().__init__(
-            indices, labels=labels, batch_size=batch_size, generator=generator, positive_share=positive_share
-        )
+        super().__init__(indices, positive_share=positive_share, **arguments)
         require(natural_from >= 0, "natural_from must be >= 0 passes", natural_from)
         self.natural_from = natural_from
         self._passes = 0  # that were drawn

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
-from .base import LabelledSampler, steps_for
+from .base import LabelledArguments, LabelledSampler, steps_for
 
 
 class UndersamplingSampler(LabelledSampler):
@@ -15,10 +17,7 @@ class UndersamplingSampler(LabelledSampler):
     last batch may be smaller. A negative comes once in N / P passes, on average.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
-        labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch, >= 1.
-        generator: a CPU generator of this sampler's own.
+        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`.
 
     Reference: Japkowicz, Stephen, "The class imbalance problem: a systematic study", Intelligent Data Analysis 2002
     (there the negatives are drawn once).
@@ -33,10 +32,10 @@ class UndersamplingSampler(LabelledSampler):
     (1, [0, 1])
     """
 
-    def __init__(self, indices: Tensor, *, labels: Tensor, batch_size: int, generator: torch.Generator) -> None:
-        super().__init__(indices, labels=labels, batch_size=batch_size, generator=generator)
+    def __init__(self, indices: Tensor, **arguments: Unpack[LabelledArguments]) -> None:
+        super().__init__(indices, **arguments)
         size = len(self.positives) + min(len(self.positives), len(self.negatives))
-        self.steps_per_epoch = steps_for(size, batch_size)
+        self.steps_per_epoch = steps_for(size, self.batch_size)
 
     def _draw_pass(self) -> Tensor:
         drawn = torch.randperm(len(self.negatives), generator=self.generator)[: len(self.positives)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
-from .base import LabelledSampler
+from .base import LabelledArguments, LabelledSampler
 
 
 class WeightedSampler(LabelledSampler):
@@ -15,10 +17,7 @@ class WeightedSampler(LabelledSampler):
     ``torch.utils.data.WeightedRandomSampler`` with these weights. A pass is ceil(n / B) batches, all of B samples.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device that the batches shall be on.
-        labels: (n,) their classes, 0 or 1.
-        batch_size: B, samples a batch, >= 1.
-        generator: a CPU generator of this sampler's own.
+        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`.
 
     Reference: Kang, Xie, Rohrbach, Yan, Gordo, Feng, Kalantidis, "Decoupling representation and classifier for
     long-tailed recognition", ICLR 2020 (class-balanced sampling, their eq. 1 with q = 0).
@@ -30,8 +29,8 @@ class WeightedSampler(LabelledSampler):
     [0.25, 0.25, 0.25, 0.25, 0.5, 0.5]
     """
 
-    def __init__(self, indices: Tensor, *, labels: Tensor, batch_size: int, generator: torch.Generator) -> None:
-        super().__init__(indices, labels=labels, batch_size=batch_size, generator=generator)
+    def __init__(self, indices: Tensor, **arguments: Unpack[LabelledArguments]) -> None:
+        super().__init__(indices, **arguments)
         self.weights = torch.empty(len(indices), dtype=torch.float64)
         for rows in (self.positives, self.negatives):
             self.weights[rows] = 1 / len(rows)
