@@ -133,12 +133,12 @@ class SweepPaths:
 
     @property
     def search(self) -> Path:
-        """The journal of the search."""
-        return self.folder / "search.journal"
+        """The settings that the search has proposed."""
+        return self.folder / "search.json"
 
     @property
     def search_lock(self) -> Path:
-        """Held while the journal is in use."""
+        """Held while search.json is in use."""
         return self.folder / "search.lock"
 
     @property
