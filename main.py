@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from utils.config.settings import parser, resolve
-from utils.errors import UserError, one_line
+from utils.errors import UserError, message_of, one_line
 from utils.system.interruption import Interruption
+from utils.system.processes import end_with_parent
 
 FIRST_WORDS = """\
 Nothing asked for. Try first (embedded data, about a minute on two cores):
@@ -27,16 +28,17 @@ def main(argv: Sequence[str]) -> int:
     if {"-h", "--help"}.intersection(argv):
         parser().print_help()
         return 0
+    end_with_parent()
     with Interruption() as interruption:
         try:
             return train_or_evaluate(argv)
         except BaseException as error:
-            # whatever it became on its way: torch and numpy turn a KeyboardInterrupt while they load into other errors
+            # torch and numpy turn a KeyboardInterrupt that comes while they are imported into other errors
             if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
                 raise
             print(
-                f"\n{interruption}; the last finished epoch of each seed is kept: "
-                "the same command with --resume 1 goes on",
+                f"\n{interruption}; the last completed epoch of each seed is kept: "
+                "the same command with --resume 1 resumes from it",
                 file=sys.stderr,
             )
             return interruption.exit_code
@@ -49,12 +51,8 @@ def train_or_evaluate(argv: Sequence[str]) -> int:
         from utils.run.command import run  # imports torch, which --help and a mistyped flag do not wait for
 
         return run(settings)
-    except UserError as error:
-        print("error:", one_line(error), file=sys.stderr)
-        return 2
-    except OSError as error:  # a path that the system refuses: no permission, too long, a broken disk
-        where = f"{str(error.filename)!r:.200}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+    except (UserError, OSError) as error:  # OSError: no permission, a path too long, a broken disk
+        print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2
 
 

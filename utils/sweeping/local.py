@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
+from ..system.processes import stop_all, was_killed
 from ..system.resources import Shares
 from .display import Display, duration
 from .job_state import Look, State, claimed, finished_epochs, look_inside
 from .jobs import Job
 from .plan import Board, Sweep
-from .worker import Worker, judged, stop_all, was_killed
+from .worker import Worker, judged
 
 LOOK_SECONDS = 1.0  # between two looks at all folders
 LISTEN_SECONDS = 0.1

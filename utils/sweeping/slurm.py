@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -21,15 +22,19 @@ from typing import Any
 
 from ..errors import UserError
 from ..system.files import make_folder, write_text
+from ..system.processes import stop_all, was_killed
 from ..system.text_files import read_json
 from .job_state import State, claimed, finished_epochs, look_inside, mark_failed
 from .jobs import MAIN, Job
 from .plan import Sweep
-from .worker import PATIENCE_SECONDS, Worker, judged, was_killed
+from .worker import Worker, judged
 
 ASK_SECONDS = 5.0  # between two questions to squeue
 CLAIM_SECONDS = 60.0  # how long a job waits for its own predecessor to let go
-MOST_STALLS = 3  # ends of time in a row without a finished epoch
+MOST_STALLS = 3  # time limits in a row without a finished epoch
+# SLURM sends its signals to every process of a job. SIGUSR1 and SIGUSR2 are for submitit, and after the SIGTERM that
+# announces a preemption main.py goes on training until the task stops it.
+FOR_THE_TASK = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,7 @@ class Task:
         self.before = finished_epochs(self.job)
         with suppress(OSError):
             self.job.files.failed.unlink(missing_ok=True)
-        # SIGTERM before a preemption: it works on until it is stopped for good
-        self.worker = Worker(self.job, claim, command=self.command, deaf=True)
+        self.worker = Worker(self.job, claim, command=self.command, ignored=FOR_THE_TASK)
         try:
             while (code := self.worker.poll()) is None:
                 time.sleep(0.1)
@@ -137,8 +141,7 @@ class Task:
 
     def _stop(self) -> None:
         if self.worker is not None and self.worker.process.returncode is None:
-            self.worker.stop()
-            self.worker.ended(deadline=time.monotonic() + PATIENCE_SECONDS)
+            stop_all([self.worker])
 
 
 def submit(sweep: Sweep, options: SlurmOptions, *, command: Sequence[str], retry_failed: bool) -> list[str]:

@@ -60,8 +60,7 @@ def set_up_machine(
     threads, seeds_at_once = shared_cores(
         torch.get_num_threads(), threads=threads, seeds=seeds, seeds_at_once=seeds_at_once, on_cpu=chosen.type == "cpu"
     )
-    # a process that is to be forked must not have started OpenMP's threads: its children would wait for them for ever
-    torch.set_num_threads(1 if seeds_at_once > 1 else threads)
+    torch.set_num_threads(threads)
     if chosen.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
