@@ -1,4 +1,4 @@
-"""Train and evaluate classifiers whose rare class must not be missed: arguments -> config -> seeds -> results."""
+"""Train and evaluate classifiers whose rare class must not be missed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from utils.system.interruption import Interruption
 from utils.system.processes import end_with_parent
 
 FIRST_WORDS = """\
-Nothing asked for. Try first (embedded data, about a minute on two cores):
+No arguments. Try first (embedded data, about a minute on two cores):
 
     python main.py --dataset_name digits --resnet_type lenet5 --name_file_bs baseline_bce \\
         --name_file_alm ALM_12_beg --delta 1 --seeds 1-3 --num_epochs 20
@@ -21,7 +21,7 @@ All options             python main.py --help"""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns the exit code: 0 done, 1 a seed failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
+    """Returns the exit code: 0 success, 1 a seed failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
     if not argv:
         print(FIRST_WORDS)
         return 0
@@ -45,10 +45,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def train_or_evaluate(argv: Sequence[str]) -> int:
-    """Returns the exit code: 0 done, 1 a seed failed, 2 bad input."""
+    """Returns the exit code: 0 success, 1 a seed failed, 2 bad input."""
     try:
         settings = resolve(argv)
-        from utils.run.command import run  # imports torch, which --help and a mistyped flag do not wait for
+        from utils.run.command import run  # imports torch, which --help and a mistyped flag do not need
 
         return run(settings)
     except (UserError, OSError) as error:  # OSError: no permission, a path too long, a broken disk

@@ -16,10 +16,15 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
+
+import torch
 
 from benchmarks.made_up import found_or_made_up
 from benchmarks.measuring import ROOT, Report, common_arguments, ratios, row
 from benchmarks.processes import python
+from benchmarks.subject import prepared, seed_of
+from utils.run.experiment import Experiment
 
 WAYS = ("forked", "new")
 CASES = {
@@ -79,12 +84,8 @@ def measure(way: str, command: Sequence[str]) -> dict[str, float]:
 
 def run_forked(command: Sequence[str]) -> int:
     """A run whose seeds are forks of it."""
-    import torch
-
-    from benchmarks.subject import prepared
-
     experiment = prepared([*command, "--seeds", f"1-{SEEDS}", "--parallel_seeds", str(SEEDS)])
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # forks of a process that has started OpenMP's threads would wait for them for ever
     children = []
     for seed in range(1, SEEDS + 1):
         out, to_parent = os.pipe()
@@ -103,13 +104,13 @@ def run_forked(command: Sequence[str]) -> int:
 
 def run_new(command: Sequence[str]) -> int:
     """A run whose seeds are new processes."""
-    from benchmarks.subject import prepared
-
     prepared([*command, "--seeds", f"1-{SEEDS}", "--parallel_seeds", str(SEEDS)])
     children = []
     for seed in range(1, SEEDS + 1):
         words = python("-m", "benchmarks.bench_seed_processes", "seed", *command, "--seeds", str(seed))
         child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        assert child.stdin is not None
         children.append((child.stdout, child.stdin))
     gather(children)
     return 0
@@ -117,18 +118,14 @@ def run_new(command: Sequence[str]) -> int:
 
 def new_seed(command: Sequence[str]) -> int:
     """A seed in a new process."""
-    from benchmarks.subject import prepared
-
     experiment = prepared([*command, "--parallel_seeds", "1"])
     take_steps(experiment, experiment.config.seeds[0])
     return 0
 
 
-def take_steps(experiment: object, seed: int) -> None:
+def take_steps(experiment: Experiment, seed: int) -> None:
     """Print when the first step is done; take the others, say so, and wait for a line, so that memory can be read."""
-    from benchmarks.subject import seed_of
-
-    subject = seed_of(experiment, seed)  # type: ignore[arg-type]
+    subject = seed_of(experiment, seed)
     subject.run(1)
     print(time.perf_counter(), flush=True)
     subject.run(STEPS)
@@ -136,14 +133,14 @@ def take_steps(experiment: object, seed: int) -> None:
     sys.stdin.readline()
 
 
-def gather(children: Sequence[tuple[object, object]]) -> None:
+def gather(children: Sequence[tuple[IO[str], IO[str]]]) -> None:
     """Wait for all seeds, add up the memory of all processes, print both."""
-    ready = max(float(out.readline()) for out, _ in children)  # type: ignore[attr-defined]
-    processes = [os.getpid(), *(int(out.readline()) for out, _ in children)]  # type: ignore[attr-defined]
+    ready = max(float(out.readline()) for out, _ in children)
+    processes = [os.getpid(), *(int(out.readline()) for out, _ in children)]
     kib = sum(pss_kib(process) for process in processes)
     for _, into in children:
-        into.write("\n")  # type: ignore[attr-defined]
-        into.flush()  # type: ignore[attr-defined]
+        into.write("\n")
+        into.flush()
     print(json.dumps({"ready": ready, "MiB": kib / 1024}), flush=True)
 
 

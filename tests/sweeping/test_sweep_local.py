@@ -78,7 +78,7 @@ def test_a_stopped_sweep_leaves_no_process_and_everything_resumable(
     sweep.send_signal(number)
     output = ended(sweep, code=128 + number)
     assert not workers(tmp_path)
-    assert "the same command goes on" in output
+    assert "the same command resumes the sweep" in output
     assert not list(tmp_path.glob("checkpoint/t/*/seed*/failed"))
     assert "to do: 1 (epoch " in run(two_rows, "--status")
     assert "4 of 4 done" in run(two_rows, "--jobs", "2")
@@ -164,7 +164,7 @@ def test_a_row_goes_on_from_another_only_when_that_is_done(tmp_path: Path) -> No
     path.write_text(plain.replace("name: base", "name: base, set: {num_epochs: 2}"))
     (tmp_path / "checkpoint").mkdir()
     output = run(path, "--jobs", "2", "--seeds", "1", code=1)
-    assert output.index("start   base seed 1") < output.index("not started: more seed 1, which goes on from base")
+    assert output.index("start   base seed 1") < output.index("not started: more seed 1, which continues base")
     base = tmp_path / "checkpoint/t/base/seed1"
     (base / "best.pt").touch()  # the stand-in writes none
     command = run(path, "--launcher", "print", "--only", "more", "--seeds", "1")

@@ -245,7 +245,7 @@ def test_a_bad_file_is_refused_in_one_line(content: str, tmp_path: Path, capsys:
     [
         (["--jobs", "0"], "must be an integer >= 1, got '0'"),
         (["--launcher", "pbs"], "invalid choice: 'pbs'"),
-        (["--only", "zzz"], "--only 'zzz' fits no row of .*; rows: a"),
+        (["--only", "zzz"], "--only 'zzz' matches no row of .*; rows: a"),
         (["--set", "num_epochs"], "--set must be flag=value"),
         (["--set", "epochs=3"], "unknown key 'epochs' .from --set."),
         (["--set", "model_name=x"], "model_name cannot be set"),

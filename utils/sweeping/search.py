@@ -1,4 +1,4 @@
-"""A search: settings proposed one after the other by Optuna, and the rows that follow with the best.
+"""A search: Optuna proposes settings one after the other, and rows are then trained with the best.
 
     search:
       flags:
@@ -10,7 +10,7 @@
       seed: 1                           # of the sampler
       parallel: 1                       # trials at once; more finish sooner, but each knows fewer results
       set: {num_epochs: 20}             # options of the trials only
-      seeds: 1-2                        # likewise
+      seeds: 1-2                        # of the trials only
       select: validation AUC            # or: validation FPR at TPR 0.95
     rows:
       - {name: chosen, seeds: 1-10}
@@ -53,7 +53,7 @@ class Search:
     """See above.
 
     Raises:
-        UserError: the block's content is not what it must be, or Optuna is not installed.
+        UserError: the content of the block is invalid, or Optuna is not installed.
     """
 
     def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
@@ -78,7 +78,7 @@ class Search:
         self.rule.check(self.row(0, {}))
 
     def examples(self) -> tuple[Row, ...]:
-        """A trial at one end of all ranges and one at the other, and the rows that would follow."""
+        """A trial at the lower and one at the upper end of all ranges, and the rows that would follow."""
         ends = [{name: _end(spec, last) for name, spec in self.flags.items()} for last in (False, True)]
         points = [options_of(end, "search") for end in ends]
         return tuple(row for point in points for row in (self.row(0, point), *followers(self.table, point)))
@@ -175,7 +175,7 @@ def _range(name: str, spec: Any, origin: str) -> Any:
     """A list of values, or {low, high, step, log} with numbers.
 
     Raises:
-        UserError: it is neither, or makes no sense.
+        UserError: it is neither, or the values are invalid.
     """
     if isinstance(spec, list) and spec and all(isinstance(value, (str, int, float)) for value in spec):
         for value in spec:
