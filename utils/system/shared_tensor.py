@@ -28,9 +28,8 @@ class SharedTensor:
         flat = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
         stream.write(flat.numpy().data)
         stream.flush()
-        return cls(
-            stream.fileno(), len(flat), tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
-        )
+        offset = int(tensor.storage_offset())
+        return cls(stream.fileno(), len(flat), tensor.dtype, tuple(tensor.shape), tensor.stride(), offset)
 
     def tensor(self) -> Tensor:
         """The tensor, mapped from the file; a page is copied only when this process writes to it."""
