@@ -1,10 +1,10 @@
 """Child processes: the seeds of a run that train at once, and the jobs of a sweep.
 
-A child is a new process, not a fork of its parent. Forking would save a child about two seconds of imports, and some
-200 to 400 MiB (benchmarks/bench_seed_processes.py): little beside a training run. In return it needs a parent that has
-started no thread of OpenMP's, autograd's or CUDA's, and signals held back around each fork, since Python runs hooks
-there and discards what a signal handler raises in them. A new process needs neither, works the same on a GPU, and is
-supervised alike in a run and in a sweep.
+A child is a new process, not a fork of its parent. Forking would save each child the imports: 2 to 3 s and about
+450 MiB (benchmarks/bench_seed_processes.py), little beside a training run. But a process may be forked only before it
+starts threads of OpenMP, autograd or CUDA, and with signals held back, since Python runs hooks around a fork and
+discards what a signal handler raises in them. New processes need neither, work the same on a GPU, and are supervised
+alike in a run and in a sweep.
 """
 
 from __future__ import annotations
