@@ -19,7 +19,7 @@ from .table_file import Row, Table
 BLOCKS: dict[str, str] = {
     "grid": ".grid:Grid",
     "search": ".search:Search",
-    "resampling": ".resampling:Resampling",
+    "resampling": ".cross_validation:Resampling",
 }
 
 Scan = Callable[[Row], list[tuple[Job, Look]]]
