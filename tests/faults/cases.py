@@ -315,7 +315,7 @@ def other_settings(folder: Path, stream: random.Random) -> list[str]:
 
 # ---------------------------------------------------------------- seeds in processes of their own
 
-PARALLEL = [*OPTIONS, "--parallel_seeds", "2", "--num_epochs", "40"]
+PARALLEL = [*OPTIONS, "--parallel_seeds", "2", "--num_epochs", "40", "--mu", "1e-6"]
 
 
 def workers_of(parent: int) -> list[int]:
