@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from utils.config.settings import parser, resolve
 from utils.errors import UserError, message_of, one_line
+from utils.system.child_processes import end_with_parent
 from utils.system.interruption import Interruption
-from utils.system.processes import end_with_parent
 
 FIRST_WORDS = """\
 No arguments. Try first (embedded data, about a minute on two cores):

@@ -25,8 +25,8 @@ from utils.config.options import FREE
 from utils.config.settings import Settings, resolve
 from utils.errors import UserError
 from utils.run_files.paths import RunPaths
+from utils.system.child_processes import end_with_parent
 from utils.system.files import locked, make_folder, write_json, write_text
-from utils.system.processes import end_with_parent
 
 
 def train(settings: Settings) -> None:

@@ -15,8 +15,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from ..errors import UserError, message_of
+from ..system.child_processes import Child, end_with_parent, how_it_ended, stop_all, was_killed
 from ..system.interruption import Interruption, check
-from ..system.processes import Child, end_with_parent, how_it_ended, stop_all, was_killed
 
 Train = Callable[[int], str | None]
 

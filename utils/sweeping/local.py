@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
-from ..system.processes import stop_all, was_killed
+from ..system.child_processes import stop_all, was_killed
 from ..system.resources import Shares
 from .display import Display, duration
 from .job_state import Look, State, claimed, finished_epochs, look_inside

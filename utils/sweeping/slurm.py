@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
+from ..system.child_processes import stop_all, was_killed
 from ..system.files import make_folder, write_text
-from ..system.processes import stop_all, was_killed
 from ..system.text_files import read_json
 from .job_state import State, claimed, finished_epochs, look_inside, mark_failed
 from .jobs import MAIN, Job

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+from ..system.child_processes import Child, how_it_ended
 from ..system.files import no_link
-from ..system.processes import Child, how_it_ended
 from .job_state import Look, State, look_inside, mark_failed
 from .jobs import Job
 
