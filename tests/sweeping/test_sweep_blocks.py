@@ -186,6 +186,8 @@ def test_damaged_proposals_are_refused_and_made_again(tmp_path: Path, capsys: py
         assert f"cannot read {file}" in capsys.readouterr().err
     file.unlink()
     assert "10 of 10 done" in run(path)  # the same proposals again, whose runs are there
+    path.write_text(path.read_text().replace("trials: 8", "trials: 2"))
+    assert "10 of 10 done" in run(path)  # what was proposed before stays
     assert set(starts(tmp_path).values()) == {1}
 
 

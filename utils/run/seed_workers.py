@@ -35,7 +35,7 @@ class SeedProcess(Child):
                 environment={"PYTHONPATH": os.pathsep.join(path)},
                 pass_fds=files,
             )
-        with contextlib.suppress(BrokenPipeError):  # it has ended
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended
             self.socket.send((train, seed))
 
     def outcome(self) -> str | None:

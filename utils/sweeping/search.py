@@ -101,7 +101,8 @@ class Search:
                 write_proposals(self.paths.search, proposals)
                 candidates.append(self._candidate(len(candidates), points[-1], scan))  # it may have run before
         rows = tuple(item.row for item in candidates)
-        if to_come := self.trials - sum(not item.pending for item in candidates):
+        to_come = max(self.trials - len(candidates), 0) + sum(item.pending for item in candidates)
+        if to_come:
             return Stage(rows, f"{to_come} of {self.trials} trials are to come")
         chosen = best(candidates, self.rule)
         notes = (said(chosen, candidates, self.rule, of="search"),)
@@ -135,8 +136,10 @@ class Search:
             study = optuna.create_study(
                 sampler=self._sampler(len(points)), direction="maximize" if self.rule.sign > 0 else "minimize"
             )
-            for point, found in zip(points, candidates, strict=True):
-                study.add_trial(_as_trial(point, found, space))
+            try:
+                study.add_trials([_as_trial(*item, space) for item in zip(points, candidates, strict=True)])
+            except ValueError as error:
+                raise UserError(f"cannot read {self.paths.search}: {error}; remove it to search anew") from None
             return study.ask(space).params
 
     def _sampler(self, number: int) -> BaseSampler:
