@@ -1,4 +1,4 @@
-"""Many runs of main.py: the rows of a table file, here or on SLURM; what is done is not done again."""
+"""Train the rows of a table file, on this machine or on SLURM; finished jobs are not repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from utils.config.options import convert
-from utils.errors import UserError, one_line
+from utils.errors import UserError, message_of, one_line
 from utils.sweeping.arguments import pairs, parser
 from utils.sweeping.blocks import BLOCKS, block_of
 from utils.sweeping.display import counted, failure_lines, status_lines
@@ -25,28 +25,28 @@ from utils.system.resources import share_out
 from utils.system.streams import run_command
 
 FIRST_WORDS = """\
-Nothing asked for. Try first:
+No arguments. Try first:
 
-    python sweep.py configs/table/quick.yaml --dry_run      lists the jobs and starts none
-    python sweep.py configs/table/quick.yaml                runs them here
-    python sweep.py configs/table/quick.yaml --status       says how far they are
+    python sweep.py configs/table/quick.yaml --dry_run      list the jobs, start none
+    python sweep.py configs/table/quick.yaml                run them on this machine
+    python sweep.py configs/table/quick.yaml --status       show their progress
 
 All options             python sweep.py --help"""
 
 
 class Stopped(BaseException):
-    """A signal asked the sweep to end."""
+    """A signal stopped the sweep."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 all well, 1 a job failed or could not start, 2 bad input, 128 + n ended by signal n.
+    """Returns the exit code: 0 success, 1 a job failed or could not start, 2 bad input, 128 + n stopped by signal n.
 
     Args:
         argv: the command line.
-        command: what starts main.py, if it is to be something else.
+        command: what to start instead of main.py.
     """
     if not argv:
         print(FIRST_WORDS)
@@ -54,17 +54,14 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         return _main(parser().parse_args(argv), command or own_command())
-    except UserError as error:
-        print("error:", one_line(error), file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of what is printed has seen enough, such as head
+    except BrokenPipeError:  # the reader of the output, such as head, has closed the pipe
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the flush at exit)
         return 128 + signal.SIGPIPE
-    except OSError as error:
-        print(f"error: cannot use {str(error.filename)!r:.200}: {error.strerror or error}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2
     except Stopped as stopped:
-        print("stopped; nothing is lost: the same command goes on", file=sys.stderr)
+        print("stopped; nothing is lost: the same command resumes the sweep", file=sys.stderr)
         return 128 + stopped.number
     finally:
         for number, handler in before.items():
@@ -120,7 +117,7 @@ def _sweep(asked: argparse.Namespace) -> Sweep:
 
 
 def _show(board: Board, asked: argparse.Namespace, sweep: Sweep) -> int:
-    """What stands where, or would be started; starts and writes nothing."""
+    """Print the states or commands of the jobs; starts and writes nothing."""
     wanted = (State.TODO, State.FAILED) if asked.retry else (State.TODO,)
     if asked.status:
         print("\n".join([sweep.table.title, *status_lines(board)]))
@@ -144,15 +141,15 @@ def _ended(board: Board, *, missing_is_bad: bool) -> int:
     for line in failure_lines(failed):
         print(line)
     for job, _ in missing:
-        print(f"not started: {job}{f', which goes on from {job.after}' if job.after else ''}")
+        print(f"not started: {job}{f', which continues {job.after}' if job.after else ''}")
     if failed:
-        print("--retry failed starts them again; the rest is kept")
+        print("--retry failed starts them again; finished jobs are kept")
     return 1 if failed or missing else 0
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(other, signal.SIG_IGN)  # once is enough: what follows takes a moment
+        signal.signal(other, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
     raise Stopped(number)
 
 

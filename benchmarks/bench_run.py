@@ -147,7 +147,8 @@ def start_up(report: Report, options: Namespace, model: str, case: Case, root: P
     times: dict[str, list[float]] = {"help": [], "import": [], "start": []}
     for number in range(1 if options.quick else 2 * options.repeats + 1):
         with TemporaryDirectory() as folder:
-            command = [*case.command(root, options, "--seeds 1-10 --num_epochs 5"), "--checkpoint_root", folder]
+            words = "--seeds 1-10 --parallel_seeds 1 --num_epochs 5"  # watched in this process, not in a seed's own
+            command = [*case.command(root, options, words), "--checkpoint_root", folder]
             round_of = {
                 "help": run(python("main.py", "--help")).seconds,
                 "import": seconds_until(python("-c", IMPORT), "imported"),

@@ -1,8 +1,8 @@
 """Train a few steps of the seeds of a run in a new process, several seeds at once as main.py would.
 
 ``python -m benchmarks.seed_steps STEPS ARGUMENTS...`` with the arguments of main.py prints a line of JSON: seconds,
-seed_steps, at_once. With one seed only its steps are timed; with several also the start of their processes and the
-building of each seed. It must be a new process: seeds are forked from it before it has computed anything.
+seed_steps, at_once. With one seed the clock runs while its steps do. With several it also runs while their processes
+start and each builds its seed.
 """
 
 from __future__ import annotations
@@ -46,24 +46,20 @@ def one_process(experiment: Experiment, steps: int) -> float:
 
 def at_once(experiment: Experiment, command: Sequence[str], steps: int) -> float:
     """Seconds of ``steps`` steps of every seed, with the start of their processes."""
+    from benchmarks.seed_steps import take  # not of __main__: the processes unpickle it
+
     machine, seeds = experiment.machine, experiment.config.seeds
-    on_cpu = machine.device.type == "cpu"
-    train = functools.partial(_forked, experiment, steps) if on_cpu else functools.partial(_afresh, command, steps)
+    alone = [*command, "--parallel_seeds", "1", "--threads", str(machine.threads)]
     begin = time.perf_counter()
-    failures = train_in_processes(
-        train, seeds, at_once=machine.seeds_at_once, threads=machine.threads, forked=on_cpu, meanwhile=lambda: None
-    )
+    failures = train_in_processes(functools.partial(take, alone, steps), seeds, at_once=machine.seeds_at_once)
     seconds = time.perf_counter() - begin
     if failures:
         raise RuntimeError(f"seeds failed: {failures}")
     return seconds
 
 
-def _forked(experiment: Experiment, steps: int, seed: int) -> None:
-    seed_of(experiment, seed).run(steps)
-
-
-def _afresh(command: Sequence[str], steps: int, seed: int) -> None:
+def take(command: Sequence[str], steps: int, seed: int) -> None:
+    """Prepare one seed and take its steps."""
     start([*command, "--seeds", str(seed)]).run(steps)
     _wait()
 

@@ -1,8 +1,9 @@
 """Stands in for main.py in tests of sweep.py: same flags, files and locks, but no torch and nothing to learn.
 
-A row whose name begins with ``fails`` ends with an error, ``dies`` by a signal. An epoch takes FAKE_SECONDS. The
-validation AUC is best at lr 0.01; the test AUC, which no selection may look at, is best at the other end.
-Every start adds a line to ``starts.txt`` in the checkpoint folder.
+A row whose name begins with ``fails`` ends with an error, ``dies`` by a signal. With FAKE_HOLD=NAME:N a row whose name
+begins with NAME waits after N epochs until there is a file ``go`` in the checkpoint folder. The validation AUC is best
+at lr 0.01; the test AUC, which no selection may look at, is best at the other end. Every start adds a line to
+``starts.txt`` in the checkpoint folder.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from utils.config.options import FREE
 from utils.config.settings import Settings, resolve
 from utils.errors import UserError
 from utils.run_files.paths import RunPaths
+from utils.system.child_processes import end_with_parent
 from utils.system.files import locked, make_folder, write_json, write_text
 
 
@@ -44,7 +46,7 @@ def train(settings: Settings) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         files.failed.unlink(missing_ok=True)
         for epoch in range(start, config.num_epochs):
-            time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+            _hold(paths, epoch)
             with open(files.history, "a") as stream:
                 stream.write(json.dumps({"epoch": epoch, "seconds": 0.01}) + "\n")
             write_text(files.last, str(epoch))
@@ -53,6 +55,12 @@ def train(settings: Settings) -> None:
     with locked(paths.lock, what="results", wait=True):
         found = paths.seeds_with("done")
         write_json(paths.results, {"seeds": {str(k): _result(config.lr or 0.01, k) for k in found}})
+
+
+def _hold(paths: RunPaths, epoch: int) -> None:
+    name, _, epochs = os.environ.get("FAKE_HOLD", "").rpartition(":")
+    while epochs == str(epoch) and paths.model_name.startswith(name) and not (paths.root / "go").exists():
+        time.sleep(0.02)
 
 
 def _record(settings: Settings, paths: RunPaths) -> None:
@@ -72,6 +80,7 @@ def _result(lr: float, seed: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     try:
         train(resolve(sys.argv[1:]))
     except UserError as error:

@@ -31,9 +31,9 @@ def table(folder: Path, *rows: str, epochs: int = 2, name: str = "t.yaml") -> Pa
     return path
 
 
-def start(*argv: str | Path, seconds: float = 0.0, command: tuple[str, ...] = FAKE) -> subprocess.Popen[str]:
-    """sweep.py as a process of its own, with the stand-in; an epoch takes ``seconds``."""
-    environment = {**os.environ, "FAKE_SECONDS": str(seconds)}
+def start(*argv: str | Path, hold: str = "", command: tuple[str, ...] = FAKE) -> subprocess.Popen[str]:
+    """sweep.py as a process of its own, with the stand-in; ``hold`` as in fake_main.py, until ``release`` is called."""
+    environment = {**os.environ, "FAKE_HOLD": hold}
     return subprocess.Popen(
         [sys.executable, "-c", CODE, "|".join(command), *map(str, argv)],
         cwd=ROOT,
@@ -44,16 +44,21 @@ def start(*argv: str | Path, seconds: float = 0.0, command: tuple[str, ...] = FA
     )
 
 
-def ended(process: subprocess.Popen[str], *, code: int = 0, timeout: float = 60) -> str:
+def ended(process: subprocess.Popen[str], *, code: int = 0, timeout: float = 240) -> str:
     """Wait for its end, check its exit code; returns what it printed."""
     output, _ = process.communicate(timeout=timeout)
     assert process.returncode == code, output
     return output
 
 
-def run(*argv: str | Path, code: int = 0, seconds: float = 0.0, command: tuple[str, ...] = FAKE) -> str:
+def run(*argv: str | Path, code: int = 0, command: tuple[str, ...] = FAKE) -> str:
     """Run sweep.py to its end; returns what it printed."""
-    return ended(start(*argv, seconds=seconds, command=command), code=code)
+    return ended(start(*argv, command=command), code=code)
+
+
+def release(folder: Path) -> None:
+    """Let the jobs below ``folder`` that are held, or will be, go on."""
+    (folder / "checkpoint" / "go").touch()
 
 
 def starts(folder: Path) -> Counter[str]:
@@ -86,7 +91,7 @@ def workers(folder: Path) -> list[int]:
     return found
 
 
-def until(condition: Callable[[], object], *, timeout: float = 30) -> None:
+def until(condition: Callable[[], object], *, timeout: float = 240) -> None:
     """Wait until something holds."""
     end = time.monotonic() + timeout
     while not condition():

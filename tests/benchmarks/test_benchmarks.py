@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import bench_row, bench_run, bench_scale, bench_step, summary
+from benchmarks import bench_row, bench_run, bench_scale, bench_seed_processes, bench_step, summary
 from benchmarks.goals import GOALS, Goal
 from benchmarks.measuring import Block, Report, alternate, common_arguments, ratios, row
 from benchmarks.plain_reference import LoopedConstraint
@@ -234,6 +234,12 @@ def test_bench_run_in_processes(tmp_path: Path, data_root: Path) -> None:
     assert names == ["seeds_at_once", "start_up", "whole_run"]
     (peak,) = [item for item in contents[2]["rows"] if item["unit"] == "MiB"]
     assert peak["median"] > 100
+
+
+@pytest.mark.slow
+def test_bench_seed_processes(tmp_path: Path, data_root: Path) -> None:
+    (content,) = quick(bench_seed_processes, tmp_path, data_root)
+    assert {item["unit"] for item in content["rows"]} == {"s", "MiB", "ratio"}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -315,7 +316,7 @@ def other_settings(folder: Path, stream: random.Random) -> list[str]:
 
 # ---------------------------------------------------------------- seeds in processes of their own
 
-PARALLEL = [*OPTIONS, "--parallel_seeds", "2"]
+PARALLEL = [*OPTIONS, "--parallel_seeds", "2", "--num_epochs", "40", "--mu", "1e-6"]
 
 
 def workers_of(parent: int) -> list[int]:
@@ -324,22 +325,37 @@ def workers_of(parent: int) -> list[int]:
     return [int(word) for word in found.stdout.split()]
 
 
+def paused_workers(folder: Path, parent: Child, *, seconds: float = 240) -> list[int]:
+    """The processes of both seeds, each suspended by SIGSTOP after an epoch."""
+    suspended: dict[str, int] = {}
+    end = time.monotonic() + seconds
+    while len(suspended) < 2:
+        for worker in workers_of(parent.process):
+            with contextlib.suppress(OSError):
+                seed = Path(f"/proc/{worker}/cmdline").read_text().split("\0")[-2]
+                if seed not in suspended and SeedPaths(folder / FOLDER / f"seed{seed}").history.read_text():
+                    os.kill(worker, signal.SIGSTOP)
+                    suspended[seed] = worker
+        if time.monotonic() > end:
+            parent.kill()
+            raise AssertionError(f"no two seeds trained: {parent.wait().err[-500:]}")
+        time.sleep(0.01)
+    return list(suspended.values())
+
+
 def killed_parent(folder: Path, stream: random.Random) -> list[str]:
     """No worker goes on without its parent."""
     reference(folder, PARALLEL)
-    board = Board(1)
-    parent = forked(folder, PARALLEL, paused(board))
-    wait_for(board, parent)
-    workers = workers_of(parent.process)
+    parent = forked(folder, PARALLEL)
+    workers = paused_workers(folder, parent)
     parent.kill()
     parent.wait()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while (left := [worker for worker in workers if _lives(worker)]) and time.monotonic() < end:
         time.sleep(0.02)
     for worker in left:
         os.kill(worker, signal.SIGKILL)
-    wrong = [f"{len(left)} workers go on"] if left else []
-    return wrong + ([] if workers else ["there were no workers"]) + resumed(folder, PARALLEL)
+    return ([f"{len(left)} workers go on"] if left else []) + resumed(folder, PARALLEL)
 
 
 def _lives(process: int) -> bool:
@@ -352,14 +368,12 @@ def _lives(process: int) -> bool:
 def killed_worker(folder: Path, stream: random.Random) -> list[str]:
     """A killed worker costs its own seed only, for now."""
     reference(folder, PARALLEL)
-    board = Board(1)
-    parent = forked(folder, PARALLEL, paused(board))
-    wait_for(board, parent)
-    workers = workers_of(parent.process)
-    victim = stream.choice(workers)
+    parent = forked(folder, PARALLEL)
+    workers = paused_workers(folder, parent)
+    victim = workers.pop(stream.randrange(2))
     os.kill(victim, signal.SIGKILL)
-    board[0] = 2
-    wrong = one_line(parent.wait(), code=1, says="--resume 1 goes on")
+    os.kill(workers[0], signal.SIGCONT)
+    wrong = one_line(parent.wait(), code=1, says="--resume 1 resumes")
     done = [seed for seed in (1, 2) if SeedPaths(folder / FOLDER / f"seed{seed}").done.exists()]
     wrong += [] if len(done) == 1 else [f"seeds {done} are done"]
     return wrong + resumed(folder, PARALLEL)
@@ -368,11 +382,11 @@ def killed_worker(folder: Path, stream: random.Random) -> list[str]:
 def interrupted_parallel(folder: Path, stream: random.Random) -> list[str]:
     """SIGTERM to the parent stops all."""
     reference(folder, PARALLEL)
-    board = Board(1)
-    parent = forked(folder, PARALLEL, paused(board))
-    wait_for(board, parent)
-    workers = workers_of(parent.process)
+    parent = forked(folder, PARALLEL)
+    workers = paused_workers(folder, parent)
     parent.kill(signal.SIGTERM)
+    for worker in workers:
+        os.kill(worker, signal.SIGCONT)
     wrong = one_line(parent.wait(), code=143, says="--resume 1")
     left = [worker for worker in workers if _lives(worker)]
     for worker in left:

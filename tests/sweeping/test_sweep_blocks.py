@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from sweeps import kill, run, start, starts, until
+from sweeps import ended, kill, release, run, start, starts, until, workers
 
 import sweep
 
@@ -88,7 +88,7 @@ def test_a_grid_chooses_on_validation_and_runs_the_rows_that_follow(tmp_path: Pa
 
 def test_rows_that_follow_are_listed_as_soon_as_they_run(tmp_path: Path) -> None:
     """So that a report of half a sweep holds them."""
-    process = start(grid(tmp_path), "--jobs", "3", seconds=0.2)
+    process = start(grid(tmp_path), "--jobs", "3", hold="chosen:0")
     until(lambda: any(job.startswith("chosen_training_type=BCE") for job in starts(tmp_path)))
     assert chosen_lr(tmp_path, "chosen_training_type=BCE") == "0.01"
     kill(process.pid)
@@ -152,7 +152,7 @@ def test_a_search_is_the_same_whether_or_not_it_is_killed(tmp_path: Path, sample
     assert len(set(trials(whole))) == 8
     path = search(cut, sampler=sampler)
     for count in (2, 5):
-        process = start(path, seconds=0.1)
+        process = start(path, hold=f"trial_{count - 1:04d}:0")
         until(functools.partial(has_started, cut, count))
         kill(process.pid)
         process.communicate()
@@ -166,23 +166,29 @@ def test_a_search_is_the_same_whether_or_not_it_is_killed(tmp_path: Path, sample
 def test_two_sweeps_share_a_search(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     path = search(tmp_path, parallel=4)
-    both = [start(path, "--jobs", "2", seconds=0.05) for _ in range(2)]
+    both = [start(path, "--jobs", "2", hold=":0") for _ in range(2)]
+    until(lambda: len(workers(tmp_path)) == 4)
+    release(tmp_path)
     for process in both:
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, output
-        assert "10 of 10 done" in output
+        assert "10 of 10 done" in ended(process)
     assert set(starts(tmp_path).values()) == {1}
     assert len(starts(tmp_path)) == 10
 
 
-def test_a_journal_that_a_kill_cut_short_is_mended(tmp_path: Path) -> None:
+def test_damaged_proposals_are_refused_and_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("optuna")
     path = search(tmp_path)
-    run(path, "--only", "trial*")
-    journal = tmp_path / "checkpoint/t/.sweep/search.journal"
-    with open(journal, "ab") as stream:
-        stream.write(b'{"op_code":4,"wor')
-    assert "10 of 10 done" in run(path)
+    run(path)
+    file = tmp_path / "checkpoint/t/.sweep/search.json"
+    for content in ("[]", '{"a": [3]}', "{", file.read_text().replace("bsize", "momentum")):
+        file.write_text(content)
+        assert sweep.main([str(path), "--status"]) == 2
+        assert f"cannot read {file}" in capsys.readouterr().err
+    file.unlink()
+    assert "10 of 10 done" in run(path)  # the same proposals again, whose runs are there
+    path.write_text(path.read_text().replace("trials: 8", "trials: 2"))
+    assert "10 of 10 done" in run(path)  # what was proposed before stays
+    assert set(starts(tmp_path).values()) == {1}
 
 
 BAD = {

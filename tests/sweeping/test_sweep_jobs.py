@@ -109,11 +109,11 @@ def test_a_failure_is_not_written_where_somebody_works(job: Job) -> None:
     "code, tail, expected",
     [
         (2, ["note: x", "error: bsize must be", "and more"], "bsize must be"),
-        (1, ["Traceback", "ZeroDivisionError: division by zero", ""], "ended with exit code 1: ZeroDivisionError"),
-        (-9, [], "ended by signal SIGKILL .out of memory"),
-        (-15, ["epoch 3"], "ended by signal SIGTERM"),
-        (0, ["fine"], "ended without finishing"),
-        (5, [], "ended with exit code 5"),
+        (1, ["Traceback", "ZeroDivisionError: oops", ""], "its process ended with exit code 1: ZeroDivisionError"),
+        (-9, [], "its process was ended by SIGKILL .out of memory"),
+        (-15, ["epoch 3"], "its process was ended by SIGTERM"),
+        (0, ["fine"], "its process ended without finishing"),
+        (5, [], "its process ended with exit code 5"),
     ],
 )
 def test_why_a_process_ended(code: int, tail: list[str], expected: str) -> None:

@@ -1,4 +1,4 @@
-"""The files of an epoch, written while the next one trains where that pays."""
+"""Write the files of an epoch, on a GPU while the next epoch trains."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..system.devices import Machine
 
 
 class EpochWriter:
-    """Calls one function an epoch, in the order in which they are put.
+    """Calls one writing function per epoch, in order.
 
-    In the background (on a GPU, whose epochs can be shorter than the writing of a checkpoint) the files of an epoch are
-    written while the next one trains, and ``put`` first waits for those of the epoch before: so at most one epoch is
-    lost to a kill, and the order of the files is the same. On a CPU, where all cores are at work, it writes at once.
-    Leaving the context waits for what is being written; what went wrong there is raised by the next call.
+    On a GPU, where an epoch can be shorter than the writing of a checkpoint, a thread writes while the next epoch
+    trains. ``put`` first waits for the previous epoch's files, so that a kill loses at most one epoch and the order of
+    the files stays the same. On a CPU, whose cores are all busy, it writes immediately. Leaving the context waits for
+    the last write; an error in the thread is raised by the next call.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -27,7 +27,7 @@ class EpochWriter:
         self._error: BaseException | None = None
 
     def own(self, content: dict[str, Any]) -> dict[str, Any]:
-        """``content`` so that training on does not change it: a copy on the CPU, where the writing takes longer."""
+        """``content``, or a copy on the CPU if it is written while training changes it."""
         copied: dict[str, Any] = _copied(content) if self._in_background else content
         return copied
 
@@ -35,7 +35,7 @@ class EpochWriter:
         """Write an epoch's files.
 
         Raises:
-            UserError: the disk refuses these files or those of the epoch before.
+            UserError: these files, or those of the previous epoch, cannot be written.
         """
         if not self._in_background:
             write()

@@ -1,141 +1,117 @@
-"""Several seeds at once, each in a process of its own."""
+"""Several seeds of a run at once, each in a process of its own (``python -P -m utils.run.seed_workers``).
+
+Parent and child share a socket, which is the child's standard input: the parent sends what is to be done, the child
+returns what came of it. The socket closes when the child ends, however it ends.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import multiprocessing
 import os
-import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
-from typing import Any
 
-import torch
+from ..errors import UserError, message_of
+from ..system.child_processes import Child, end_with_parent, how_it_ended, stop_all, was_killed
+from ..system.interruption import Interruption, check
 
-from ..errors import UserError
-from ..system import interruption
-
-_PR_SET_PDEATHSIG = 1  # Linux's prctl.h
-_INTERRUPTED = 130  # exit code
 Train = Callable[[int], str | None]
 
 
-@dataclass(frozen=True)
-class _Worker:
-    """A process that trains one seed, and where it says what came of it."""
+class SeedProcess(Child):
+    """Trains one seed; what it prints goes where the parent's output goes."""
 
-    seed: int
-    process: BaseProcess
-    words: Connection
+    def __init__(self, train: Train, seed: int, *, files: Sequence[int]) -> None:
+        self.seed = seed
+        self.socket, other = Pipe()
+        path = [folder or os.getcwd() for folder in sys.path]
+        with other:
+            super().__init__(
+                [sys.executable, "-P", "-m", __name__, str(seed)],
+                stdin=other.fileno(),
+                environment={"PYTHONPATH": os.pathsep.join(path)},
+                pass_fds=files,
+            )
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended
+            self.socket.send((train, seed))
+
+    def outcome(self) -> str | None:
+        """Why the seed failed, if it did, once the process has written its answer or ended.
+
+        Raises:
+            UserError: as the process did.
+        """
+        kind, text = "", None
+        with contextlib.suppress(EOFError, ConnectionResetError):
+            kind, text = self.socket.recv()
+        code = self.process.wait()
+        self.close()
+        if kind == "refused":
+            raise UserError(text)
+        if code == 0:
+            return text
+        failure = "it was interrupted" if was_killed(code) and code > 0 else how_it_ended(code)
+        failure += "; the same command with --resume 1 resumes it from the last completed epoch"
+        print(f"seed {self.seed} stopped: {failure}", file=sys.stderr)
+        return failure
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
 
 
 def train_in_processes(
-    train: Train, seeds: Sequence[int], *, at_once: int, threads: int, forked: bool, meanwhile: Callable[[], None]
+    train: Train, seeds: Sequence[int], *, at_once: int, files: Sequence[int] = ()
 ) -> dict[int, str]:
     """Call ``train(seed)`` for every seed, each call in a new process, ``at_once`` of them at the same time.
 
     Args:
-        train: returns None, or why the seed failed. Where not ``forked`` it must be picklable.
-        threads: CPU threads of each process.
-        forked: whether the processes start as copies of this one and share its memory; then this process must have
-            started neither OpenMP's nor autograd's threads, nor CUDA.
-        meanwhile: called once when the first processes run and more are to follow.
+        train: returns None, or why the seed failed. It is pickled, and may hold no tensors.
+        files: open files that the processes inherit under the same numbers.
 
     Returns:
         Why each seed failed that did.
 
     Raises:
-        UserError: as one of the processes did; the others are asked to stop.
+        UserError: as one of the processes did; the others are stopped.
     """
-    context: BaseContext = multiprocessing.get_context("fork" if forked else "spawn")
-    waiting, running, failures = deque(seeds), dict[int, _Worker](), dict[int, str]()
+    waiting, running, failures = deque(seeds), dict[Connection, SeedProcess](), dict[int, str]()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                worker = _started(context, train, waiting.popleft(), threads)
-                running[worker.process.sentinel] = worker
-            interruption.check()
-            if waiting:
-                meanwhile()
-                meanwhile = _nothing
-            for sentinel in wait(list(running)):
-                assert isinstance(sentinel, int)
-                worker = running.pop(sentinel)
-                if failure := _outcome(worker):
-                    failures[worker.seed] = failure
+                process = SeedProcess(train, waiting.popleft(), files=files)
+                running[process.socket] = process
+            check()
+            for socket in wait(list(running)):
+                assert isinstance(socket, Connection)
+                if failure := running[socket].outcome():
+                    failures[running[socket].seed] = failure
+                del running[socket]
     finally:
-        for worker in running.values():
-            worker.process.terminate()
-        for worker in running.values():
-            worker.process.join()
+        stop_all(list(running.values()))
     return dict(sorted(failures.items()))
 
 
-def _nothing() -> None:
-    pass
+def work() -> int:
+    """In the child: do what the parent sends, return the result; returns the exit code."""
+    end_with_parent()
+    with Connection(os.dup(0)) as socket, open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # programs that this one starts, such as a compiler, have no part in the socket
+        train, seed = socket.recv()
+        with Interruption() as interruption:
+            try:
+                socket.send(("failed", train(seed)))
+            except BaseException as error:
+                if interruption.signal is not None or isinstance(error, KeyboardInterrupt):
+                    return interruption.exit_code
+                if not isinstance(error, (UserError, OSError)):
+                    raise
+                socket.send(("refused", message_of(error)))
+    return 0
 
 
-def _started(context: Any, train: Train, seed: int, threads: int) -> _Worker:
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(train, seed, threads, sender, os.getpid()), name=f"seed {seed}")
-    try:
-        with interruption.held():
-            process.start()
-    except KeyboardInterrupt:  # comes when it has started, and nobody else knows of it yet
-        process.terminate()
-        process.join()
-        raise
-    sender.close()
-    return _Worker(seed, process, receiver)
-
-
-def _outcome(worker: _Worker) -> str | None:
-    """Why the seed failed, if it did, when its process has ended."""
-    worker.process.join()
-    code = worker.process.exitcode
-    kind, text = "", ""
-    with contextlib.suppress(EOFError):  # it ended without a word
-        kind, text = worker.words.recv()
-    worker.words.close()
-    if kind == "refused":
-        raise UserError(text)
-    if code == 0:
-        return text or None
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        failure = f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    else:
-        failure = "it was interrupted" if code == _INTERRUPTED else f"its process ended with exit code {code}"
-    failure += "; the same command with --resume 1 goes on after its last finished epoch"
-    print(f"seed {worker.seed} stopped: {failure}", file=sys.stderr)
-    return failure
-
-
-def _work(train: Train, seed: int, threads: int, words: Connection, parent: int) -> None:
-    """In the new process."""
-    _end_with(parent)
-    torch.set_num_threads(threads)
-    try:
-        interruption.release()
-        words.send(("failed", train(seed)))
-    except UserError as error:
-        words.send(("refused", str(error)))
-    except OSError as error:
-        where = f"{str(error.filename)!r:.200}: " if error.filename else ""
-        words.send(("refused", f"{where}{error.strerror or error}"))
-    except KeyboardInterrupt:
-        os._exit(_INTERRUPTED)
-
-
-def _end_with(parent: int) -> None:
-    """Let this process be killed when its parent ends, however it ends; on Linux only."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+if __name__ == "__main__":
+    sys.exit(work())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..config.options import Config
 from ..config.settings import Settings
+from ..data.task import Task
 from ..errors import UserError
 from ..run_files.best_pt import BEST, best_is_missing
 from ..run_files.checkpoints import load, save
@@ -25,7 +26,9 @@ from ..run_files.paths import RunPaths, SeedPaths
 from ..run_files.results_json import seed_result
 from ..run_files.roc_png import roc_figure
 from ..run_files.scores_csv import write_scores
+from ..system.devices import Machine, keep_freed_memory
 from ..system.files import locked, make_folder, remove_leftovers
+from ..system.shared_tensor import SharedTensor, memory_file
 from ..training.epoch import NonFiniteLossError, train_epoch, training_multipliers
 from ..training.fitting import fit_epoch
 from ..training.notices import Watch
@@ -72,20 +75,17 @@ def _train_seeds(experiment: Experiment, paths: RunPaths, baselines: dict[int, P
     if machine.seeds_at_once == 1:
         failures = {seed: _train_locked(experiment, paths, baselines, text, seed) for seed in seeds}
         return {seed: failure for seed, failure in failures.items() if failure}
-    on_cpu = machine.device.type == "cpu"
-    train = (
-        functools.partial(_train_locked, experiment, paths, baselines, text)
-        if on_cpu
-        else functools.partial(_train_afresh, experiment.settings, paths, baselines, text)
-    )
-    return train_in_processes(
-        train,
-        seeds,
-        at_once=machine.seeds_at_once,
-        threads=machine.threads,
-        forked=on_cpu,
-        meanwhile=_import_for_the_end,
-    )
+    if machine.device.type != "cpu":
+        afresh = functools.partial(_train_afresh, experiment.settings, paths, baselines, text)
+        return train_in_processes(afresh, seeds, at_once=machine.seeds_at_once)
+    with contextlib.ExitStack() as files:
+        task = {
+            name: SharedTensor.write(value, files.enter_context(memory_file())) if isinstance(value, Tensor) else value
+            for name, value in vars(experiment.task).items()
+        }
+        inherited = [value.file for value in task.values() if isinstance(value, SharedTensor)]
+        train = functools.partial(_train_on_shared, experiment.settings, task, machine, paths, baselines, text)
+        return train_in_processes(train, seeds, at_once=machine.seeds_at_once, files=inherited)
 
 
 def _train_locked(
@@ -109,14 +109,27 @@ def _train_locked(
 
 
 def _train_afresh(settings: Settings, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int) -> str | None:
-    """The same in a process that shares nothing with its parent, neither data nor device."""
-    return _train_locked(prepare(settings), paths, baselines, text, seed)
+    """The same in a child on a GPU, where each process has the data on the device: it reads them again."""
+    experiment = prepare(settings)
+    # the data may have changed since
+    compare(read_config(paths.config), experiment.settings, paths.config, checksum=experiment.task.checksum)
+    return _train_locked(experiment, paths, baselines, text, seed)
 
 
-def _import_for_the_end() -> None:
-    """Import once what every seed needs at its end, for the processes that are forked later."""
-    for name in ("sklearn.metrics", "torch.utils.tensorboard", "matplotlib.figure"):
-        importlib.import_module(name)
+def _train_on_shared(
+    settings: Settings,
+    task: dict[str, Any],
+    machine: Machine,
+    paths: RunPaths,
+    baselines: dict[int, Path],
+    text: str,
+    seed: int,
+) -> str | None:
+    """The same in a child on the CPU, which shares the data with its parent."""
+    torch.set_num_threads(machine.threads)
+    keep_freed_memory()
+    task = {name: value.tensor() if isinstance(value, SharedTensor) else value for name, value in task.items()}
+    return _train_locked(Experiment(settings, Task(**task), machine), paths, baselines, text, seed)
 
 
 def _plan(files: SeedPaths, config: Config, seed: int) -> str:

@@ -87,8 +87,8 @@ class SweepPaths:
     root: Path
     name: str
 
-    search = _In("search.journal")  # the journal of the search
-    search_lock = _In("search.lock")  # held while the journal is in use
+    search = _In("search.json")  # the settings that the search has proposed
+    search_lock = _In("search.lock")  # held while search.json is in use
     slurm = _In("slurm")  # what submitit keeps of its jobs
 
     @property

@@ -1,7 +1,7 @@
-"""Which rows are wanted by now. A plain table wants all of its rows; a block finds out more as results come in.
+"""Which rows a sweep runs. A plain table runs all of its rows; a block adds rows as results come in.
 
-A new kind of block (say, folds and subsets of the data) is a module here with a class that has ``stage`` and
-``examples``, and one line in ``BLOCKS``; its key in a table file is that name.
+A new kind of block is a module here with a class that has ``stage`` and ``examples``, and one line in ``BLOCKS``, whose
+key is the block's name in a table file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Scan = Callable[[Row], list[tuple[Job, Look]]]
 
 @dataclass(frozen=True)
 class Stage:
-    """The rows that are wanted by now, what is still to come ('' = nothing), and what was decided."""
+    """The rows known so far, a description of those to come ('' if none), and the choices made."""
 
     rows: tuple[Row, ...]
     later: str = ""
@@ -35,13 +35,13 @@ class Stage:
 
 
 class Block(Protocol):
-    """Decides from the results so far which rows come next."""
+    """Decides which rows to run, given the results so far."""
 
     def stage(self, scan: Scan, *, advance: bool) -> Stage:
-        """The rows by now; ``scan`` shows a row's jobs. Without ``advance`` it looks only and writes nothing."""
+        """The rows so far. ``scan`` returns the jobs of a row with their states. Writes nothing without ``advance``."""
 
     def examples(self) -> tuple[Row, ...]:
-        """Rows such as will come, so that their settings can be checked before anything starts."""
+        """Typical rows, so that their settings can be checked before anything starts."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Plain:
     table: Table
 
     def stage(self, scan: Scan, *, advance: bool) -> Stage:
-        """All rows, at once."""
+        """All rows."""
         return Stage(self.table.rows())
 
     def examples(self) -> tuple[Row, ...]:

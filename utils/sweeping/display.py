@@ -1,4 +1,4 @@
-"""What a sweep shows: a live table on a terminal, plain lines elsewhere, and the summary at the end."""
+"""The output of a sweep: a live table on a terminal, plain lines elsewhere, and the final summary."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .jobs import Job
 from .plan import Board
 
 MOST_LINES = 20
-PLAIN_SECONDS = 60.0  # between two lines of progress where there is no terminal
+PLAIN_SECONDS = 60.0  # between two progress lines without a terminal
 
 
 class Display:
-    """Progress of the running jobs, and how much time is left.
+    """Shows the progress of the running jobs and the time left.
 
     Args:
-        slots: how many jobs run at once.
-        stream: where to; a terminal gets a table that is drawn anew, anything else gets lines.
+        slots: number of concurrent jobs.
+        stream: output; a terminal gets a table that is redrawn, anything else gets lines.
     """
 
     def __init__(self, slots: int, stream: TextIO = sys.stdout) -> None:
@@ -36,24 +36,24 @@ class Display:
         self._said: set[str] = set()
 
     def event(self, text: str) -> None:
-        """Say something once and for all."""
+        """Print a line above the table."""
         self._clear()
         print(text, file=self.stream, flush=True)
 
     def notes(self, board: Board) -> None:
-        """Say what was decided, each thing once."""
+        """Print the choices made, each once."""
         for note in board.notes:
             if note not in self._said:
                 self._said.add(note)
                 self.event(note)
 
     def learn(self, job: Job, *, seconds: float, epochs: int) -> None:
-        """What a job took beside its epochs: to start, and to write its results."""
+        """Record the time a job took in addition to its epochs: to start and to write its results."""
         if epochs:
             self._extra.append(max(0.0, seconds - sum(epoch_seconds(job)[-epochs:])))
 
     def progress(self, board: Board) -> None:
-        """Draw the table, or say a line from time to time."""
+        """Redraw the table, or print a line from time to time."""
         if not self.live:
             if time.monotonic() - self._last >= PLAIN_SECONDS:
                 self._last = time.monotonic()
@@ -70,7 +70,7 @@ class Display:
         self._drawn = len(lines)
 
     def close(self) -> None:
-        """Take the table away."""
+        """Remove the table."""
         self._clear()
 
     def _clear(self) -> None:
@@ -83,7 +83,7 @@ class Display:
         return f"{counted(board)}{f'; at most {left} left' if left else ''}"
 
     def _time_left(self, board: Board) -> str:
-        """From the mean time of an epoch of each row, as far as it is known; early stops come sooner."""
+        """An upper bound, since runs may stop early: from the mean seconds per epoch of each row, where known."""
         for job, found in board.entries:
             if found.state == State.RUNNING or (found.epochs and job.row not in self._seconds):
                 seconds = epoch_seconds(job)
@@ -109,7 +109,7 @@ def counted(board: Board) -> str:
 
 
 def status_lines(board: Board) -> list[str]:
-    """A line a row: its seeds by state."""
+    """One line per row: its seeds, grouped by state."""
     rows: dict[str, list[tuple[Job, Look]]] = {}
     for job, found in board.entries:
         rows.setdefault(job.row, []).append((job, found))
@@ -127,7 +127,7 @@ def status_lines(board: Board) -> list[str]:
 
 
 def failure_lines(failed: Sequence[tuple[Job, Look]]) -> list[str]:
-    """Each failed job with its reason, its command and its log."""
+    """The reason, command and log of each failed job."""
     lines = []
     for job, found in failed:
         log = f"\n  log      {job.log}" if job.log.exists() else ""

@@ -1,14 +1,14 @@
-"""A grid: all combinations of some flags' values, the best by a rule, and the rows that follow with it.
+"""A grid: all combinations of the values of some flags, and rows that are then trained with the best combination.
 
 grid:
   flags: {training_type: [BCE, LDAM], lr: [0.001, 0.01, 0.1]}
-  also: {training_type: {LDAM: {scale: 20}}}      # options that come with one value of a flag
-  for_each: [training_type]         # a choice for each of its values; left out: one choice
+  also: {training_type: {LDAM: {scale: 20}}}      # options set together with one value of a flag
+  for_each: [training_type]         # choose the best for each of its values; default: one choice
   set: {num_epochs: 20}             # options of the grid's runs only
-  seeds: 1-2                        # likewise
+  seeds: 1-2                        # of the grid's runs only
   select: validation AUC            # or: validation FPR at TPR 0.95
 rows:
-  - {name: chosen, seeds: 1-10}     # once for each choice, with its flags
+  - {name: chosen, seeds: 1-10}     # trained once for each choice, with its flags
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Grid:
     """See above.
 
     Raises:
-        UserError: the block's content is not what it must be.
+        UserError: the content of the block is invalid.
     """
 
     def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ class Grid:
             self.rule.check(row)
 
     def points(self) -> list[Point]:
-        """All combinations, the last flag's values changing fastest."""
+        """All combinations; the values of the last flag change fastest."""
         return [dict(zip(self.flags, values, strict=True)) for values in itertools.product(*self.flags.values())]
 
     def row(self, point: Point) -> Row:
@@ -60,17 +60,17 @@ class Grid:
         return self.table.row(f"grid_{label(point)}", {**self.common, **self._options(point)}, self.seeds)
 
     def _options(self, point: Point) -> Point:
-        """The flags of a combination, and what comes with them."""
+        """The flags of a combination, and the options set together with them."""
         brought = [self.also.get((flag, repr(value)), {}) for flag, value in point.items()]
         return {**{name: value for options in brought for name, value in options.items()}, **point}
 
     def examples(self) -> tuple[Row, ...]:
-        """The grid's rows, and those that would follow from its first combination."""
+        """The grid's rows, and those that would follow from the first combination."""
         points = self.points()
         return (*map(self.row, points), *self._followers(points[0]))
 
     def stage(self, scan: Scan, *, advance: bool) -> Stage:
-        """The grid's rows, and the rows that follow from the choices that can be made."""
+        """The grid's rows, and the rows that follow from the choices made so far."""
         rows = [self.row(point) for point in self.points()]
         groups: dict[tuple[Any, ...], list[tuple[Point, Candidate]]] = {}
         for point, row in zip(self.points(), rows, strict=True):
@@ -96,7 +96,7 @@ class Grid:
 
 
 def label(point: Mapping[str, Any]) -> str:
-    """``m=0.5_lr=0.01``, fit for a folder's name; a config file goes by its name alone."""
+    """``m=0.5_lr=0.01``, usable as the name of a folder; of a config file only the name."""
     parts = [
         (shown(value) or f"no_{name}") if name.startswith("name_file_") else f"{name}={shown(value)}"
         for name, value in point.items()
@@ -125,7 +125,7 @@ def _flags(content: Any, origin: str) -> dict[str, list[Any]]:
 
 
 def _also(content: Any, flags: Mapping[str, list[Any]], origin: str) -> dict[tuple[str, str], Point]:
-    """By flag and value (as ``repr``, since a list has no hash) the options that come with it."""
+    """The options for each flag and value (as ``repr``, since lists cannot be hashed)."""
     found: dict[tuple[str, str], Point] = {}
     if not isinstance(content, dict) or not all(isinstance(values, dict) for values in content.values()):
         raise UserError(f"also of the {origin} must hold lines such as training_type: {{LDAM: {{scale: 20}}}}")

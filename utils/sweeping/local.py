@@ -1,4 +1,7 @@
-"""Run the jobs of a sweep as processes on this machine. Several sweeps may do so at once: each job is claimed."""
+"""Run the jobs of a sweep as processes on this machine.
+
+Several sweeps may run at once: a sweep claims a job before it starts it.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
+from ..system.child_processes import stop_all, was_killed
 from ..system.resources import Shares
 from .display import Display, duration
 from .job_state import Look, State, claimed, finished_epochs, look_inside
 from .jobs import Job
 from .plan import Board, Sweep
-from .worker import Worker, judged, stop_all, was_killed
+from .worker import Worker, judged
 
-LOOK_SECONDS = 1.0  # between two looks at all folders
+LOOK_SECONDS = 1.0  # between two scans of all folders
 LISTEN_SECONDS = 0.1
-MOST_KILLS = 2  # without an epoch between them, after which a job has failed
+MOST_KILLS = 2  # in a row without a completed epoch, after which a job has failed
 
 
 @dataclass(frozen=True)
 class Key:
-    """What tells jobs apart."""
+    """Identifies a job."""
 
     model_name: str
     seed: int
@@ -35,13 +39,13 @@ class Key:
 
 
 class LocalRun:
-    """The loop that starts jobs, listens to them and judges them.
+    """Starts jobs, reads their output and records how each ended.
 
     Args:
-        sweep: what is wanted.
-        shares: how many at once, and their GPUs.
+        sweep: the jobs.
+        shares: the number of concurrent jobs, and their GPUs.
         command: what starts main.py.
-        retry_failed: start also those that have failed before, once each.
+        retry_failed: also start the jobs that failed before, once each.
     """
 
     def __init__(self, sweep: Sweep, shares: Shares, *, command: Sequence[str], retry_failed: bool = False) -> None:
@@ -54,15 +58,15 @@ class LocalRun:
         self.kills: Counter[Key] = Counter()
         failed = sweep.board(advance=False).having(State.FAILED) if retry_failed else []
         self.retry = {Key.of(job) for job, _ in failed}
-        self.never = set[Key]()  # refused a second folder in this sweep
+        self.never = set[Key]()  # moved to another folder once already
 
     def run(self) -> Board:
-        """Until there is nothing left to start or to wait for; returns where everything stands."""
+        """Run until nothing is left to start or to wait for; returns the state of all jobs."""
         listed = 0
         try:
             while True:
                 board = self.sweep.board(advance=True)
-                if len(board.entries) != listed:  # rows came that follow from a choice; a report may be asked for now
+                if len(board.entries) != listed:  # rows were added after a choice: update table.json
                     listed = len(board.entries)
                     self.sweep.write_table()
                 self.display.notes(board)
@@ -76,7 +80,7 @@ class LocalRun:
             stop_all(list(self.workers.values()))
 
     def _must_wait(self, board: Board) -> bool:
-        """Whether another process runs jobs of ours: what it leaves is for us."""
+        """Whether another process is running some of these jobs; those it leaves unfinished are started here."""
         elsewhere = board.having(State.RUNNING)
         if elsewhere and not self.display.live:
             self.display.notes(Board((), notes=(f"waiting for another process: {', '.join(_names(elsewhere))}",)))
@@ -105,7 +109,7 @@ class LocalRun:
         key = Key.of(job)
         with contextlib.ExitStack() as until_started:
             until_started.callback(claim.close)
-            if not self._may_start(job, look_inside(job)):  # done by another since we looked
+            if not self._may_start(job, look_inside(job)):  # finished by another process since the scan
                 return
             self.retry.discard(key)
             self.sweep.verdicts.pop((key.model_name, key.seed), None)
@@ -118,7 +122,7 @@ class LocalRun:
         self.display.event(f"start   {job}{resumed}")
 
     def _listen(self) -> None:
-        """Wait until a process ends or it is time to look at the folders again."""
+        """Wait until a process ends or the next scan of the folders is due."""
         end = time.monotonic() + LOOK_SECONDS
         while time.monotonic() < end:
             ended = {slot: code for slot, worker in self.workers.items() if (code := worker.poll()) is not None}
@@ -136,12 +140,12 @@ class LocalRun:
         job, key = worker.job, Key.of(worker.job)
         took = duration(time.monotonic() - worker.started)
         if was_killed(code) and look_inside(job).state == State.TODO and self._is_worth_a_restart(job, key):
-            self.display.event(f"killed  {job} after {took}; it goes on from epoch {finished_epochs(job)}")
+            self.display.event(f"killed  {job} after {took}; it resumes from epoch {finished_epochs(job)}")
             return
         if any("holds another run" in line for line in worker.tail) and key not in self.never:
             self.never.add(key)
             if self.sweep.forget(job):
-                self.display.event(f"moved   {job}: its folder holds another run since; a new folder")
+                self.display.event(f"moved   {job}: its folder now holds another run; a new folder")
                 return
         found = judged(job, code, worker.tail)
         if found.state == State.FAILED:

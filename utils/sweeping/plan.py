@@ -1,4 +1,4 @@
-"""What a sweep wants, and where all of it stands."""
+"""The jobs of a sweep and their states."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .table_file import Row, Table, shown
 
 @dataclass(frozen=True)
 class Board:
-    """Each job with its state, what is still to come ('' = nothing), and what was decided."""
+    """Each job with its state, a description of the jobs to come ('' if none), and the choices made."""
 
     entries: tuple[tuple[Job, Look], ...]
     later: str = ""
     notes: tuple[str, ...] = ()
 
     def having(self, *states: State) -> list[tuple[Job, Look]]:
-        """The jobs in one of these states."""
+        """The jobs that are in one of these states."""
         return [(job, found) for job, found in self.entries if found.state in states]
 
     def counts(self) -> dict[State, int]:
@@ -40,11 +40,11 @@ class Sweep:
     """A table, its block, and the jobs that follow from them.
 
     Args:
-        table: the table file's content, with what the command line changed.
-        block: what decides which rows are wanted by now.
+        table: the content of the table file, with the changes from the command line.
+        block: decides which rows to run.
         maker: makes the jobs of a row.
-        only: a pattern of row names, such as ``*ALM``; '' takes all.
-        is_queued: says under which number a scheduler has a job waiting, or ''.
+        only: a pattern of row names, such as ``*ALM``; '' selects all.
+        is_queued: returns a job's number in the scheduler's queue, or ''.
     """
 
     table: Table
@@ -57,10 +57,10 @@ class Sweep:
     _done: dict[tuple[str, int], Look] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Whether the settings of every row make sense.
+        """Check the settings of every row.
 
         Raises:
-            UserError: one does not, or the pattern fits no row.
+            UserError: a row is invalid, or the pattern matches none.
         """
         rows = self.block.examples()
         for row in rows:
@@ -69,23 +69,23 @@ class Sweep:
         check_inside(folder, root=self.maker.root)
         if self.only and not any(map(self._wanted, rows)):
             names = ", ".join(dict.fromkeys(row.name for row in rows))
-            raise UserError(f"--only {self.only!r} fits no row of {self.table.path}; rows: {names[:600]}")
+            raise UserError(f"--only {self.only!r} matches no row of {self.table.path}; rows: {names[:600]}")
 
     def jobs(self, row: Row) -> list[Job]:
-        """The jobs of a row; they keep their folder unless ``forget`` is called."""
+        """The jobs of a row; their folder stays the same until ``forget`` is called."""
         known = self._jobs.get(row.name)
         if known is None or known[0] != row:
             known = self._jobs[row.name] = (row, self.maker.jobs(row))
         return known[1]
 
     def forget(self, job: Job) -> bool:
-        """Look anew which folder a job's row belongs to; returns whether that is another one."""
+        """Determine the folder of a job's row again; returns whether it has changed."""
         self._jobs.pop(job.row, None)
         row = next(row for row in self.stage(advance=False).rows if row.name == job.row)
         return self.jobs(row)[0].paths != job.paths
 
     def look(self, job: Job) -> Look:
-        """The state of a job. What is done stays done."""
+        """The state of a job; a job that was done once is not checked again."""
         key = job.paths.model_name, job.seed
         if key in self._done:
             return self._done[key]
@@ -93,15 +93,15 @@ class Sweep:
         if found.state == State.DONE:
             self._done[key] = found
         if found.state == State.TODO and key in self.verdicts:
-            return self.verdicts[key]  # it failed just now, and its folder could not be told
+            return self.verdicts[key]  # it failed just now, and that could not be written to its folder
         return found
 
     def stage(self, *, advance: bool) -> Stage:
-        """The rows that are wanted by now."""
+        """The rows so far."""
         return self.block.stage(lambda row: [(job, self.look(job)) for job in self.jobs(row)], advance=advance)
 
     def board(self, *, advance: bool) -> Board:
-        """All jobs, the first seed of every row first: half a sweep is then a whole table with fewer seeds."""
+        """All jobs, the first seed of every row first, so that half a sweep is a whole table with fewer seeds."""
         stage = self.stage(advance=advance)
         jobs = [job for row in stage.rows if self._wanted(row) for job in self.jobs(row)]
         order: dict[int, int] = {}
@@ -111,14 +111,14 @@ class Sweep:
         return Board(tuple((job, self.look(job)) for job in jobs), stage.later, stage.notes)
 
     def is_ready(self, job: Job) -> bool:
-        """Whether the run that it goes on from, if any, is done."""
+        """Whether the baseline that it continues, if any, is done."""
         if not job.after:
             return True
         before = RunPaths(job.paths.root, job.paths.subfolder_name, job.after).seed(job.seed)
         return before.done.exists() and before.best.exists()
 
     def write_table(self) -> None:
-        """Leave beside the runs which rows were asked for and where each is; for reports. A full disk is no reason."""
+        """Write table.json, which tells reports the rows and their folders. A full disk does not stop the sweep."""
         rows = self.stage(advance=False).rows
         plan = Plan(self.table.title, tuple(map(self._described, rows)))
         paths = SweepPaths(self.maker.root, self.table.name)

@@ -1,4 +1,4 @@
-"""A search: settings proposed one after the other by Optuna, and the rows that follow with the best.
+"""A search: Optuna proposes settings one after the other, and rows are then trained with the best.
 
     search:
       flags:
@@ -8,15 +8,15 @@
       trials: 30
       sampler: tpe                      # or: random
       seed: 1                           # of the sampler
-      parallel: 1                       # trials under way at once; more find less with the same number of trials
+      parallel: 1                       # trials at once; more finish sooner, but each knows fewer results
       set: {num_epochs: 20}             # options of the trials only
-      seeds: 1-2                        # likewise
+      seeds: 1-2                        # of the trials only
       select: validation AUC            # or: validation FPR at TPR 0.95
     rows:
       - {name: chosen, seeds: 1-10}
 
-The proposals are kept in a journal file, so a search goes on where it ended; each proposal depends on the sampler's
-seed, its number and the results so far, and on nothing else.
+The proposals are kept in search.json and their results in the folders of the runs, so a search resumes where it
+stopped. Each proposal depends on the sampler's seed, its number and the results so far, and on nothing else.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ import importlib.util
 import json
 import math
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..config.kinds import POSITIVE, SWITCH, Kind, read
@@ -35,13 +34,13 @@ from ..config.options import OPTIONS
 from ..errors import UserError
 from ..registry import unknown
 from ..run_files.paths import SweepPaths
+from ..run_files.search_json import read_proposals, write_proposals
 from ..system.files import locked, make_folder
 from .blocks import Scan, Stage
 from .selection import Candidate, Rule, best, candidate, followers, said
 from .table_file import Row, Table, option_name, options_of, seeds_of
 
 if TYPE_CHECKING:
-    from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
@@ -55,7 +54,7 @@ class Search:
     """See above.
 
     Raises:
-        UserError: the block's content is not what it must be, or Optuna is not installed.
+        UserError: the content of the block is invalid, or Optuna is not installed.
     """
 
     def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
@@ -80,7 +79,7 @@ class Search:
         self.rule.check(self.row(0, {}))
 
     def examples(self) -> tuple[Row, ...]:
-        """A trial at one end of all ranges and one at the other, and the rows that would follow."""
+        """A trial at the lower and one at the upper end of all ranges, and the rows that would follow."""
         ends = [{name: _end(spec, last) for name, spec in self.flags.items()} for last in (False, True)]
         points = [options_of(end, "search") for end in ends]
         return tuple(row for point in points for row in (self.row(0, point), *followers(self.table, point)))
@@ -90,21 +89,22 @@ class Search:
         return self.table.row(f"trial_{number:04d}", {**self.common, **point}, self.seeds)
 
     def stage(self, scan: Scan, *, advance: bool) -> Stage:
-        """The trials so far, with new ones as old ones end, and at last the rows that follow."""
+        """The trials so far, new ones as earlier ones end, and finally the rows that follow."""
         if not advance and not self.paths.search.exists():
             return Stage((), f"{self.trials} trials are to come")
         make_folder(self.paths.folder)
         with locked(self.paths.search_lock, what=f"the search in {self.paths.folder}", wait=True):
-            study = self._study()
-            candidates = [self._settled(study, item, scan, advance) for item in enumerate(self._proposed(study))]
-            open_trials = sum(item.pending for item in candidates)
-            while advance and open_trials < self.parallel and len(candidates) < self.trials:
-                new = self.row(len(candidates), self._ask(study, len(candidates)))
-                candidates.append(Candidate(new, pending=True, score=None))
-                open_trials += 1
+            proposals = read_proposals(self.paths.search)
+            points = proposals.setdefault(self._identity(), [])
+            candidates = [self._candidate(number, point, scan) for number, point in enumerate(points)]
+            while advance and self._may_propose(candidates):
+                points.append(self._propose(points, candidates))
+                write_proposals(self.paths.search, proposals)
+                candidates.append(self._candidate(len(candidates), points[-1], scan))  # it may have run before
         rows = tuple(item.row for item in candidates)
-        if open_trials or len(candidates) < self.trials:
-            return Stage(rows, f"{self.trials - len(candidates) + open_trials} of {self.trials} trials are to come")
+        to_come = max(self.trials - len(candidates), 0) + sum(item.pending for item in candidates)
+        if to_come:
+            return Stage(rows, f"{to_come} of {self.trials} trials are to come")
         chosen = best(candidates, self.rule)
         notes = (said(chosen, candidates, self.rule, of="search"),)
         if chosen is None:
@@ -112,30 +112,36 @@ class Search:
         point = {name: chosen.row.options[name] for name in self.flags}
         return Stage((*rows, *followers(self.table, point)), notes=notes)
 
-    def _settled(self, study: Study, item: tuple[int, FrozenTrial], scan: Scan, advance: bool) -> Candidate:
-        """How a trial did; Optuna is told once."""
-        from optuna.trial import TrialState
+    def _may_propose(self, candidates: Sequence[Candidate]) -> bool:
+        return len(candidates) < self.trials and sum(item.pending for item in candidates) < self.parallel
 
-        number, trial = item
-        row = self.row(number, options_of(trial.params, "search"))
-        found = candidate(row, scan(row), self.rule)
-        if advance and trial.state == TrialState.RUNNING and not found.pending:
-            if found.score is None:
-                study.tell(trial.number, state=TrialState.FAIL)
-            else:
-                study.tell(trial.number, found.score)
-        return found
+    def _candidate(self, number: int, point: Mapping[str, Any], scan: Scan) -> Candidate:
+        """How a proposal did.
 
-    def _ask(self, study: Study, number: int) -> dict[str, Any]:
+        Raises:
+            UserError: search.json is damaged.
+        """
+        if set(point) != set(self.flags):
+            raise UserError(f"cannot read {self.paths.search}: trial {number} has other flags; remove it")
+        row = self.row(number, options_of(point, str(self.paths.search)))
+        return candidate(row, scan(row), self.rule)
+
+    def _propose(self, points: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate]) -> dict[str, Any]:
+        """The next values of the flags, from Optuna and the trials so far."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        space = {name: _distribution(name, spec) for name, spec in self.flags.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # parts of the sampler are marked as experimental
-            study.sampler = self._sampler(number)
-            params = study.ask({name: _distribution(name, spec) for name, spec in self.flags.items()}).params
-        return options_of(params, "search")
-
-    def _proposed(self, study: Study) -> list[FrozenTrial]:
-        """The trials, less those that a kill left without all of their values."""
-        return [trial for trial in study.get_trials(deepcopy=False) if set(trial.params) == set(self.flags)]
+            study = optuna.create_study(
+                sampler=self._sampler(len(points)), direction="maximize" if self.rule.sign > 0 else "minimize"
+            )
+            try:
+                study.add_trials([_as_trial(*item, space) for item in zip(points, candidates, strict=True)])
+            except ValueError as error:
+                raise UserError(f"cannot read {self.paths.search}: {error}; remove it to search anew") from None
+            return study.ask(space).params
 
     def _sampler(self, number: int) -> BaseSampler:
         from optuna.samplers import RandomSampler, TPESampler
@@ -145,50 +151,21 @@ class Search:
             return RandomSampler(seed=seed)
         return TPESampler(seed=seed, constant_liar=self.parallel > 1)
 
-    def _study(self) -> Study:
-        """The study of exactly this search: with other ranges or settings it is another."""
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        _mend(self.paths.search)
+    def _identity(self) -> str:
+        """Tells this search from one with other ranges or settings."""
         base = self.row(0, {})
         definition = [self.flags, self.sampler, self.seed, str(self.rule), dict(base.options), base.seeds]
-        name = hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            backend = JournalFileBackend(str(self.paths.search), lock_obj=_no_lock())
-            return optuna.create_study(
-                storage=optuna.storages.JournalStorage(backend),
-                study_name=name,
-                load_if_exists=True,
-                direction="maximize" if self.rule.sign > 0 else "minimize",
-            )
+        return hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _no_lock() -> Any:
-    """The journal is used under our own lock, which ends with its process; Optuna's would outlive a kill."""
-    from optuna.storages.journal._file import BaseJournalFileLock
+def _as_trial(point: Mapping[str, Any], found: Candidate, space: dict[str, BaseDistribution]) -> FrozenTrial:
+    """A trial as Optuna sees it: still running, failed, or complete with its score."""
+    from optuna.trial import TrialState, create_trial
 
-    class NoLock(BaseJournalFileLock):
-        def acquire(self) -> bool:
-            return True
-
-        def release(self) -> None:
-            pass
-
-    return NoLock()
-
-
-def _mend(path: Path) -> None:
-    """Cut off a last line that a kill left unfinished."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return
-    if content and not content.endswith(b"\n"):
-        with open(path, "r+b") as stream:
-            stream.truncate(content.rfind(b"\n") + 1)
+    state = TrialState.COMPLETE
+    if found.score is None:
+        state = TrialState.RUNNING if found.pending else TrialState.FAIL
+    return create_trial(state=state, params=dict(point), distributions=space, value=found.score)
 
 
 def _ranges(content: Any, origin: str) -> dict[str, Any]:
@@ -202,7 +179,7 @@ def _range(name: str, spec: Any, origin: str) -> Any:
     """A list of values, or {low, high, step, log} with numbers.
 
     Raises:
-        UserError: it is neither, or makes no sense.
+        UserError: it is neither, or the values are invalid.
     """
     if isinstance(spec, list) and spec and all(isinstance(value, (str, int, float)) for value in spec):
         return [options_of({name: value}, origin)[name] for value in spec]

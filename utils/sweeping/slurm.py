@@ -1,7 +1,7 @@
-"""Run the jobs of a sweep on SLURM: one array of all that is missing, submitted by submitit.
+"""Run the jobs of a sweep on SLURM: one job array for all that are missing, submitted with submitit.
 
-A job whose time is up, or that is preempted, is requeued under the same number and goes on from its last finished
-epoch. The sweep ends after submitting; ``--status`` asks again later, and the same command submits what is missing.
+A job that reaches its time limit or is preempted is requeued under the same number and resumes from its last completed
+epoch. The sweep exits after submitting; ``--status`` shows the progress, and the same command submits what is missing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -20,21 +21,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
+from ..system.child_processes import stop_all, was_killed
 from ..system.files import make_folder, write_text
 from ..system.text_files import read_json
 from .job_state import State, claimed, finished_epochs, look_inside, mark_failed
 from .jobs import MAIN, Job
 from .plan import Sweep
-from .worker import PATIENCE_SECONDS, Worker, judged, was_killed
+from .worker import Worker, judged
 
-ASK_SECONDS = 5.0  # between two questions to squeue
-CLAIM_SECONDS = 60.0  # how long a job waits for its own predecessor to let go
-MOST_STALLS = 3  # ends of time in a row without a finished epoch
+ASK_SECONDS = 5.0  # between two calls of squeue
+CLAIM_SECONDS = 60.0  # how long a requeued job waits for its previous attempt to release the claim
+MOST_STALLS = 3  # time limits in a row without a finished epoch
+# SLURM sends its signals to every process of a job. SIGUSR1 and SIGUSR2 are for submitit, and after the SIGTERM that
+# announces a preemption main.py goes on training until the task stops it.
+FOR_THE_TASK = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
 class SlurmOptions:
-    """What a job asks of SLURM: minutes, GiB, cores, GPUs; how many at once; any other option of sbatch."""
+    """What a job requests from SLURM; ``others`` are further options of sbatch."""
 
     partition: str | None = None
     time_min: int = 240
@@ -48,13 +53,13 @@ class SlurmOptions:
 
 @dataclass
 class Queue:
-    """Which jobs SLURM still knows. It is asked at most every few seconds."""
+    """The jobs in SLURM's queue, refreshed at most every few seconds."""
 
     _known: frozenset[str] | None = None
     _asked: float = -ASK_SECONDS
 
     def number(self, job: Job) -> str:
-        """Under which number SLURM has the job waiting or running; '' if it has not."""
+        """The number of a job that is waiting or running in SLURM, else ''."""
         try:
             number = str(read_json(job.queued)["slurm"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -67,7 +72,7 @@ class Queue:
 
 
 def _squeue() -> frozenset[str] | None:
-    """The numbers of this user's jobs that are not over; None if it cannot be asked."""
+    """The numbers of this user's unfinished jobs; None if squeue does not answer."""
     if shutil.which("squeue") is None:
         return None
     command = ["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i"]
@@ -79,12 +84,12 @@ def _squeue() -> frozenset[str] | None:
 
 
 class Task:
-    """What runs inside a SLURM job: main.py in a process of its own, with the job's claim.
+    """What runs inside a SLURM job: main.py as a child process that holds the job's claim.
 
     Args:
         job: the job.
         command: what starts main.py.
-        stalls: how many times in a row its time was up before an epoch was finished.
+        stalls: how many times in a row the time limit came before an epoch was completed.
     """
 
     def __init__(self, job: Job, command: Sequence[str], *, stalls: int = 0) -> None:
@@ -95,7 +100,7 @@ class Task:
         self.worker: Worker | None = None
 
     def __call__(self) -> str:
-        """Run it; returns the state in which it ended."""
+        """Run the job; returns its final state."""
         end = time.monotonic() + CLAIM_SECONDS
         while (claim := claimed(self.job)) is None:
             if time.monotonic() > end:
@@ -107,8 +112,7 @@ class Task:
         self.before = finished_epochs(self.job)
         with suppress(OSError):
             self.job.files.failed.unlink(missing_ok=True)
-        # SIGTERM before a preemption: it works on until it is stopped for good
-        self.worker = Worker(self.job, claim, command=self.command, deaf=True)
+        self.worker = Worker(self.job, claim, command=self.command, ignored=FOR_THE_TASK)
         try:
             while (code := self.worker.poll()) is None:
                 time.sleep(0.1)
@@ -120,10 +124,10 @@ class Task:
         return str(judged(self.job, code, self.worker.tail).state)
 
     def checkpoint(self) -> Any:
-        """Called by submitit when the time is up or the job is preempted: what to requeue.
+        """Called by submitit at the time limit or on preemption; returns what to requeue.
 
         Raises:
-            UserError: several times in a row no epoch was finished; the job has failed.
+            UserError: no epoch was completed several times in a row; the job has failed.
         """
         import submitit
 
@@ -137,15 +141,14 @@ class Task:
 
     def _stop(self) -> None:
         if self.worker is not None and self.worker.process.returncode is None:
-            self.worker.stop()
-            self.worker.ended(deadline=time.monotonic() + PATIENCE_SECONDS)
+            stop_all([self.worker])
 
 
 def submit(sweep: Sweep, options: SlurmOptions, *, command: Sequence[str], retry_failed: bool) -> list[str]:
-    """Submit what is missing; returns what to tell the user.
+    """Submit the missing jobs; returns the lines to print.
 
     Raises:
-        UserError: submitit or SLURM is not there, or SLURM refuses.
+        UserError: submitit or SLURM is not installed, or SLURM rejects the jobs.
     """
     executor = _executor(sweep, options)
     board = sweep.board(advance=True)

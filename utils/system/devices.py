@@ -1,4 +1,4 @@
-"""Where and in which arithmetic a run computes."""
+"""The device, precision and number of threads of a run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 @dataclass(frozen=True)
 class Machine:
-    """A device, the arithmetic of the model on it, and how a run shares it among its seeds.
+    """The device, the precision of the model, and how the seeds of a run share the device.
 
-    ``threads`` is the number of CPU threads of each seed, which changes rounding. ``captures`` says whether training
-    steps are replayed from CUDA graphs.
+    ``threads`` is the number of CPU threads per seed; it affects rounding. ``captures`` says whether training steps are
+    replayed from CUDA graphs.
     """
 
     device: torch.device
@@ -30,7 +30,7 @@ class Machine:
     seeds_at_once: int = 1
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """The context of a forward pass: bfloat16 for matrix products and convolutions if asked for."""
+        """The context of a forward pass: with bf16, matrix products and convolutions run in bfloat16."""
         if self.precision != "bf16":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -44,15 +44,15 @@ class Machine:
 def set_up_machine(
     *, device: str, precision: str, threads: int, deterministic: bool, seeds: int = 1, seeds_at_once: int = 0
 ) -> Machine:
-    """Choose the device and set torch's switches for it.
+    """Choose the device and configure torch for it.
 
     Args:
-        threads: CPU threads of each seed; 0 shares those that torch would take.
-        seeds: how many seeds the run has.
-        seeds_at_once: how many of them train at the same time; 0 chooses.
+        threads: CPU threads per seed; 0 divides torch's default among the seeds that train at once.
+        seeds: number of seeds of the run.
+        seeds_at_once: number of seeds that train at the same time; 0 chooses.
 
     Raises:
-        UserError: there is no such device, or it cannot compute like that.
+        UserError: the device does not exist, or does not support the precision.
     """
     chosen = _choose(device)
     if precision == "tf32" and chosen.type != "cuda":
@@ -60,8 +60,7 @@ def set_up_machine(
     threads, seeds_at_once = shared_cores(
         torch.get_num_threads(), threads=threads, seeds=seeds, seeds_at_once=seeds_at_once, on_cpu=chosen.type == "cpu"
     )
-    # a process that is to be forked must not have started OpenMP's threads: its children would wait for them for ever
-    torch.set_num_threads(1 if seeds_at_once > 1 else threads)
+    torch.set_num_threads(threads)
     if chosen.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
@@ -71,10 +70,10 @@ def set_up_machine(
 
 
 def shared_cores(cores: int, *, threads: int, seeds: int, seeds_at_once: int, on_cpu: bool) -> tuple[int, int]:
-    """Threads of each seed, and how many seeds train at once; 0 means that it is to be chosen.
+    """Threads per seed, and the number of seeds that train at once; an argument of 0 is chosen here.
 
-    Small batches gain little from a second thread, so on a CPU each core first gets a seed of its own. On a GPU the
-    seeds follow each other unless told otherwise.
+    Small batches gain little from a second thread, so on a CPU each core trains a seed of its own. On a GPU the seeds
+    train one after the other by default.
 
     >>> shared_cores(8, threads=0, seeds=3, seeds_at_once=0, on_cpu=True)
     (2, 3)
@@ -101,11 +100,10 @@ def _choose(name: str) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to reuse freed memory instead of giving it back: each step allocates the same blocks again.
+    """Tell glibc to keep freed memory in the process: each step allocates the same blocks again.
 
-    Called when the data are in place, so that what reading them took has been given back.
-
-    Elsewhere than on Linux with glibc this does nothing.
+    Call it after the data are loaded, so that the memory used for reading is returned to the system first. Does nothing
+    without glibc.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,21 +1,19 @@
-"""Ctrl-C and SIGTERM: stop at the next step, and remember which of them it was."""
+"""Ctrl-C and SIGTERM: stop at the next training step, and remember which signal it was."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import threading
-from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Turns SIGINT and SIGTERM into a KeyboardInterrupt while it is entered; ``signal`` is the one that came.
+    """Raises KeyboardInterrupt on SIGINT and SIGTERM while it is entered; ``signal`` is the last one received.
 
-    A step is one call into torch or a few, and Python looks at signals between such calls. What is being written to a
-    file at that moment is either whole or removed. A signal that the process was started to ignore stays ignored.
+    Python handles signals between calls into torch, of which a step has a few. A file that is being written at that
+    moment is either complete or removed. A signal that the process was started to ignore stays ignored.
     """
 
     def __init__(self) -> None:
@@ -27,7 +25,7 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """130 after SIGINT, 143 after SIGTERM, as a shell would say it."""
+        """130 after SIGINT, 143 after SIGTERM, as in a shell."""
         return 128 + (self.signal or signal.SIGINT)
 
     def __enter__(self) -> Interruption:
@@ -47,49 +45,17 @@ class Interruption:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
-        if not _holding:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
 
 _entered: list[Interruption] = []
-_holding: list[bool] = []
-
-
-@contextlib.contextmanager
-def held() -> Iterator[None]:
-    """A signal that comes inside stops at the end, as around a fork: Python prints what its hooks there raise.
-
-    It is kept back by the kernel, since a new process forgets what reached it before its own first line of Python.
-
-    Raises:
-        KeyboardInterrupt: one has come.
-    """
-    _holding.append(True)  # for a signal that another thread takes
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        _holding.clear()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    check()
-
-
-def release() -> None:
-    """In a process that was forked inside ``held``: from here on signals stop it at once.
-
-    Raises:
-        KeyboardInterrupt: one has come since the fork, or had before it.
-    """
-    _holding.clear()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    check()
 
 
 def check() -> None:
-    """Stop if a signal has come whose KeyboardInterrupt was swallowed, as Python does where no code could catch it.
+    """Stop if a signal was received whose KeyboardInterrupt Python discarded, as it does in ``__del__`` methods.
 
     Raises:
-        KeyboardInterrupt: it has.
+        KeyboardInterrupt: one was.
     """
     if _entered and _entered[-1].signal is not None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What this machine has to share out: cores, memory, GPUs."""
+"""The cores, memory and GPUs of this machine, divided among jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEMORY_PER_JOB = 2 * 2**30  # bytes; a job of ResNet-10 on CIFAR takes 1.7 GB
 
 @dataclass(frozen=True)
 class Shares:
-    """How many jobs run at once, the threads of each, and the GPU of each slot ('' leaves the choice to torch)."""
+    """The number of concurrent jobs, the threads of each, and the GPUs they take in turn (none: torch chooses)."""
 
     jobs: int
     threads: int
@@ -21,14 +21,16 @@ class Shares:
     gpus: tuple[str, ...] = ()
 
     def environment(self, slot: int) -> dict[str, str]:
-        """Variables for the job in a slot: its GPU, in turn."""
+        """Environment variables for the job in a slot: its GPU."""
         return {"CUDA_VISIBLE_DEVICES": self.gpus[slot % len(self.gpus)]} if self.gpus else {}
 
 
 def share_out(jobs: int | None, threads: int | None) -> Shares:
-    """The shares of ``jobs`` jobs; None takes one job a GPU, or else one a core as far as memory goes.
+    """Divide the machine among ``jobs`` jobs.
 
-    Threads: cores divided by jobs, one for small models; ``threads`` wins over both.
+    Args:
+        jobs: None runs one job per GPU; without GPUs one per core, as far as memory allows.
+        threads: CPU threads of a job; None divides the cores by the jobs and gives small models one thread.
     """
     cores, gpus = core_count(), visible_gpus()
     if jobs is None:
@@ -43,7 +45,7 @@ def core_count() -> int:
 
 
 def available_memory() -> int:
-    """Bytes of memory that can be had without swapping; where the system does not say, a great many."""
+    """Bytes available without swapping; practically infinite where the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
@@ -52,7 +54,7 @@ def available_memory() -> int:
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves, or all that nvidia-smi lists."""
+    """The GPUs in CUDA_VISIBLE_DEVICES if it is set, otherwise all that nvidia-smi lists."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return tuple(item.strip() for item in visible.split(",") if item.strip() and not item.startswith("-"))
