@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from runs import history, last, results, run
+from sklearn.metrics import average_precision_score
 from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -15,7 +17,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from utils.run import train as train_run
 from utils.run_files.checkpoints import Format, save
-from utils.run_files.events import HYPER_PARAMETERS
+from utils.run_files.events import HYPER_PARAMETERS, _in_unit_interval
 from utils.run_files.last_pt import LAST
 
 COMMAND = "--resnet_type lenet5 --num_epochs 3 --name_file_alm ALM_12_beg --delta 1"
@@ -213,3 +215,14 @@ def test_a_seed_that_failed_and_starts_anew(trained: Path, tmp_path: Path, monke
     run(tmp_path, COMMAND)
     assert_same_events(folder / "seed1", trained / "seed1")
     assert steps_by_tag(folder / "seed1")[CONFIGURATION] == [0]
+
+
+def test_equal_scores_have_one_place_in_the_pr_curve() -> None:
+    """A constant score has one point: everything positive, precision the prior (scikit-learn: 2 of 5)."""
+    labels = np.array([1, 1, 0, 0, 0])
+    assert _in_unit_interval(np.full(5, 3.0)).tolist() == [0.0] * 5
+    assert average_precision_score(labels, _in_unit_interval(np.full(5, 3.0))) == 0.4
+    scores = np.array([2.0, -1.0, 2.0, -1.0, 7.0])
+    placed = _in_unit_interval(scores)
+    assert placed.tolist() == [0.5, 0.0, 0.5, 0.0, 1.0]
+    assert average_precision_score(labels, placed) == average_precision_score(labels, scores)

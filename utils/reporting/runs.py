@@ -86,6 +86,8 @@ def read_folder(path: Path) -> Folder:
     """
     if not path.is_dir():
         raise UserError(f"no folder {path}; expected checkpoint/<subfolder_name>, the folder of the runs to compare")
+    if (path / "config.yaml").is_file():
+        raise UserError(f"{path} is a single run; expected the folder of the runs: python report.py {path.parent}")
     plan = read_plan(path)
     problems: list[Problem] = []
     runs = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -66,4 +67,5 @@ def report(
     print(f"\n{table(result)}")
     for line in [] if warned else result["warnings"]:
         print(f"note: {line}")
-    print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}\nTensorBoard  tensorboard --logdir {paths.root}")
+    print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}")
+    print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(paths.root))}")

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..config.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -109,9 +111,11 @@ class Events:
 
 
 def _in_unit_interval(scores: Any) -> Any:
-    """Ranks scaled to [0, 1]: TensorBoard's PR curve expects probabilities, and depends on the order alone."""
-    order = scores.argsort(kind="stable").argsort(kind="stable")
-    return order / max(len(scores) - 1, 1)
+    """The share of samples that score lower: TensorBoard's PR curve expects [0, 1], and depends on the order alone.
+
+    Equal scores get equal values, or the order of the file would decide between a positive and a negative.
+    """
+    return np.searchsorted(np.sort(scores), scores, side="left") / max(len(scores) - 1, 1)
 
 
 def _silence_writing_threads() -> None:

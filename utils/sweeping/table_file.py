@@ -194,7 +194,9 @@ def _read(path: Path) -> Any:
     try:
         return read_yaml_as_written(path)
     except FileNotFoundError:
-        raise UserError(f"there is no table file {path}; those of the project are in configs/table/") from None
+        near = path.with_name(f"{path.name}.yaml")
+        hint = f"did you mean {near}?" if near.is_file() else "those of the project are in configs/table/"
+        raise UserError(f"there is no table file {path}; {hint}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
 

@@ -125,6 +125,10 @@ def make_folder(folder: Path) -> None:
         for made in new:  # files in a folder whose own directory entry is not on disk are lost in a power failure
             sync_folder(made.parent)
     except OSError as error:
+        for part in (folder, *folder.parents):
+            if part.is_symlink() and not part.exists():
+                missing = f"a link to {os.readlink(part)}, which does not exist"
+                raise UserError(f"{part} is {missing}; create that folder or remove the link") from error
         raise UserError(f"cannot create the folder {folder}: {error.strerror or error}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to the folder {folder}: permission denied")
