@@ -180,7 +180,7 @@ def _resident_growth(form: Form, scores: Tensor, targets: Tensor) -> int:
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     gradient(form, scores, targets)
-    return _status("VmHWM") - before
+    return max(0, _status("VmHWM") - before)  # the two counters are not read at the same moment
 
 
 def _status(field: str) -> int:

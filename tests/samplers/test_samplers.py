@@ -565,7 +565,7 @@ def test_smote_is_that_of_imbalanced_learn() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_smote_needs_two_positives(number: int) -> None:
-    with pytest.raises(ValueError, match=f"at least 2 positives .* got {number}; lower ratio_pos_train or take"):
+    with pytest.raises(ValueError, match=f"at least 2 positives .* got {number}; lower ratio_pos_train or use"):
         made(pictures(number), count=1, neighbours=1)
 
 

@@ -180,7 +180,7 @@ BAD = {
     "rows: [": "cannot read",
     "title: x": "needs rows: a list",
     "rows: {a: 1}": "rows of .* must be a list, got dict",
-    "rows: [3]": "row 1 of .* must hold name: BCE, .*got int",
+    "rows: [3]": "row 1 of .* must hold name: BCE, .*got str",
     "rows: [{objective: baseline_bce}]": "row 1 of .* needs a name",
     "rows: [{name: a, objektive: x}]": "unknown key 'objektive'.*did you mean objective",
     "rows: [{name: a/b}]": "model_name must be a plain name.*got a/b",
@@ -295,7 +295,7 @@ NAMES = st.text("abcXYZ019_", min_size=1, max_size=8).filter(lambda name: name[0
 VALUES = st.fixed_dictionaries(
     {},
     optional={
-        "delta": st.floats(0, 1e6),
+        "delta": st.just(0.0) | st.floats(1e-30, 1e6),
         "lr": st.floats(1e-9, 1e3),
         "bsize": st.integers(1, 10_000),
         "tpr": st.lists(st.floats(0.01, 1), min_size=1, max_size=4, unique=True),
