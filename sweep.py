@@ -111,7 +111,11 @@ def _sweep(asked: argparse.Namespace) -> Sweep:
         threads=threads,
         small_threads=small_threads,
     )
-    sweep = Sweep(table, block_of(table), maker, only=asked.only, is_queued=Queue().number)
+    sweep = Sweep(table, block_of(table), maker, only=asked.only, is_queued=Queue().number, committed=asked.committed)
+    if asked.committed and table.block:
+        raise UserError(f"--committed needs a plain table; the {table.block[0]} of {table.path} reads all results")
+    if asked.committed and not asked.committed.is_dir():
+        raise UserError(f"--committed must be a folder such as results/paper, got {asked.committed}")
     sweep.check()
     return sweep
 

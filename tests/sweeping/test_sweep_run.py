@@ -29,7 +29,7 @@ def workers(folder: Path) -> list[int]:
 
 @pytest.mark.slow
 def test_a_killed_worker_and_a_loss_that_is_not_finite(tmp_path: Path) -> None:
-    rows = ("name: good, objective: baseline_bce", "name: wild, objective: baseline_bce, set: {lr: 1.0e+38}")
+    rows = ("name: good, objective: baseline_bce", "name: wild, objective: baseline_bce, set: {lr: 1.0e+29}")
     path = table(tmp_path, *rows, epochs=40)
     folder = tmp_path / "checkpoint" / "t"
     sweep = start(path, "--seeds", "1", "--jobs", "2", command=MAIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shlex
 import subprocess
@@ -343,3 +344,20 @@ def test_any_other_file_is_refused_and_nothing_worse(content: Any, tmp_path: Pat
     with contextlib.suppress(UserError):
         table = read_table(path, blocks=list(BLOCKS))
         block_of(table).examples()
+
+
+def test_committed_seeds_count_as_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Results of CIFAR-100 1:100, BCE, seed 2, as another machine has committed them."""
+    seed = tmp_path / "paper" / "cifar100_1_100" / "BCE" / "seed2"
+    seed.mkdir(parents=True)
+    (seed / "done").write_text(json.dumps({"epochs": 46, "best_epoch": 14, "stopped_early": True}))
+    given = ["configs/table/cifar100_1_100.yaml", "--launcher", "print", "--only", "BCE", "--seeds", "1-3"]
+    given += ["--set", f"checkpoint_root={tmp_path}", "--committed"]
+    assert sweep.main([*given, str(tmp_path / "paper")]) == 0
+    commands = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("--seeds ")[2] for line in commands] == ["1", "3"]
+    (seed / "done").write_text("{}")
+    assert "done" in refused([*given, str(tmp_path / "paper")], capsys)
+    assert "--committed must be a folder" in refused([*given, str(tmp_path / "nowhere")], capsys)
+    grid = ["configs/table/quick_grid.yaml", "--dry_run", "--committed", str(tmp_path)]
+    assert "--committed needs a plain table" in refused(grid, capsys)

@@ -48,6 +48,12 @@ def parser() -> argparse.ArgumentParser:
     add("--status", action="store_true", help="show the progress of each row, start nothing")
     add("--only", default="", metavar="PATTERN", help="only rows whose name matches, such as '*+ALM'")
     add("--retry", choices=("failed",), help="restart failed jobs")
+    add(
+        "--committed",
+        type=Path,
+        metavar="FOLDER",
+        help="seeds whose results are in FOLDER/<table>/<row>/ count as done, such as results/paper",
+    )
     add("--seeds", nargs="+", metavar="S", help="seeds to use instead of the table's, such as 1-3")
     add(
         "--set",

@@ -6,9 +6,11 @@ import contextlib
 import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..errors import UserError
-from ..run_files.paths import RunPaths, SweepPaths
+from ..run_files.done import read_done
+from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
 from ..run_files.table_json import Plan, PlannedRow, write_plan
 from ..system.files import make_folder
 from ..system.links import check_inside
@@ -45,6 +47,7 @@ class Sweep:
         maker: makes the jobs of a row.
         only: a pattern of row names, such as ``*ALM``; '' selects all.
         is_queued: returns a job's number in the scheduler's queue, or ''.
+        committed: a folder with ``<table>/<row>/seed<k>/done`` of seeds that other machines have finished.
     """
 
     table: Table
@@ -52,6 +55,7 @@ class Sweep:
     maker: JobMaker
     only: str = ""
     is_queued: Callable[[Job], str] = lambda job: ""
+    committed: Path | None = None
     verdicts: dict[tuple[str, int], Look] = field(default_factory=dict)
     _jobs: dict[str, tuple[Row, list[Job]]] = field(default_factory=dict)
     _done: dict[tuple[str, int], Look] = field(default_factory=dict)
@@ -89,12 +93,19 @@ class Sweep:
         key = job.paths.model_name, job.seed
         if key in self._done:
             return self._done[key]
-        found = look(job, is_queued=self.is_queued)
+        found = self._elsewhere(job) or look(job, is_queued=self.is_queued)
         if found.state == State.DONE:
             self._done[key] = found
         if found.state == State.TODO and key in self.verdicts:
             return self.verdicts[key]  # it failed just now, and that could not be written to its folder
         return found
+
+    def _elsewhere(self, job: Job) -> Look | None:
+        """The job as another machine has finished it and committed its scores, or None."""
+        if self.committed is None:
+            return None
+        files = SeedPaths(self.committed / self.maker.table / job.paths.model_name / f"seed{job.seed}")
+        return Look(State.DONE, int(read_done(files)["epochs"])) if files.done.exists() else None
 
     def stage(self, *, advance: bool) -> Stage:
         """The rows so far."""
