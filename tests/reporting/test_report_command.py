@@ -77,7 +77,7 @@ def test_the_same_files_give_the_same_report(tmp_path: Path) -> None:
         (["{runs}", "--tpr"], "expected at least one argument"),
         (["{runs}", "--colour"], "unrecognized arguments: --colour"),
         (["{runs}/nothing"], "no folder"),
-        (["{runs}/run"], "no finished seed in"),
+        (["{runs}/run"], "is a single run; expected the folder of the runs: python report.py"),
         (["{runs}", "--out", "{runs}/run"], "holds a run or is not a folder; choose another --out"),
         (["{runs}", "--out", "{runs}/run/config.yaml"], "holds a run or is not a folder"),
         (["{runs}", "--out", "{runs}/run/config.yaml/x"], "cannot"),

@@ -246,3 +246,20 @@ def test_a_run_that_stopped_early_stays_so(tmp_path: Path, monkeypatch: pytest.M
     assert len(history(folder / "seed1")) == 3
     run(tmp_path, "--num_epochs 12 --patience_early_stopping 1 --resume 1")
     assert len(history(folder / "seed1")) == 3
+
+
+def test_seeds_of_different_lengths_are_never_mixed_unseen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seed 1 was trained for longer than seed 2: whoever reads the mean of both is told, and asked to go on."""
+    folder = run(tmp_path, "--seeds 1-2 --num_epochs 1")
+    assert "warnings" in results(folder)
+    assert not any("another seed" in line for line in results(folder)["warnings"])
+    run(tmp_path, "--seeds 1 --num_epochs 3 --resume 1")
+    (line,) = (line for line in results(folder)["warnings"] if "another seed" in line)
+    assert line.startswith("seed 2 was trained for 1 epochs, another seed for 3")
+    capsys.readouterr()
+    run(tmp_path, "--seeds 1-2 --num_epochs 3", code=2)
+    assert f"seed 2 of {folder} was trained for 1 of the 3 epochs" in capsys.readouterr().err
+    run(tmp_path, "--seeds 1-2 --num_epochs 3 --train 0")
+    assert "note: seed 2 was trained for 1 epochs" in capsys.readouterr().out
+    run(tmp_path, "--seeds 1-2 --num_epochs 3 --resume 1")
+    assert not any("another seed" in line for line in results(folder)["warnings"])

@@ -145,7 +145,12 @@ def _plan(files: SeedPaths, config: Config, seed: int) -> str:
             raise UserError(
                 f"seed {seed} cannot be trained further: {files.last} is not there (keep_last 0 removed it)"
             )
-        return "resume" if config.resume and more else "skip"
+        if more and not config.resume:  # its numbers would be averaged with those of seeds trained for longer
+            raise UserError(
+                f"seed {seed} of {files.folder.parent} was trained for {done['epochs']} of the {config.num_epochs} "
+                "epochs that are asked for; add --resume 1 to train it further"
+            )
+        return "resume" if more else "skip"
     if _has_state(files):
         if not config.resume:
             raise UserError(

@@ -104,7 +104,11 @@ def rebuild(
             "std": combined(list(seeds.values()), _sample_deviation),
             "ensemble": ensemble,
             "n_seeds": len(seeds),
-            "warnings": [*warnings(options, ensemble, repeats), *_training_warnings(paths, best_epochs)],
+            "warnings": [
+                *warnings(options, ensemble, repeats),
+                *_shorter_seeds(done),
+                *_training_warnings(paths, best_epochs),
+            ],
             **known,
         }
         make_folder(paths.ensemble)
@@ -116,6 +120,17 @@ def rebuild(
         save_figure(roc_figure(tests, mean_scores["test"], ensemble, title=paths.model_name), paths.roc)
         write_json(paths.results, result)
     return result
+
+
+def _shorter_seeds(done: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    """Of each seed that ended, without early stopping, after fewer epochs than another one."""
+    most = max((content["epochs"] for content in done.values()), default=0)
+    return [
+        f"seed {seed} was trained for {content['epochs']} epochs, another seed for {most}: mean, SD and ensemble mix "
+        "the two; train it further with --resume 1"
+        for seed, content in sorted(done.items())
+        if content["epochs"] < most and not content["stopped_early"]
+    ]
 
 
 def combined(blocks: Sequence[dict[str, Any]], combine: Combine) -> dict[str, Any]:
