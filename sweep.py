@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -54,9 +53,8 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         return _main(parser().parse_args(argv), command or own_command())
-    except BrokenPipeError:  # the reader of the output, such as head, has closed the pipe
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the flush at exit)
-        return 128 + signal.SIGPIPE
+    except BrokenPipeError:  # an OSError that is no bad input
+        raise
     except (UserError, OSError) as error:
         print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2

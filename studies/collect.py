@@ -3,8 +3,8 @@
     python -m studies.collect checkpoint/cifar100_1_100 --commit "$(git rev-parse HEAD)" --out results/paper
 
 A row becomes ``<out>/<table>/<row>/``: config.yaml without the paths of the machine, ``seed<k>/`` with its scores,
-history and ``done``, and row.json with the numbers of results.json. Run it in the tree that trained. Seeds that are
-already there from another machine stay, and count.
+history and ``done``, and row.json with the numbers that follow from the scores; they must equal those of results.json.
+Run it on the machine that trained. Seeds that are already there from another machine stay, and count.
 """
 
 from __future__ import annotations
