@@ -244,8 +244,9 @@ def _share_below(values: list[float], target: float) -> float | None:
     return float(np.mean([value < target - 1e-9 for value in values])) if values else None
 
 
-_INTRODUCTION = """{count} simulations a cell; intervals with 1000 negatives. A promise may be missed in at most .05 of calibrations; an interval is to cover .95; a test is to reject .05. Two
-standard errors of .05 are .010 with 2,000 simulations. "-": too few positives for such a threshold."""
+_INTRODUCTION = """{count} simulations a cell; intervals with 1000 negatives. A promise may be missed in at most .05
+of calibrations; an interval is to cover .95; a test is to reject .05. Two standard errors of .05 are .010 with 2,000
+simulations. "-": too few positives for such a threshold."""
 
 _TITLES = {
     "thresholds": "Thresholds with a split of their own",

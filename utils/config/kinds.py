@@ -20,7 +20,8 @@ class Kind:
     """How a value is parsed and which values are valid.
 
     Args:
-        name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats, seeds.
+        name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats,
+            pairs, seeds.
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
         open_low: whether ``low`` itself is excluded.
@@ -48,6 +49,8 @@ RATE = Kind("float", "a rate in (0, 1]", low=0, high=1, open_low=True)
 SHARE = Kind("float", "a fraction in (0, 1)", low=0, high=0.999, open_low=True)
 TPRS = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=True)
 FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=True)
+PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probability of missing it, each in (0, 1), such "
+    "as 0.98 0.05", low=0, high=0.999999, open_low=True)  # fmt: skip
 CLASSES = Kind("ints", "class numbers, such as 1 3 5", low=0)
 
 
@@ -138,6 +141,13 @@ def _floats(value: Any, kind: Kind) -> tuple[float, ...]:
     return _unrepeated([_float(item, kind) for item in _items(value)])
 
 
+def _pairs(value: Any, kind: Kind) -> tuple[float, ...]:
+    items = [_float(item, kind) for item in _items(value)]
+    if not items or len(items) % 2:
+        raise ValueError("an even number of values")
+    return tuple(items)
+
+
 def _seeds(value: Any, kind: Kind) -> tuple[int, ...]:
     seeds: list[int] = []
     for item in _items(value):
@@ -169,5 +179,6 @@ _READERS = {
     "switch": _switch,
     "ints": _ints,
     "floats": _floats,
+    "pairs": _pairs,
     "seeds": _seeds,
 }

@@ -21,6 +21,7 @@ from .kinds import (
     NON_NEGATIVE,
     PATH,
     POSITIVE,
+    PROMISES,
     RATE,
     SHARE,
     SWITCH,
@@ -97,6 +98,8 @@ class Config:
         "fraction of each class of the training file used for validation (default: 0.1; not for CIFAR)")
     validation_per_class: int | None = _option("data", COUNT, None,
         "validation images per class, instead of a fraction (default: cifar10 100, cifar100 50)")
+    calibration_fraction: float = _option("data", Kind("float", "a fraction in [0, 1)", low=0, high=0.999), 0.0,
+        "fraction of each class of the training file that only the promised thresholds look at")
     train_fraction: float = _option("data", Kind("float", "a fraction in (0, 1]", low=0, high=1, open_low=True), 0.9,
         "fraction of the remaining negatives that each seed draws")
     augment: str | None = _option("data", choice(*AUGMENTS), None,
@@ -204,6 +207,9 @@ class Config:
         (0.98, 0.95, 0.90), "true positive rates at which the false positive rate is reported")
     fpr: tuple[float, ...] = _option("evaluation", FPRS, (0.01, 0.05, 0.10),
         "false positive rates at which TPR and error are reported and thresholds are chosen on validation")
+    promise: tuple[float, ...] | None = _option("evaluation", PROMISES, None,
+        "TPR that a threshold is to reach on new images, and the allowed probability of missing it; several pairs "
+        "(default: each --tpr below 1 with 0.05)")
     cost_ratio: float = _option("evaluation", POSITIVE, 10.0,
         "cost of a false negative relative to a false positive, for the expected cost and its threshold")
     alpha: float = _option("evaluation", UNIT, 0.5,
@@ -238,7 +244,7 @@ OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
 # may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed
 FREE = {
     *("train", "seeds", "resume", "num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
-    *("checkpoint_root", "data_root", "download", "tpr", "fpr", "cost_ratio", "alpha"),
+    *("checkpoint_root", "data_root", "download", "tpr", "fpr", "promise", "cost_ratio", "alpha"),
     *("device", "threads", "deterministic", "keep_last"),
     *("parallel_seeds", "compile", "hot_enc"),
 }

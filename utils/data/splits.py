@@ -7,7 +7,7 @@ for one seed, the positives at 1:200 are a subset of those at 1:100.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,11 +20,20 @@ _FIXED = 0  # instead of the run's seed, for what is the same in every run
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers (int64) of the three sets, each sorted and unique; only the sampler decides the order of batches."""
+    """Row numbers (int64) of the disjoint sets, each sorted and unique; only the sampler decides the order of batches.
+
+    Nothing but the promised thresholds looks at ``calibration``, which is empty unless it was asked for.
+    """
 
     train: Int64Array
     validation: Int64Array
     test: Int64Array
+    calibration: Int64Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def parts(self) -> dict[str, Int64Array]:
+        """The rows by the name of the set, without an empty calibration set."""
+        calibration = {"calibration": self.calibration} if len(self.calibration) else {}
+        return {"train": self.train, "validation": self.validation, **calibration, "test": self.test}
 
 
 def check_classes(negative_classes: Sequence[int], positive_classes: Sequence[int], *, existing: Sequence[int]) -> None:
@@ -89,6 +98,33 @@ def fixed_validation(
     return _sorted(chosen)
 
 
+def fixed_calibration(classes: Int64Array, *, excluded: Int64Array, calibration_fraction: float) -> Int64Array:
+    """Draw the calibration set, the same for every run: of each class int(n_c * calibration_fraction), at least 1.
+
+    Args:
+        classes: (n,) the original class of each row of the training file; all are in use.
+        excluded: rows never drawn (the validation set).
+        calibration_fraction: of each class of the training file, in [0, 1); 0 draws none.
+
+    Returns:
+        Row numbers, sorted.
+
+    Raises:
+        UserError: no row of a class would remain for training.
+    """
+    chosen = [np.zeros(0, dtype=np.int64)]
+    for c in np.unique(classes).tolist() if calibration_fraction else []:
+        rows = np.flatnonzero(classes == c)
+        size, free = max(1, _part_of(len(rows), calibration_fraction)), np.setdiff1d(rows, excluded)
+        if size >= len(free):
+            raise UserError(
+                f"calibration would take {size} of the {len(free)} images of class {c} that validation leaves, and"
+                " leave none to train on; lower --calibration_fraction or --validation_fraction"
+            )
+        chosen.append(numpy_stream(_FIXED, f"calibration/{c}").permutation(free)[:size])
+    return _sorted(chosen)
+
+
 def training_indices(
     classes: Int64Array,
     *,
@@ -109,7 +145,7 @@ def training_indices(
         classes: (n,) the original class of each row of the training file.
         negative_classes: original classes.
         positive_classes: original classes; rows of classes in neither list are ignored.
-        excluded: rows never drawn (the validation set).
+        excluded: rows never drawn (the validation and calibration set).
         ratio_pos_train: negatives per positive, >= 1.
         train_fraction: in (0, 1].
         seed: of the random streams.

@@ -16,7 +16,7 @@ from . import EVEN, ODD
 from .folds import Resampling, resampled_split
 from .raw import Int64Array, RawData, UInt8Array
 from .repeats import count_repeats
-from .splits import Split, check_classes, fixed_validation, training_indices
+from .splits import Split, check_classes, fixed_calibration, fixed_validation, training_indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,7 @@ class Task:
     original_class: Int64Array
     original_split: npt.NDArray[np.str_]
     validation_rows: Int64Array
+    calibration_rows: Int64Array
     negative_classes: tuple[int, ...]
     positive_classes: tuple[int, ...]
     ratio_pos_train: int
@@ -66,7 +67,7 @@ class Task:
         return self.images.shape[3]
 
     def split(self, seed: int) -> Split:
-        """Rows of the three disjoint sets, each sorted; validation and test are the same for every seed.
+        """Rows of the disjoint sets, each sorted; all but training are the same for every seed.
 
         Raises:
             UserError: see ``splits.training_indices``.
@@ -79,18 +80,19 @@ class Task:
             self.original_class[in_train_file],
             negative_classes=self.negative_classes,
             positive_classes=self.positive_classes,
-            excluded=self.validation_rows[in_train_file[self.validation_rows]],
+            excluded=np.union1d(self.validation_rows[in_train_file[self.validation_rows]], self.calibration_rows),
             ratio_pos_train=self.ratio_pos_train,
             train_fraction=self.train_fraction,
             seed=seed,
         )
-        return Split(train, self.validation_rows, np.flatnonzero(self.original_split == "test"))
+        tested = np.flatnonzero(self.original_split == "test")
+        return Split(train, self.validation_rows, tested, self.calibration_rows)
 
     def class_counts(self, split: Split) -> dict[str, dict[str, int]]:
-        """{"train": {"negative": n, "positive": p}, "validation": ..., "test": ...}."""
+        """{"train": {"negative": n, "positive": p}, "validation": ..., "test": ...}, and "calibration" if there is one."""
         is_positive = np.isin(self.original_class, self.positive_classes)
         counts = {}
-        for name, rows in (("train", split.train), ("validation", split.validation), ("test", split.test)):
+        for name, rows in split.parts().items():
             positive = int(is_positive[rows].sum())
             counts[name] = {"negative": len(rows) - positive, "positive": positive}
         return counts
@@ -104,6 +106,7 @@ def build_task(
     ratio_pos_train: int | None,
     validation_fraction: float = 0.1,
     validation_per_class: int | None = None,
+    calibration_fraction: float = 0.0,
     train_fraction: float = 0.9,
     resampling: Resampling | None = None,
     device: str | torch.device = "cpu",
@@ -119,6 +122,7 @@ def build_task(
             decide it.
         validation_fraction: see ``splits.fixed_validation``.
         validation_per_class: likewise.
+        calibration_fraction: see ``splits.fixed_calibration``; 0 with ``resampling``.
         train_fraction: of the images of each class outside validation, drawn for each seed; in (0, 1].
         resampling: None for the test set of the files; else the images of all files are pooled, and training,
             validation and test set are those of one fold (``folds.resampled_split``).
@@ -129,7 +133,7 @@ def build_task(
     """
     negative, positive = resolve_classes(raw, negative_classes, positive_classes)
     images, original_index, original_class, original_split = _rows_in_use(raw, (*negative, *positive))
-    resampled = None
+    resampled, calibration_rows = None, np.zeros(0, dtype=np.int64)
     if resampling is not None:
         resampled = resampled_split(
             original_class,
@@ -150,7 +154,12 @@ def build_task(
                 validation_fraction=validation_fraction,
                 validation_per_class=validation_per_class,
             )
-        seen = np.setdiff1d(np.flatnonzero(in_train_file), validation_rows)
+        calibration_rows = fixed_calibration(
+            original_class[in_train_file],
+            excluded=validation_rows[in_train_file[validation_rows]],
+            calibration_fraction=calibration_fraction,
+        )
+        seen = np.setdiff1d(np.flatnonzero(in_train_file), np.union1d(validation_rows, calibration_rows))
     assert ratio_pos_train is not None
     mean, std = (raw.mean, raw.std) if raw.mean and raw.std else _mean_and_std(images, seen)
     tested = resampled.test if resampled else np.flatnonzero(original_split == "test")
@@ -165,6 +174,7 @@ def build_task(
         original_class=original_class,
         original_split=original_split,
         validation_rows=validation_rows,
+        calibration_rows=calibration_rows,
         negative_classes=negative,
         positive_classes=positive,
         ratio_pos_train=ratio_pos_train,

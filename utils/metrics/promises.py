@@ -17,6 +17,9 @@ from scipy.special import bdtr
 
 from .roc import Array
 
+USUAL_RISK = 0.05
+TINY = 1e-300  # a probability that no union bound makes smaller
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -80,7 +83,7 @@ def np_threshold(positives: Array, promise: Promise, *, compared: float = 1) -> 
     >>> np_threshold(np.arange(59.0), Promise(0.95, 0.05)), np_threshold(np.arange(58.0), Promise(0.95, 0.05))
     (0.0, None)
     """
-    k = allowed_misses(len(positives), 1 - promise.tpr, promise.risk / compared)
+    k = allowed_misses(len(positives), 1 - promise.tpr, max(promise.risk / compared, TINY))
     return None if k is None else float(np.sort(positives)[k])
 
 

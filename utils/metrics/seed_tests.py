@@ -70,15 +70,14 @@ def seed_test(differences: Array, *, resampled: Array) -> SeedTest:
 
 
 def _rounded(differences: Array) -> Array:
-    values: Array = np.round(np.asarray(differences, dtype=np.float64), DECIMALS)
-    return values
+    return np.array([round(float(value), DECIMALS) for value in differences])
 
 
 def _shared_variance(resampled: Array) -> float:
     """V of ``seed_test``."""
     seeds = resampled.shape[1]
     of_mean, of_each = float(np.var(resampled.mean(axis=1))), float(np.var(resampled, axis=0).mean())
-    return max(0.0, (seeds * of_mean - of_each) / (seeds - 1))
+    return float(max(0.0, (seeds * of_mean - of_each) / (seeds - 1)))
 
 
 def corrected_resampled_t(differences: Array, *, test_share: float) -> float | None:

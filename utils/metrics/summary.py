@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .bootstrap import bootstrap, interval
 from .calibration import BINS, calibration_error, fitted_temperature
+from .intervals import METHODS, auc_interval, clopper_pearson, fpr_at_tpr_interval
+from .promises import TINY, Promise, crc_threshold, np_threshold, samples_needed, two_thresholds
 from .roc import Rates, Roc, auc, auprc, rates_at, roc
 from .scores import Scores
 from .thresholds import cost_threshold, fpr_threshold, prior_threshold
@@ -26,6 +28,8 @@ class EvaluationOptions:
         fprs: false positive rates at which TPR and error are read and thresholds are chosen, in (0, 1].
         cost_ratio: cost of a false negative in units of a false positive, > 0.
         class_counts: (negatives, positives) of the training set, for the threshold shifted by the priors.
+        promises: what thresholds are to promise about new samples.
+        compared: among how many models the validation set chose the one that is evaluated.
     """
 
     tprs: tuple[float, ...]
@@ -34,6 +38,8 @@ class EvaluationOptions:
     fprs: tuple[float, ...]
     cost_ratio: float
     class_counts: tuple[int, int]
+    promises: tuple[Promise, ...] = ()
+    compared: float = 1
 
 
 @dataclass(frozen=True)
@@ -90,11 +96,17 @@ def summary(scores: Scores, *, options: EvaluationOptions) -> dict[str, Any]:
 
 
 def summary_with_intervals(
-    validation: Scores, test: Scores, *, options: EvaluationOptions, generator: np.random.Generator
+    validation: Scores,
+    test: Scores,
+    *,
+    calibration: Scores | None = None,
+    options: EvaluationOptions,
+    generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """``summary`` of the test set, with 95 % bootstrap intervals, and what is chosen or fitted without it.
+    """``summary`` of the test set, with 95 % intervals, and what is chosen or fitted without it.
 
     "operating_points" and "thresholds": chosen on validation, or from the class counts; counted on test.
+    "promises" and "two_thresholds": chosen on the calibration set, or else on validation; see ``promised``.
     "calibration": the temperature fitted on validation, the calibration error on test without and with it. Neither the
     costs nor the calibration carry over to another class mix than that of these sets (see ``calibration``).
     """
@@ -102,19 +114,14 @@ def summary_with_intervals(
     tprs = options.tprs
     curve = roc(validation.label, validation.score)
     points = operating_points(curve, test, tprs)
-    chosen = [point.threshold for point in points]
-    resampled = bootstrap(test.label, test.score, tprs=tprs, thresholds=chosen, generator=generator)
-    result["auc_interval"] = interval(resampled.auc)
-    result["fpr_at_tpr_interval"] = {
-        str(tpr): interval(resampled.fpr_at_tpr[:, column]) for column, tpr in enumerate(tprs)
-    }
+    result["auc_interval"] = auc_interval(test.label, test.score, generator=generator)
+    result["fpr_at_tpr_interval"] = {str(tpr): fpr_at_tpr_interval(test.label, test.score, tpr) for tpr in tprs}
+    result["interval_methods"] = dict(METHODS)
     result["operating_points"] = [
-        {"target_tpr": point.target, "threshold": point.threshold, **_counted(point.rates)}
-        | {
-            "tpr_interval": interval(resampled.tpr_at_threshold[:, column]),
-            "fpr_interval": interval(resampled.fpr_at_threshold[:, column]),
-        }
-        for column, point in enumerate(points)
+        {"target_tpr": point.target, "rule": "plug-in", "threshold": point.threshold}
+        | _counted(point.rates)
+        | _rate_intervals(point.rates)
+        for point in points
     ]
     result["thresholds"] = [
         {"rule": point.name, "target": point.target, "threshold": point.threshold, **_counted(point.rates)}
@@ -122,7 +129,8 @@ def summary_with_intervals(
         | {"balanced_accuracy": point.rates.balanced_accuracy}
         for point in rule_points(curve, validation, test, options=options)
     ]
-    result["calibration"] = calibration(validation, test)
+    result |= promised(validation, test, calibration=calibration, options=options)
+    result["calibration"] = fitted_calibration(validation, test)
     return result
 
 
@@ -160,7 +168,63 @@ def rule_point(rule: str, target: float, threshold: float, test: Scores, *, opti
     return RulePoint(target, threshold, rates, name=rule, cost=rates.expected_cost(options.cost_ratio))
 
 
-def calibration(validation: Scores, test: Scores) -> dict[str, Any]:
+def promised(
+    validation: Scores, test: Scores, *, calibration: Scores | None, options: EvaluationOptions
+) -> dict[str, Any]:
+    """Thresholds that promise a TPR on new samples, and what they give on test (see ``metrics.promises``).
+
+    "promises": two of each promise, by the rules NP and CRC; a threshold of None has too few positives, and "needed"
+    says how many there must be. "two_thresholds": rule out, refer, rule in, for each promise with each FPR.
+    """
+    chosen_on, compared = (validation, options.compared) if calibration is None else (calibration, 1)
+    positives, negatives = (chosen_on.score[chosen_on.label == side] for side in (1, 0))
+    basis = {
+        "on": "validation" if calibration is None else "calibration",
+        "compared": compared,
+        "n_positive": len(positives),
+        "n_negative": len(negatives),
+    }
+    points, pairs = [], []
+    for promise in options.promises:
+        level = max(promise.risk / compared, TINY)
+        kept = np_threshold(positives, promise, compared=compared)
+        needed = {"NP": samples_needed(1 - promise.tpr, level), "CRC": math.ceil(1 / (1 - promise.tpr) - 1 - 1e-9)}
+        on_average = crc_threshold(positives, promise.tpr) if compared == 1 else None
+        for rule, threshold, risk in (("NP", kept, promise.risk), ("CRC", on_average, None)):
+            if rule == "NP" or compared == 1:  # a mean has no correction for a choice
+                point = {"rule": rule, "tpr": promise.tpr, "risk": risk, "needed": needed[rule], "threshold": threshold}
+                points.append(basis | point | _on_test(threshold, test))
+        for fpr in options.fprs if compared == 1 else ():
+            pair = two_thresholds(positives, negatives, tpr=promise.tpr, fpr=fpr, risk=promise.risk)
+            wanted: dict[str, Any] = {"tpr": promise.tpr, "fpr": fpr, "risk": promise.risk}
+            if pair is not None:
+                referred = (test.score >= pair.low) & (test.score < pair.high)
+                shares = {
+                    f"referred_{name}": float(referred[test.label == side].mean())
+                    for name, side in (("positives", 1), ("negatives", 0))
+                }
+                wanted |= {"low": pair.low, "high": pair.high, **shares}
+                wanted |= {f"at_{name}": _on_test(getattr(pair, name), test)["test"] for name in ("low", "high")}
+                pairs.append(basis | wanted)
+    return {"promises": points, "two_thresholds": pairs}
+
+
+def _on_test(threshold: float | None, test: Scores) -> dict[str, Any]:
+    """What a threshold gives on test, with its intervals; nothing of no threshold."""
+    if threshold is None:
+        return {}
+    rates = rates_at(test.label, test.score, threshold)
+    return {"test": _counted(rates) | _rate_intervals(rates)}
+
+
+def _rate_intervals(rates: Rates) -> dict[str, list[float]]:
+    return {
+        "tpr_interval": clopper_pearson(rates.tp, rates.tp + rates.fn),
+        "fpr_interval": clopper_pearson(rates.fp, rates.fp + rates.tn),
+    }
+
+
+def fitted_calibration(validation: Scores, test: Scores) -> dict[str, Any]:
     """The temperature fitted on validation, and the calibration error on test without and with it."""
     fitted = fitted_temperature(validation.label, validation.score)
     return {

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config.options import OPTIONS, convert
 from ..metrics.roc import auprc
-from ..metrics.summary import EvaluationOptions, RulePoint, calibration, rule_point, rule_points
+from ..metrics.summary import EvaluationOptions, RulePoint, fitted_calibration, rule_point, rule_points
 from .analysis import Report, Row
 from .contents import name_cell
 from .svg import minus
@@ -83,7 +83,7 @@ def rankings_table(report: Report) -> Table:
         cells = [name_cell(row), *(Cell(f"{value:.4f}", value) for value in (precision, prior))]
         own = fprs_of[row.run.name]
         cells += [_percent(row.curve.tpr_at(fpr)) if fpr in own else Cell("\N{EN DASH}", -1.0) for fpr in fprs]
-        found = calibration(row.validation, row.test)
+        found = fitted_calibration(row.validation, row.test)
         cells += [Cell(f"{found[name]:.3f}", found[name]) for name in ("error", "error_scaled")]
         cells.append(Cell(f"{found['temperature']:.3g}", found["temperature"]))
         rows.append(tuple(cells))

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..config.options import Config
 from ..errors import UserError
 from ..losses import loss_class
+from ..metrics.promises import USUAL_RISK, Promise
 from ..metrics.scores import Scores
 from ..metrics.summary import EvaluationOptions
 from ..run_files.best_pt import BEST, checked_facts
@@ -49,7 +51,7 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
 def score_checkpoint(
     experiment: Experiment, seed: int, checkpoint: dict[str, Any], files: SeedPaths
 ) -> dict[str, Scores]:
-    """Scores of the validation and test set by the model that best.pt holds."""
+    """Scores of every set but the training set by the model that best.pt holds."""
     task, device = experiment.task, experiment.machine.device
     expected = {name: plain(value) for name, value in run_facts(experiment, task.split(seed)).items()}
     facts = checked_facts(checkpoint, expected, files)
@@ -61,7 +63,9 @@ def score_checkpoint(
     batches = plain_batches(experiment)
     split = task.split(seed)
     result = {}
-    for part, rows in (("validation", split.validation), ("test", split.test)):
+    for part, rows in split.parts().items():
+        if part == "train":
+            continue
         outputs = model_outputs(model, batches, torch.from_numpy(rows).to(device), machine=experiment.machine)
         with torch.inference_mode():
             raw = loss.to(device).score(outputs).double().cpu()
@@ -101,7 +105,22 @@ def evaluation_options(experiment: Experiment) -> EvaluationOptions:
         fprs=config.fpr,
         cost_ratio=config.cost_ratio,
         class_counts=(counts["negative"], counts["positive"]),
+        promises=_promises(config),
+        compared=_compared(config),
     )
+
+
+def _promises(config: Config) -> tuple[Promise, ...]:
+    """The promises asked for; by default each TPR below 1, missed with a probability of at most .05."""
+    given = config.promise or tuple(value for tpr in config.tpr if tpr < 1 for value in (tpr, USUAL_RISK))
+    return tuple(map(Promise, given[::2], given[1::2]))
+
+
+def _compared(config: Config) -> float:
+    """Among how many epochs the validation set chooses the model of a seed: as many as may be trained."""
+    if config.is_fitted:
+        return 1
+    return config.num_epochs * (config.continue_train_epochs if config.continue_train else 1)
 
 
 def result_facts(experiment: Experiment, paths: RunPaths, seed: int) -> dict[str, Any]:

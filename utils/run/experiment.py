@@ -39,6 +39,7 @@ SAME_DATA = [  # options that decide which samples a seed trains, validates and 
     "ratio_pos_train",
     "validation_fraction",
     "validation_per_class",
+    "calibration_fraction",
     "train_fraction",
     *(name for name, item in OPTIONS.items() if item.metadata["group"] == "resampling"),
 ]

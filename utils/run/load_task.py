@@ -40,6 +40,7 @@ def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]
         ratio_pos_train=config.ratio_pos_train,
         validation_fraction=config.validation_fraction or defaults.validation_fraction,
         validation_per_class=config.validation_per_class,
+        calibration_fraction=config.calibration_fraction,
         train_fraction=config.train_fraction,
         resampling=_resampling(config),
         device=device,

@@ -35,7 +35,33 @@ def table(result: dict[str, Any]) -> str:
     lines.insert(1, "-" * len(lines[0]))
     test = result["ensemble"]["test"]
     lines.append(f"test set: {test['n_positive']} positives, {test['n_negative']} negatives; FPR in %")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *promises(test)])
+
+
+def promises(test: dict[str, Any]) -> list[str]:
+    """A line for each promised threshold, by the rule NP, and what it gave on test.
+
+    Args:
+        test: the block of the ensemble's test set in results.json.
+    """
+    kept = [point for point in test["promises"] if point["rule"] == "NP"]
+    if not kept:
+        return []
+    first = kept[0]
+    chosen = f", which chose among {first['compared']:.3g} models" if first["compared"] > 1 else ""
+    lines = [f"thresholds that promise a TPR on new images, from {first['n_positive']} {first['on']} positives{chosen}"]
+    for point in kept:
+        promise = f"  TPR >= {point['tpr'] * 100:g} %, missed with probability <= {point['risk']:g}:"
+        if point["threshold"] is None:
+            lines.append(f"{promise} needs {point['needed']} positives")
+            continue
+        found, typed = point["test"], shortest(point["threshold"])
+        lines.append(
+            f"{promise} score >= {typed}; on test TPR {found['tpr'] * 100:.1f} %, FPR {found['fpr'] * 100:.1f} %"
+        )
+    if any(point["threshold"] is None for point in kept) and first["on"] == "validation":
+        lines.append("  a set of its own needs fewer: --calibration_fraction")
+    return lines
 
 
 def _row(values: dict[str, Any], tprs: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UserError, one_line
 from ..system.files import locked, sha256, write_json, write_text
 from ..system.text_files import read_json, read_text
-from .paths import PARTS, SeedPaths
+from .paths import CALIBRATION, SeedPaths
 
 REMEDY = "restore the original, or let --train 0 score best.pt as it is now"
 FAILED_BYTES = 2**20
@@ -69,12 +69,17 @@ def checksums(files: SeedPaths, *, without_best: bool = False) -> dict[str, str]
         UserError: one of the files cannot be read.
     """
     weights = () if without_best else (files.best,)
-    return {path.name: sha256(path) for path in (*weights, *map(files.scores, PARTS))}
+    return {path.name: sha256(path) for path in (*weights, *map(files.scores, files.scored))}
 
 
 def changed_files(recorded: object, found: Mapping[str, str]) -> list[str]:
-    """Names of the files whose checksum differs from ``recorded``; files that it does not name are left out."""
-    return [name for name in found if isinstance(recorded, dict) and recorded.get(name, found[name]) != found[name]]
+    """Names of the files whose checksum differs from ``recorded``, or that are gone although others do without them.
+
+    Files that ``recorded`` does not name are left out.
+    """
+    expected = recorded if isinstance(recorded, dict) else {}
+    names = [name for name in (*found, f"{CALIBRATION}.csv") if name in expected]
+    return [name for name in dict.fromkeys(names) if found.get(name) != expected[name]]
 
 
 def check_unchanged(files: SeedPaths, done: Mapping[str, Any]) -> dict[str, str]:

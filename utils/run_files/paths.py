@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..config.options import Config
 
-PARTS = ("validation", "test")  # the sets that a seed is scored on
+PARTS = ("validation", "test")  # the sets that every seed is scored on
+CALIBRATION = "calibration"  # and one that only a run with a calibration_fraction has
 
 def before(path: Path) -> Path:
     """Where the previous version of a file is kept."""
@@ -40,8 +41,13 @@ class SeedPaths:
     lock = _In(".lock")  # held by the process that works on the seed
 
     def scores(self, part: str) -> Path:
-        """Scores of ``validation`` or ``test``."""
+        """Scores of ``validation``, ``test`` or ``calibration``."""
         return self.folder / f"{part}.csv"
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The sets that the seed has scores of."""
+        return (*PARTS, CALIBRATION) if self.scores(CALIBRATION).exists() else PARTS
 
 
 @dataclass(frozen=True)

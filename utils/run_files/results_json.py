@@ -6,6 +6,7 @@ import contextlib
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,22 +20,31 @@ from ..system.text_files import read_json
 from ..training import notices
 from .done import read_done, updated_checksums
 from .history_jsonl import read_history
-from .paths import PARTS, RunPaths
+from .paths import CALIBRATION, PARTS, RunPaths
 from .roc_png import roc_figure, save_figure
 from .scores_csv import read_scores, write_scores
 
 Combine = Callable[[list[float]], float | None]
+MOST_COMPARED = 575.0  # logarithm, of a number that a float64 holds
 DECISION_METRICS = ("precision", "f1", "mcc", "expected_cost")
 
 
 def seed_result(
-    validation: Scores, test: Scores, *, options: EvaluationOptions, stream: str, seed: int
+    validation: Scores,
+    test: Scores,
+    calibration: Scores | None = None,
+    *,
+    options: EvaluationOptions,
+    stream: str,
+    seed: int,
 ) -> dict[str, Any]:
-    """The blocks of validation and test; ``stream`` and ``seed`` name the random stream of the bootstrap."""
+    """The blocks of validation and test; ``stream`` and ``seed`` name the random stream of the interval of the AUC."""
     generator = numpy_stream(seed, stream)
     return {
         "validation": summary(validation, options=options),
-        "test": summary_with_intervals(validation, test, options=options, generator=generator),
+        "test": summary_with_intervals(
+            validation, test, calibration=calibration, options=options, generator=generator
+        ),
     }
 
 
@@ -84,7 +94,8 @@ def rebuild(
         done = {seed: read_done(paths.seed(seed)) for seed in paths.seeds_with("done")}
         finished = {seed: content["best_epoch"] for seed, content in done.items()}
         best_epochs = dict(sorted({**finished, **evaluated}.items()))
-        scores = {seed: {part: read_scores(paths.seed(seed).scores(part)) for part in PARTS} for seed in best_epochs}
+        files = {seed: paths.seed(seed) for seed in best_epochs}
+        scores = {seed: {part: read_scores(own.scores(part)) for part in own.scored} for seed, own in files.items()}
         # after the scores were read, so that the checksums are those of what was read
         sums = {
             seed: updated_checksums(paths.seed(seed), done.get(seed), evaluated=evaluated.get(seed)) for seed in scores
@@ -94,8 +105,11 @@ def rebuild(
             | {"best_epoch": best_epochs[seed], "checksums": sums[seed]}
             for seed, parts in scores.items()
         }
-        mean_scores = {part: averaged([parts[part] for parts in scores.values()]) for part in PARTS}
-        ensemble = seed_result(**mean_scores, options=options, stream="bootstrap of the ensemble", seed=0)
+        shared = [part for part in (*PARTS, CALIBRATION) if all(part in parts for parts in scores.values())]
+        mean_scores = {part: averaged([parts[part] for parts in scores.values()]) for part in shared}
+        # each seed chose its own epoch: the ensemble is one of as many as there are combinations
+        of_all = replace(options, compared=math.exp(min(len(scores) * math.log(options.compared), MOST_COMPARED)))
+        ensemble = seed_result(**mean_scores, options=of_all, stream="bootstrap of the ensemble", seed=0)
         known = facts(min(best_epochs))
         repeats = known.pop("repeats", {})
         result = {
