@@ -39,7 +39,7 @@ FLAGS = [
     *("train", "seeds", "resume", "num_epochs", "evaluate_every_steps"),
     *("name_file_bs", "name_file_alm", "model_name", "subfolder_name", "checkpoint_root"),
     *("dataset_name", "data_root", "download", "negative_classes", "positive_classes", "ratio_pos_train"),
-    *("validation_fraction", "validation_per_class", "train_fraction", "augment"),
+    *("validation_fraction", "validation_per_class", "calibration_fraction", "train_fraction", "augment"),
     *("folds", "fold", "subset_ratios", "test_subset", "train_on", "downsample"),
     *("resnet_type", "hidden_widths"),
     *("training_type", "gamma", "m", "c", "beta", "tau", "focal_alpha", "max_fpr", "anyloss_metric", "f_beta"),
@@ -50,7 +50,7 @@ FLAGS = [
     *("optimizer", "lr", "momentum", "weight_dec", "bsize"),
     *("lr_decrease", "patience_lr", "patience_early_stopping"),
     *("continue_train", "continue_train_epochs", "baseline_cont_train"),
-    *("tpr", "fpr", "cost_ratio", "alpha"),
+    *("tpr", "fpr", "promise", "cost_ratio", "alpha"),
     *("device", "precision", "threads", "parallel_seeds", "compile", "deterministic", "keep_last", "hot_enc"),
 ]
 

@@ -224,7 +224,6 @@ def test_a_shown_threshold_has_no_more_digits_than_it_needs(threshold: float, sc
     assert shown_threshold(threshold, np.array(scores)) == shown
 
 
-
 def test_the_prior_rule_restores_balanced_accuracy() -> None:
     """Log-odds of a model of 1:100 on a balanced set: at 0 most positives are missed; no cut beats the prior's."""
     labels, scores = gaussian_log_odds(1, positives=4000, negatives=4000, prior=1 / 101)

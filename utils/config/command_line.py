@@ -43,7 +43,7 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     groups = {name: result.add_argument_group(title) for name, title in GROUPS.items()}
     for name, item in OPTIONS.items():
         kind = item.metadata["kind"]
-        several: dict[str, Any] = {"nargs": "+"} if kind.name in ("ints", "floats", "seeds") else {}
+        several: dict[str, Any] = {"nargs": "+"} if kind.name in ("ints", "floats", "pairs", "seeds") else {}
         groups[item.metadata["group"]].add_argument(
             f"--{name}", metavar=_metavar(kind.name, kind.choices), help=_help(item, models), **several
         )
@@ -51,7 +51,7 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
 
 
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:
-    return {"switch": "0|1", "int": "N", "float": "X", "ints": "N", "floats": "X", "seeds": "S"}.get(
+    return {"switch": "0|1", "int": "N", "float": "X", "ints": "N", "floats": "X", "pairs": "X", "seeds": "S"}.get(
         kind, "|".join(choices) or "TEXT"
     )
 

@@ -208,7 +208,7 @@ def _exclusions(settings: Settings, explicit: set[str]) -> list[tuple[object, st
         (both_validations, "validation_fraction and validation_per_class", "leave one of them out"),
         *(
             (config.folds and given(name), f"folds and {name}", decide)
-            for name in ("ratio_pos_train", "train_fraction", "validation_per_class")
+            for name in ("ratio_pos_train", "train_fraction", "validation_per_class", "calibration_fraction")
         ),
         (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
         (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),

@@ -89,7 +89,7 @@ class Task:
         return Split(train, self.validation_rows, tested, self.calibration_rows)
 
     def class_counts(self, split: Split) -> dict[str, dict[str, int]]:
-        """{"train": {"negative": n, "positive": p}, "validation": ..., "test": ...}, and "calibration" if there is one."""
+        """{"train": {"negative": n, "positive": p}, "validation": ..., "test": ...}; "calibration" if there is one."""
         is_positive = np.isin(self.original_class, self.positive_classes)
         counts = {}
         for name, rows in split.parts().items():

@@ -61,7 +61,7 @@ def seed_test(differences: Array, *, resampled: Array) -> SeedTest:
     of_seeds = float(np.var(differences, ddof=1)) / seeds
     of_images = _shared_variance(np.asarray(resampled, dtype=np.float64))
     error = math.sqrt(of_seeds + of_images)
-    if error == 0:
+    if error < 10**-DECIMALS:
         return SeedTest(mean, 0.0, seeds - 1.0, mean, mean, 1.0 if mean == 0 else 0.0)
     freedom = (seeds - 1) * (1 + of_images / of_seeds) if of_seeds else math.inf
     width = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
@@ -97,6 +97,6 @@ def corrected_resampled_t(differences: Array, *, test_share: float) -> float | N
         return None
     error = math.sqrt((1 / folds + test_share / (1 - test_share)) * float(np.var(differences, ddof=1)))
     mean = float(np.mean(differences))
-    if error == 0:
+    if error < 10**-DECIMALS:
         return 1.0 if mean == 0 else 0.0
     return float(2 * student.sf(abs(mean) / error, folds - 1))

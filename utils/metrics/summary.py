@@ -14,7 +14,7 @@ from .intervals import METHODS, auc_interval, clopper_pearson, fpr_at_tpr_interv
 from .promises import TINY, Promise, crc_threshold, np_threshold, samples_needed, two_thresholds
 from .roc import Rates, Roc, auc, auprc, rates_at, roc
 from .scores import Scores
-from .thresholds import cost_threshold, fpr_threshold, prior_threshold
+from .thresholds import cost_threshold, fpr_threshold, prior_threshold, shown_threshold
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,8 @@ def promised(
         for rule, threshold, risk in (("NP", kept, promise.risk), ("CRC", on_average, None)):
             if rule == "NP" or compared == 1:  # a mean has no correction for a choice
                 point = {"rule": rule, "tpr": promise.tpr, "risk": risk, "needed": needed[rule], "threshold": threshold}
-                points.append(basis | point | _on_test(threshold, test))
+                shown = {} if threshold is None else {"shown": shown_threshold(threshold, chosen_on.score, test.score)}
+                points.append(basis | point | shown | _on_test(threshold, test))
         for fpr in options.fprs if compared == 1 else ():
             pair = two_thresholds(positives, negatives, tpr=promise.tpr, fpr=fpr, risk=promise.risk)
             wanted: dict[str, Any] = {"tpr": promise.tpr, "fpr": fpr, "risk": promise.risk}

@@ -55,7 +55,7 @@ def promises(test: dict[str, Any]) -> list[str]:
         if point["threshold"] is None:
             lines.append(f"{promise} needs {point['needed']} positives")
             continue
-        found, typed = point["test"], shortest(point["threshold"])
+        found, typed = point["test"], point["shown"]
         lines.append(
             f"{promise} score >= {typed}; on test TPR {found['tpr'] * 100:.1f} %, FPR {found['fpr'] * 100:.1f} %"
         )

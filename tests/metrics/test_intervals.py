@@ -1,0 +1,99 @@
+"""Intervals against scipy, cases by hand and simulation; the full study: studies/coverage.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import beta, binomtest, norm
+
+from utils.metrics.intervals import auc_interval, clopper_pearson, fpr_at_tpr_interval
+from utils.metrics.prevalence import net_benefit, npv, ppv
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 1), (0, 20), (3, 20), (20, 20), (117, 1000)])
+def test_clopper_pearson_is_scipy_s(count: int, n: int) -> None:
+    exact = binomtest(count, n).proportion_ci(0.95, method="exact")
+    assert clopper_pearson(count, n) == pytest.approx([exact.low, exact.high], abs=1e-12)
+
+
+def test_too_few_positives_leave_the_upper_end_open() -> None:
+    """P(no positive of n lies below t*) = .98^n > .025 up to n = 182: nothing bounds the threshold from below."""
+    labels = np.repeat([1, 0], [182, 500])
+    scores = np.concatenate([np.full(182, 9.0), np.zeros(500)])
+    assert fpr_at_tpr_interval(labels, scores, 0.98)[1] == 1.0
+    more = np.repeat([1, 0], [183, 500])
+    assert fpr_at_tpr_interval(more, np.concatenate([[9.0], scores]), 0.98)[1] < 1.0
+
+
+def test_at_a_tpr_of_one_half_with_one_positive_by_hand() -> None:
+    """K = 0 or 1, each 1/2. K = 0: S_0 = -inf, all alarms, above; K = 1: S_1, 1 of 2 alarms: Beta(2, 1), cdf x^2.
+
+    Upper tail: 1/2 x^2 + 1/2 [x = 1] >= .975 only at 1. Lower: K = 0: S_1, Beta(1, 2), cdf 1 - (1 - x)^2; K = 1:
+    S_2 = inf, 0. At least half of the mixture lies at 0.
+    """
+    assert fpr_at_tpr_interval(np.array([1, 0, 0]), np.array([0.5, 0.0, 1.0]), 0.5) == [0.0, 1.0]
+
+
+def test_the_mixture_is_that_of_a_monte_carlo() -> None:
+    generator = np.random.default_rng(4)
+    positives, negatives = np.sort(generator.normal(1.5, 1, 120)), generator.normal(0, 1, 400)
+    labels = np.repeat([1, 0], [120, 400])
+    found = fpr_at_tpr_interval(labels, np.concatenate([positives, negatives]), 0.9)
+    below = generator.binomial(120, 0.1, 40_000)
+    ends = np.concatenate([[-np.inf], positives, [np.inf]])
+    alarms = (negatives >= ends[:, None]).sum(axis=1)
+    low = beta.rvs(alarms[below + 1], 400 - alarms[below + 1] + 1, random_state=generator)
+    high = beta.rvs(alarms[below] + 1, 400 - alarms[below], random_state=generator)
+    assert found == pytest.approx([np.quantile(low, 0.025), np.quantile(high, 0.975)], abs=0.004)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_intervals_cover(ties: bool) -> None:
+    """50 positives, AUC .9: of 300 intervals, each with a chance of .95, fewer than 275 cover once in 400 times."""
+    generator, shift, step = np.random.default_rng(5), norm.ppf(0.9) * np.sqrt(2), 0.5
+    labels = np.repeat([1, 0], [50, 300])
+
+    def rounded(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.round(values / step) * step if ties else values
+
+    many = rounded(generator.normal(shift, 1, 10**6)), rounded(generator.normal(0, 1, 10**6))
+    grid = np.unique(many[0])
+    threshold = max(t for t in grid if (many[0] >= t).mean() >= 0.9) if ties else np.quantile(many[0], 0.1)
+    true_fpr = (many[1] >= threshold).mean()
+    order = np.sort(many[1])
+    true_auc = np.mean([np.searchsorted(order, many[0], side) for side in ("left", "right")]) / len(order)
+    held = np.zeros(2)
+    for _ in range(300):
+        scores = rounded(np.concatenate([generator.normal(shift, 1, 50), generator.normal(0, 1, 300)]))
+        for column, ((low, high), truth) in enumerate(
+            [
+                (auc_interval(labels, scores, generator=generator, draws=200), true_auc),
+                (fpr_at_tpr_interval(labels, scores, 0.9), true_fpr),
+            ]
+        ):
+            held[column] += low <= truth <= high
+    assert (held >= 275).all()
+
+
+def test_a_perfect_auc_is_not_certain() -> None:
+    labels = np.repeat([1, 0], [20, 1000])
+    low, high = auc_interval(labels, labels.astype(float), generator=np.random.default_rng(0))
+    assert 0.8 < low < 0.95
+    assert high == 1.0
+
+
+def test_auc_interval_of_the_mirrored_problem_is_mirrored() -> None:
+    generator = np.random.default_rng(7)
+    labels, scores = np.repeat([1, 0], 200), generator.normal(size=400)
+    low, high = auc_interval(labels, scores, generator=generator, draws=20_000)
+    other_low, other_high = auc_interval(labels, -scores, generator=generator, draws=20_000)
+    assert (low, high) == pytest.approx((1 - other_high, 1 - other_low), abs=0.003)
+
+
+def test_values_at_a_prevalence_by_counting() -> None:
+    """1,000 people, 100 ill; 90 of them found, 45 of 900 well ones alarmed."""
+    assert ppv(0.1, tpr=0.9, fpr=0.05) == pytest.approx(90 / 135)
+    assert npv(0.1, tpr=0.9, fpr=0.05) == pytest.approx(855 / 865)
+    assert net_benefit(0.1, tpr=0.9, fpr=0.05, threshold_probability=0.25) == pytest.approx((90 - 45 / 3) / 1000)
+    assert ppv(0.1, tpr=0, fpr=0) is None
+    assert npv(0.1, tpr=1, fpr=1) is None
