@@ -112,7 +112,8 @@ def auc_interval(
         lows.append(ordered / whole)
         highs.append((ordered + whole - heavies * lights) / whole)
     tail = (1 - LEVEL) / 2
-    return [float(np.quantile(np.concatenate(lows), tail)), min(1.0, float(np.quantile(np.concatenate(highs), 1 - tail)))]
+    low, high = np.quantile(np.concatenate(lows), tail), np.quantile(np.concatenate(highs), 1 - tail)
+    return [float(low), min(1.0, float(high))]
 
 
 def _mixture_quantile(weights: Array, first: NDArray[np.int64], second: NDArray[np.int64], level: float) -> float:
