@@ -26,7 +26,7 @@ from utils.metrics.calibration import LEAST, MOST, calibration_error, fitted_tem
 from utils.metrics.roc import Rates, rates_at, roc
 from utils.metrics.scores import Scores
 from utils.metrics.summary import EvaluationOptions
-from utils.metrics.thresholds import cost_threshold, fpr_threshold, prior_threshold
+from utils.metrics.thresholds import cost_threshold, fpr_threshold, prior_threshold, shown_threshold
 from utils.run_files.results_json import seed_result
 from utils.run_files.roc_png import roc_figure
 from utils.run_files.scores_csv import read_scores
@@ -192,6 +192,37 @@ def test_another_class_mix_in_use_is_another_cost_ratio() -> None:
     assert ratio * pi * (1 - found.tpr) + (1 - pi) * found.fpr == pytest.approx(costs.min())
     plain = rates_at(labels, scores, cost_threshold(curve, class_counts=(60, 40), cost_ratio=ratio))
     assert ratio * pi * (1 - plain.tpr) + (1 - pi) * plain.fpr > costs.min() + 0.1
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30, unique=True),
+    st.sampled_from([1.0, 1e-3, 1e-12, 1e-300]),
+    st.floats(-3, 3),
+)
+def test_a_shown_threshold_typed_in_again_gives_the_same_decisions(
+    scores: list[float], scale: float, offset: float
+) -> None:
+    values = offset + scale * np.array(scores)  # close together at a small scale
+    for threshold in [*values.tolist(), offset, math.nextafter(values.max(), math.inf)]:
+        again = float(shown_threshold(threshold, values[::2], values[1::2]))
+        assert ((values >= again) == (values >= threshold)).all()
+
+
+@pytest.mark.parametrize(
+    "threshold, scores, shown",
+    [
+        (-23.84567, [0.0], "-23.85"),  # to the nearest, as nothing lies between
+        (-23.84432, [-23.84432], "-23.85"),  # downwards: -23.84 would miss the sample
+        (-23.84432, [-23.84432, -23.8447], "-23.8444"),  # -23.85, -23.844 and -23.845 would each call one wrong
+        (0.0, [0.0, -1e-300], "0"),
+        (123456.0, [123456.0, 123455.5], "123456"),
+        (1 / 3, [1 / 3, math.nextafter(1 / 3, 0)], repr(1 / 3)),
+    ],
+)
+def test_a_shown_threshold_has_no_more_digits_than_it_needs(threshold: float, scores: list[float], shown: str) -> None:
+    assert shown_threshold(threshold, np.array(scores)) == shown
+
 
 
 def test_the_prior_rule_restores_balanced_accuracy() -> None:

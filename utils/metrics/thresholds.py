@@ -6,11 +6,12 @@ given TPR see ``roc.threshold_at_tpr``.
 
 from __future__ import annotations
 
+import decimal
 import math
 
 import numpy as np
 
-from .roc import Roc
+from .roc import Array, Roc
 
 SAME = 1e-12  # costs within this relative difference are equal: 0.1 * 12 and 0.1 * 2 + 1 differ in the last bit
 
@@ -101,6 +102,36 @@ def fpr_threshold(curve: Roc, fpr: float) -> float:
     [3.0, 1.0, 1.0, 0.0]
     """
     return _threshold(curve, curve.last_within(fpr))
+
+
+def shown_threshold(threshold: float, *scores: Array, digits: int = 4) -> str:
+    """The threshold with as few digits as classify every one of ``scores`` as the threshold itself does.
+
+    Rounded to the nearest number if that keeps all decisions, otherwise downwards, otherwise with one more digit.
+
+    Args:
+        threshold: samples with at least this score are classified as positive; finite.
+        scores: (n,) each; every set whose counts stand beside the threshold.
+        digits: significant digits, at least.
+
+    Returns:
+        What ``float`` reads; all digits of the threshold where nothing shorter will do.
+
+    To the nearest, 0.123456 becomes 0.1235, which misses the sample that it was chosen for:
+
+    >>> shown_threshold(0.123456, np.array([0.123456, 0.9])), shown_threshold(0.123456, np.array([0.123456, 0.12345]))
+    ('0.1234', '0.123456')
+    """
+    values = np.concatenate(scores)
+    called = values >= threshold
+    lowest, highest = values[~called].max(initial=-math.inf), values[called].min(initial=math.inf)
+    for count in range(digits, 17):
+        for rounding in (decimal.ROUND_HALF_EVEN, decimal.ROUND_FLOOR):
+            rounded = decimal.Context(prec=count, rounding=rounding).create_decimal_from_float(threshold)
+            text = f"{float(rounded):.{count}g}"
+            if lowest < float(text) <= highest:
+                return text
+    return repr(threshold)
 
 
 def _threshold(curve: Roc, point: int) -> float:
