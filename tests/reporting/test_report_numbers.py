@@ -173,8 +173,8 @@ def test_every_seed(page: Page) -> None:
         for number, seed in enumerate(SEEDS[run]):
             row = next(rows)
             done = json.loads((STORED / run / f"seed{seed}" / "done").read_text())
-            assert [row[1][0], row[2][0]] == [str(seed), str(done["best_epoch"])]
-            for column, tpr in enumerate(METRICS, 3):
+            assert [text for text, _ in row[1:5]] == [run, str(seed), str(done["epochs"]), str(done["best_epoch"])]
+            for column, tpr in enumerate(METRICS, 5):
                 assert float(row[column][1]) == pytest.approx(per_seed(run, tpr)[number], abs=1e-12)
 
 

@@ -14,7 +14,7 @@ from report_folders import COUNTS, make_run, make_seed
 from utils.errors import UserError
 from utils.reporting.analysis import Report, analyse, default_tprs
 from utils.reporting.comparison import compare, pairs
-from utils.reporting.decisions import rules_of
+from utils.reporting.contents import rules_of
 from utils.reporting.provenance import problems_table, warnings
 from utils.reporting.runs import read_folder
 
