@@ -14,15 +14,16 @@ import pytest
 import report_by_hand as by_hand
 import yaml
 from report_by_hand import STORED
-from report_folders import Page, make_run
+from report_folders import COUNTS, Page, make_run
 
 import report
-from utils.metrics.scores import averaged
+from utils.metrics.scores import Scores, averaged
 from utils.metrics.summary import EvaluationOptions, summary_with_intervals
-from utils.reporting.analysis import analyse
+from utils.reporting import tables
+from utils.reporting.analysis import analyse, metrics_for
 from utils.reporting.fold_tables import crosses
 from utils.reporting.runs import read_folder
-from utils.run_files.scores_csv import read_scores
+from utils.run_files.scores_csv import read_scores, write_scores
 
 TPRS = (0.98, 0.95, 0.9)
 METRICS = (None, *TPRS)
@@ -144,10 +145,60 @@ def test_operating_points(page: Page) -> None:
 
 def test_matrices_show_the_same_counts(page: Page, out: Path) -> None:
     text = (out / "report.html").read_text(encoding="utf-8")
-    tp, fn, fp, tn = (text for text, _ in page.rows("points")[0][3:7])
+    row = page.rows("points")[0]
     matrix = text[text.index('class="matrix"') :]
     cells = re.findall(r'<td class="(right|wrong)" style="--share:[0-9.]+">(\d+)', matrix)[:4]
-    assert cells == [("right", tp), ("wrong", fn), ("wrong", fp), ("right", tn)]
+    assert cells == list(zip(("right", "wrong", "wrong", "right"), (text for text, _ in row[3:7]), strict=True))
+    assert matrix[matrix.index("score ≥ ") + 8 :].startswith(f"{row[2][0]}<")
+
+
+def test_a_printed_threshold_gives_the_counts_beside_it(page: Page, out: Path) -> None:
+    """Typed in again, it also meets the target for which it was chosen on the validation set."""
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    points, rules = iter(page.rows("points")), iter(page.rows("rules"))
+    for run in ORDER:
+        for row in [next(points) for _ in TPRS] + [next(rules) for _ in range(6)]:
+            rule, target, text = [cell for cell, _ in row[1:4]] if len(row) > 9 else ["tpr", row[1][0], row[2][0]]
+            assert f"| {text} |" in markdown
+            rates = {}
+            for part in ("validation", "test"):
+                labels, scores = by_hand.ensemble(run, SEEDS[run], part)
+                rates[part] = [float((scores[labels == side] >= float(text)).mean()) for side in (1, 0)]
+            shown = row[7:9] if rule == "tpr" else row[4:6]
+            assert [float(value) for _, value in shown] == pytest.approx(rates["test"], abs=1e-12)
+            assert rule != "tpr" or rates["validation"][0] >= float(target) / 100
+            assert rule != "fpr" or rates["validation"][1] <= float(target)
+
+
+def test_a_printed_number_is_no_limit_that_the_value_misses() -> None:
+    rounded = {0.99994: "0.9999", 0.99996: "0.99996", 0.9999999: "0.9999999", 1.0: "1.0000", 0.00002: "0.00002"}
+    assert {value: tables.number(value, 4) for value in rounded} == rounded
+    assert tables.number(1 - 1e-14, 4) == "1.0000"  # a rounding error
+    rates = {0.0004: "0.04", 0.0: "0.0", 0.99951: "99.95", 1.0: "100.0", 48 / 49: "97.96", 0.98: "98.0"}
+    assert {value: tables.number(value, 1, percent=True, apart=(0.98,)) for value in rates} == rates
+    changes = {0.00003: "+0.00003", -0.00003: "−0.00003", 0.0: "0.0000", 1e-15: "0.0000", 0.5: "+0.5000"}
+    assert {value: tables.number(value, 4, sign=True) for value in changes} == changes
+    ps = {0.00009: "< 0.0001", 0.04996: "0.04996", 0.0504: "0.0504", 0.05: "0.050", 0.9996: "0.9996", 1.0: "1.00"}
+    assert {value: tables.p_value(value) for value in ps} == ps
+    digits = {0.9996: "0.9996", 1.0: "1", 1.004: "1.004", 938000.0: "9.38e+05"}
+    assert {value: tables.significant(value) for value in digits} == digits
+    titles = [metric.title for metric in metrics_for((0.9999999, 0.07))]
+    assert titles == ["AUC", "FPR at TPR 99.99999 %", "FPR at TPR 7 %"]
+
+
+def test_one_pair_of_300000_in_the_wrong_order_is_not_perfect(tmp_path: Path) -> None:
+    """100 positives, 3000 negatives: AUC is 1 - 1 / 300000, and FPR at TPR 100 % is 1 / 3000."""
+    run = make_run(tmp_path, "run", seeds=(1,), tpr=(1.0,), counts={**COUNTS, "test": (3000, 100)})
+    labels = np.repeat([0, 1], [3000, 100])
+    scores = np.concatenate([[0.5], -np.arange(1, 3000), [0.25], np.arange(1, 100)])
+    index = np.arange(len(labels))
+    write_scores(run / "seed1" / "test.csv", Scores(index, labels, scores, ["test"] * len(index), labels))
+    assert report.main([str(tmp_path)]) == 0
+    text = (tmp_path / "report" / "report.html").read_text()
+    (row,) = Page(text).rows("results")
+    assert [cell.split()[0] for cell, _ in row[2:]] == ["0.999997", "0.999997", "0.03", "0.03"]
+    assert "AUC: 0.999997" in text  # the legend
+    assert not re.search(r"AUC:? 1\.0000|100 %: 0\.0 %|<b>0\.0 %", text)
 
 
 def test_mcnemar_at_the_operating_points(page: Page) -> None:

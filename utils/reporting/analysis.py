@@ -6,15 +6,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from ..metrics.bootstrap import Bootstrap, bootstraps, interval
 from ..metrics.roc import Array, Roc, auc, roc
 from ..metrics.scores import Scores, averaged
 from ..metrics.summary import OperatingPoint, operating_points
 from ..seeding import numpy_stream
-from .labels import constraint, extras, objective, ratio, sort_key
+from .labels import asked, constraint, extras, objective, ratio, sort_key
 from .runs import Folder, Run, same_samples
-from .tables import SAME, exact, exact_percent, number
+from .tables import SAME, Cell, exact, exact_percent, number
 
 RESAMPLES = 2000  # of the test samples, for differences
 OWN_RESAMPLES = 1000  # the first of them give the interval of a row, equal to that in results.json
@@ -53,6 +54,10 @@ class Metric:
         """The same with its unit."""
         return self.text(value) if self.tpr is None else f"{self.text(value)} %"
 
+    def cell(self, value: float, under: str = "", *, sign: bool = False, best: bool = False) -> Cell:
+        """A cell of a table."""
+        return Cell(self.text(value, sign=sign), value, under, best)
+
     def bounds(self, low: float, high: float, *, sign: bool = False) -> str:
         """An interval in brackets."""
         return f"[{self.text(low, sign=sign)}, {self.text(high, sign=sign)}]"
@@ -77,22 +82,14 @@ class Measure:
 
 @dataclass(frozen=True)
 class Row:
-    """A run with its numbers, each computed when it is first asked for.
-
-    Args:
-        extra: what distinguishes the run beside objective and constraint.
-        group: rows of one group, counted from 0, have the same data and class counts.
-        tprs: where the FPR is measured.
-        test: the scores of the ensemble.
-        bootstrap: of ``test``; for all rows of a group the same samples were drawn.
-    """
+    """A run with its numbers, each computed when it is first asked for."""
 
     run: Run
-    extra: str
-    group: int
-    tprs: tuple[float, ...]
-    test: Scores
-    bootstrap: Bootstrap
+    extra: str  # what distinguishes it beside objective and constraint
+    group: int  # from 0; rows of one group have the same data and class counts
+    tprs: tuple[float, ...]  # where the FPR is measured
+    test: Scores  # of the ensemble
+    bootstrap: Bootstrap  # of ``test``; for all rows of a group the same samples were drawn
 
     @cached_property
     def objective(self) -> str:
@@ -174,11 +171,10 @@ class Report:
 
 
 def default_tprs(folder: Folder) -> tuple[float, ...]:
-    """The ``tpr`` of the runs if they agree, otherwise 0.98 0.95 0.90."""
-    asked = {run.record.options.get("tpr") for run in folder.runs if run.seeds}
-    only = asked.pop() if len(asked) == 1 else None
-    usable = isinstance(only, tuple) and only and all(isinstance(tpr, float) and 0 < tpr <= 1 for tpr in only)
-    return only if usable and only is not None else (0.98, 0.95, 0.90)
+    """The ``tpr`` of the runs if they agree, otherwise its default."""
+    found = {asked(run.record.options, "tpr") for run in folder.runs if run.seeds}
+    only: tuple[float, ...] = found.pop() if len(found) == 1 else asked({}, "tpr")
+    return only
 
 
 def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
@@ -268,11 +264,12 @@ def group_letter(group: int) -> str:
     return chr(ord("A") + group) if group < 26 else f"#{group + 1}"
 
 
-def best(report: Report, metric: Metric, *, of_ensemble: bool, group: int) -> set[str]:
-    """The names of the runs with the best value of a group, ties included; none where all are equal."""
-    measures = {row.run.name: row.measures[metric.key] for row in report.rows if row.group == group}
-    values = {
-        name: metric.sign * (measure.ensemble if of_ensemble else measure.mean) for name, measure in measures.items()
-    }
-    names = {name for name, value in values.items() if value > max(values.values()) - SAME}
-    return names if len(names) < len(values) else set()
+def best(report: Report) -> set[tuple[str, str, str]]:
+    """(run, metric, "mean" or "ensemble") of the best values of each group, ties included; none where all are equal."""
+    found = set()
+    for group, metric, kind in product(range(len(report.differences)), report.metrics, ("mean", "ensemble")):
+        measures = {row.run.name: row.measures[metric.key] for row in report.rows if row.group == group}
+        values = {name: metric.sign * getattr(measure, kind) for name, measure in measures.items()}
+        names = {name for name, value in values.items() if value > max(values.values()) - SAME}
+        found |= {(name, metric.key, kind) for name in names if len(names) < len(values)}
+    return found

@@ -20,28 +20,18 @@ from .tables import CLEAR, SAME
 
 @dataclass
 class Change:
-    """The change of one metric, with ALM minus without, on the same test samples.
+    """The change of one metric, with ALM minus without, on the same test samples and seeds."""
 
-    Args:
-        without, with_alm: values of the ensembles of the common seeds.
-        low, high: 95 % interval of the difference of these values (paired bootstrap of test samples).
-        gain: the difference, positive where ALM is better.
-        p: from DeLong's test (AUC) or the paired bootstrap (FPR at a TPR).
-        seed_difference: mean difference over the common seeds.
-        seed_p: from Wilcoxon's signed-rank test over the common seeds.
-        p_corrected, seed_p_corrected: after Holm's correction over the rows.
-    """
-
-    without: float
+    without: float  # value of the ensemble of the common seeds
     with_alm: float
     difference: float
-    low: float
+    low: float  # 95 % interval of the difference, from the paired bootstrap of test samples
     high: float
-    gain: float
-    p: float | None
-    seed_difference: float
-    seed_p: float | None
-    p_corrected: float | None = None
+    gain: float  # the difference, positive where ALM is better
+    p: float | None  # from DeLong's test (AUC) or the paired bootstrap (FPR at a TPR)
+    seed_difference: float  # mean over the common seeds
+    seed_p: float | None  # from Wilcoxon's signed-rank test over them
+    p_corrected: float | None = None  # after Holm's correction over the rows
     seed_p_corrected: float | None = None
 
     @property
@@ -52,16 +42,11 @@ class Change:
 
 @dataclass
 class PointChange:
-    """Test samples that only one of the two models gets wrong at the thresholds chosen on validation (McNemar).
-
-    Args:
-        negatives: (false positives without ALM only, with ALM only).
-        positives: the same for false negatives.
-    """
+    """Test samples that only one of the two models gets wrong at the thresholds chosen on validation (McNemar)."""
 
     target: float
-    negatives: tuple[int, int]
-    positives: tuple[int, int]
+    negatives: tuple[int, int]  # false positives without ALM only, with ALM only
+    positives: tuple[int, int]  # false negatives likewise
     negatives_p: float
     positives_p: float
     negatives_p_corrected: float | None = None

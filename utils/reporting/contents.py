@@ -6,28 +6,15 @@ scores, by the same functions as the numbers of results.json.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ..config.options import OPTIONS, convert
 from ..metrics.roc import auprc
 from ..metrics.summary import EvaluationOptions, OperatingPoint, RulePoint, calibration, rule_point, rule_points
 from ..metrics.thresholds import shown_threshold
 from .analysis import Metric, Report, Row, best, group_letter
 from .comparison import Comparison, Tally
-from .tables import (
-    DASH,
-    Cell,
-    Column,
-    Table,
-    count,
-    decimal,
-    exact,
-    exact_percent,
-    numeric,
-    p_cell,
-    percent,
-)
+from .labels import asked
+from .tables import Cell, Column, Table, count, decimal, exact, exact_percent, numeric, p_cell, percent, significant
 
 NAME = Column("objective")
 
@@ -53,24 +40,18 @@ def results_table(report: Report) -> Table:
     for metric in report.metrics:
         group = metric.title if metric.tpr is None else f"{metric.title} (in %)"
         columns += numeric("mean \N{PLUS-MINUS SIGN} SD", "ensemble", group=group)
-    groups = range(len(report.differences))
-    top = {
-        (metric.key, ens): {name for group in groups for name in best(report, metric, of_ensemble=ens, group=group)}
-        for metric in report.metrics
-        for ens in (True, False)
-    }
+    top = best(report)
     rows = []
     for row in report.rows:
         cells = [name_cell(row), count(len(row.run.seeds))]
         for metric in report.metrics:
-            measure, name = row.measures[metric.key], row.run.name
+            measure = row.measures[metric.key]
             spread = "" if measure.deviation is None else f"\N{PLUS-MINUS SIGN} {metric.text(measure.deviation)}"
-            interval = metric.bounds(measure.low, measure.high)
-            of_seeds, of_ensemble = name in top[metric.key, False], name in top[metric.key, True]
-            cells.append(Cell(metric.text(measure.mean), measure.mean, spread, best=of_seeds))
-            cells.append(Cell(metric.text(measure.ensemble), measure.ensemble, interval, best=of_ensemble))
-        rows.append(tuple(cells))
-    return Table("results", "Test set: mean over the seeds, and their ensemble", tuple(columns), tuple(rows))
+            unders = {"mean": spread, "ensemble": metric.bounds(measure.low, measure.high)}
+            for kind, under in unders.items():
+                cells.append(metric.cell(getattr(measure, kind), under, best=(row.run.name, metric.key, kind) in top))
+        rows.append(cells)
+    return Table("results", "Test set: mean over the seeds, and their ensemble", columns, rows)
 
 
 def seeds_table(report: Report) -> Table:
@@ -80,12 +61,10 @@ def seeds_table(report: Report) -> Table:
     for row in report.rows:
         for number, seed in row.run.seeds.items():
             cells = [name_cell(row), Cell(row.run.name), *map(count, (number, seed.epochs, seed.best_epoch))]
-            for metric in report.metrics:
-                value = row.measures[metric.key].per_seed[number]
-                cells.append(Cell(metric.text(value), value))
-            rows.append(tuple(cells))
-    columns = (NAME, Column("run"), *numeric("seed", "epochs", "best epoch", *titles))
-    return Table("seeds", "Test set: each seed", columns, tuple(rows))
+            cells += [metric.cell(row.measures[metric.key].per_seed[number]) for metric in report.metrics]
+            rows.append(cells)
+    columns = [NAME, Column("run"), *numeric("seed", "epochs", "best epoch", *titles)]
+    return Table("seeds", "Test set: each seed", columns, rows)
 
 
 # --- with and without ALM ----------------------------------------------------------------------------------
@@ -100,19 +79,13 @@ def comparison_table(metric: Metric, comparisons: Sequence[Comparison]) -> Table
     rows = []
     for each in comparisons:
         change = each.changes[metric.key]
-        interval = metric.bounds(change.low, change.high, sign=True)
-        cells = [
-            name_cell(each.alm),
-            *(Cell(metric.text(value), value) for value in (change.without, change.with_alm)),
-            Cell(metric.text(change.difference, sign=True), change.difference, interval),
-            *map(p_cell, (change.p, change.p_corrected)),
-            count(len(each.seeds)),
-            Cell(metric.text(change.seed_difference, sign=True), change.seed_difference),
-            *map(p_cell, (change.seed_p, change.seed_p_corrected)),
-        ]
-        rows.append(tuple(cells))
+        cells = [name_cell(each.alm), metric.cell(change.without), metric.cell(change.with_alm)]
+        cells.append(metric.cell(change.difference, metric.bounds(change.low, change.high, sign=True), sign=True))
+        cells += [p_cell(change.p), p_cell(change.p_corrected), count(len(each.seeds))]
+        cells.append(metric.cell(change.seed_difference, sign=True))
+        rows.append([*cells, p_cell(change.seed_p), p_cell(change.seed_p_corrected)])
     key = f"alm_{metric.key.replace('.', '_')}"
-    return Table(key, f"{metric.title}: with ALM minus without", tuple(columns), tuple(rows))
+    return Table(key, f"{metric.title}: with ALM minus without", columns, rows)
 
 
 def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
@@ -120,20 +93,20 @@ def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
     columns = [NAME, *numeric("target TPR, %")]
     for group in ("false positives of one only", "false negatives of one only"):
         columns += numeric("without", "with ALM", "McNemar p", "p, Holm", group=group)
-    rows = tuple(
-        (
+    rows = [
+        [
             name_cell(each.alm),
             Cell(exact_percent(point.target), point.target),
             *map(count, point.negatives),
             *map(p_cell, (point.negatives_p, point.negatives_p_corrected)),
             *map(count, point.positives),
             *map(p_cell, (point.positives_p, point.positives_p_corrected)),
-        )
+        ]
         for each in comparisons
         for point in each.points
-    )
+    ]
     caption = "At the chosen thresholds: test samples that only one of the two models gets wrong"
-    return Table("point_changes", caption, tuple(columns), rows)
+    return Table("point_changes", caption, columns, rows)
 
 
 def tally_sentence(found: Tally) -> str:
@@ -148,28 +121,20 @@ def tally_sentence(found: Tally) -> str:
 def points_table(report: Report) -> Table:
     """The confusion matrix of each operating point of each row's ensemble."""
     names = ("target TPR, %", "threshold", "TP", "FN", "FP", "TN", "TPR, %", "FPR, %")
-    rows = tuple(
-        (
+    rows = [
+        [
             name_cell(row),
             Cell(exact_percent(point.target), point.target),
             Cell(threshold_text(row, point), point.threshold),
             *map(count, (point.rates.tp, point.rates.fn, point.rates.fp, point.rates.tn)),
             percent(point.rates.tpr, point.target),
             percent(point.rates.fpr),
-        )
+        ]
         for row in report.rows
         for point in row.points
-    )
+    ]
     caption = "Thresholds chosen on the validation set, evaluated on the test set"
-    return Table("points", caption, (NAME, *numeric(*names)), rows)
-
-
-def asked(options: Mapping[str, Any], name: str) -> Any:
-    """An option of the run; the default if config.yaml has no valid value."""
-    try:
-        return convert(name, options[name], "config.yaml")
-    except (KeyError, ValueError):
-        return OPTIONS[name].default
+    return Table("points", caption, [NAME, *numeric(*names)], rows)
 
 
 def rules_of(row: Row) -> tuple[RulePoint, ...]:
@@ -196,16 +161,14 @@ def rules_table(report: Report) -> Table:
     for row in report.rows:
         for rule in rules_of(row):
             rates = rule.rates
-            target = f"{rule.target:.3g}" if rule.name == "prior" else exact(rule.target)  # a share, or as it was given
+            target = significant(rule.target) if rule.name == "prior" else exact(rule.target)  # a share, or as given
             cells = [name_cell(row), Cell(rule.name), Cell(target, rule.target)]
-            cells.append(Cell(threshold_text(row, rule), rule.threshold))
-            cells += [percent(rates.tpr), percent(rates.fpr, *([rule.target] if rule.name == "fpr" else []))]
-            cells += [percent(rates.precision), decimal(rates.f1, 3), decimal(rates.mcc, 3)]
-            cells += [percent(rates.balanced_accuracy), decimal(rule.cost, 4)]
-            rows.append(tuple(cells))
+            cells += [Cell(threshold_text(row, rule), rule.threshold), percent(rates.tpr)]
+            cells += [percent(rates.fpr, *([rule.target] if rule.name == "fpr" else [])), percent(rates.precision)]
+            cells += [decimal(rates.f1, 3), decimal(rates.mcc, 3), percent(rates.balanced_accuracy)]
+            rows.append([*cells, decimal(rule.cost, 4)])
     caption = "Thresholds chosen on validation or from the class counts, and what they give on the test set"
-    columns = (NAME, Column("rule"), *numeric("target", "threshold", *names))
-    return Table("rules", caption, columns, tuple(rows))
+    return Table("rules", caption, [NAME, Column("rule"), *numeric("target", "threshold", *names)], rows)
 
 
 def rankings_table(report: Report) -> Table:
@@ -220,8 +183,8 @@ def rankings_table(report: Report) -> Table:
         labels, scores, own = row.test.label, row.test.score, fprs_of[row.run.name]
         found = calibration(row.validation, row.test)
         cells = [name_cell(row), decimal(auprc(labels, scores), 4), decimal(float(labels.mean()), 4)]
-        cells += [percent(row.curve.tpr_at(fpr)) if fpr in own else Cell(DASH) for fpr in fprs]
+        cells += [percent(row.curve.tpr_at(fpr) if fpr in own else None) for fpr in fprs]
         cells += [decimal(found[name], 3) for name in ("error", "error_scaled")]
-        cells.append(Cell(f"{found['temperature']:.3g}", found["temperature"]))
-        rows.append(tuple(cells))
-    return Table("rankings", "Without a threshold of their own, and as probabilities", tuple(columns), tuple(rows))
+        bound = "bound of the search" if found["at_bound"] else ""
+        rows.append([*cells, Cell(significant(found["temperature"]), found["temperature"], bound)])
+    return Table("rankings", "Without a threshold of their own, and as probabilities", columns, rows)

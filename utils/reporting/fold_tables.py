@@ -91,18 +91,15 @@ def _subset(options: Mapping[str, Any]) -> str:
 def resampling_table(found: Sequence[Cross]) -> Table:
     """One line for each model, test subset and choice of training subsets."""
     names = ("training set", "folds", "test AUC, mean \N{PLUS-MINUS SIGN} SD", "minus same", "paired t, p")
-    columns = (*map(Column, ("model", "tested on", "trained on", "objective")), *numeric(*names))
+    columns = [*map(Column, ("model", "tested on", "trained on", "objective")), *numeric(*names)]
     rows = []
     for each in found:
-        spread = "" if each.deviation is None else f" \N{PLUS-MINUS SIGN} {AUC.text(each.deviation)}"
+        spread = "" if each.deviation is None else f"\N{PLUS-MINUS SIGN} {AUC.text(each.deviation)}"
         difference = DASH if each.difference is None else AUC.text(each.difference, sign=True)
         cells = [Cell(text) for text in (each.model, each.test_on, each.train_on, each.label)]
-        cells.append(Cell(each.counts, float(each.counts.split()[-1])))
-        cells.append(count(len(each.values)))
-        cells.append(Cell(AUC.text(each.mean) + spread, each.mean))
-        cells += [Cell(difference, each.difference), p_cell(each.p)]
-        rows.append(tuple(cells))
-    return Table("resampling", "Cross-validation: trained on the same, the other or all subsets", columns, tuple(rows))
+        cells += [Cell(each.counts, float(each.counts.split()[-1])), count(len(each.values))]
+        rows.append([*cells, AUC.cell(each.mean, spread), Cell(difference, each.difference), p_cell(each.p)])
+    return Table("resampling", "Cross-validation: trained on the same, the other or all subsets", columns, rows)
 
 
 def resampling_figure(found: Sequence[Cross]) -> Figure:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..config.options import OPTIONS
+from ..config.options import OPTIONS, convert
 from ..constraints import label
 from ..learners import LEARNERS
 from .runs import Run
@@ -48,6 +48,14 @@ CONSTRAINT = _options("constraint")
 RESAMPLING = _options("resampling")
 CONTINUED = _options("continue")  # ALM that continues from a finished baseline is compared with that baseline
 OBJECTIVE = _options("objective")
+
+
+def asked(options: Mapping[str, Any], name: str) -> Any:
+    """An option of the run; the default if config.yaml has no valid value."""
+    try:
+        return convert(name, options[name], "config.yaml")
+    except (KeyError, ValueError):
+        return OPTIONS[name].default
 
 
 def shown(value: Any) -> str:

@@ -87,10 +87,9 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
 
 def _findings(report: Report, counted: Sequence[Tally]) -> list[tuple[str, str]]:
     """The large numbers at the top: the best rows, and in how many rows ALM helps."""
-    found = []
+    found, top = [], best(report)
     for metric in report.metrics[:2]:
-        names = best(report, metric, of_ensemble=True, group=0)
-        rows = [row for row in report.rows if row.run.name in names]
+        rows = [row for row in report.rows if row.group == 0 and (row.run.name, metric.key, "ensemble") in top]
         if rows:
             value = metric.shown(rows[0].measures[metric.key].ensemble)
             which = "highest AUC" if metric.tpr is None else f"lowest {metric.title}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ..run_files.paths import PARTS
 from .analysis import Report, Row, group_letter
-from .labels import ratio
-from .tables import DASH, Cell, Column, Table, count, cut, exact_percent, numeric
+from .labels import ratio, shown
+from .tables import DASH, Cell, Column, Table, count, exact_percent, numeric
 
 MOST_NAMED = 3  # rows of a warning
 
@@ -17,16 +17,11 @@ def problems_table(report: Report) -> Table:
     """Failed, unfinished, missing and damaged seeds, each with its reason."""
     columns = (Column("run"), *numeric("seed"), Column("state"), Column("what"), Column("command"))
     commands = {run.name: run.record.commands for run in report.folder.runs}
-    rows = tuple(
-        (
-            Cell(problem.run),
-            count(problem.seed),
-            Cell(problem.state),
-            Cell(problem.message),
-            Cell(_command(commands.get(problem.run, ()), problem.seed)),
-        )
-        for problem in report.folder.problems
-    )
+    rows = []
+    for problem in report.folder.problems:
+        command = _command(commands.get(problem.run, ()), problem.seed)
+        texts = [Cell(text) for text in (problem.state, problem.message, command)]
+        rows.append([Cell(problem.run), count(problem.seed), *texts])
     return Table("problems", "What failed or is missing", columns, rows)
 
 
@@ -48,8 +43,8 @@ def data_table(report: Report) -> Table:
         counts = [record.class_counts[part] for part in ("train", *PARTS)]
         cells += [Cell(ratio(each), float(each["positive"])) for each in counts]
         cells += [Cell(record.checksum), Cell(record.source), Cell(difference or DASH)]
-        rows.append(tuple(cells))
-    return Table("data", "Data of the rows", tuple(columns), tuple(rows))
+        rows.append(cells)
+    return Table("data", "Data of the rows", columns, rows)
 
 
 def versions_table(report: Report) -> Table:
@@ -59,20 +54,17 @@ def versions_table(report: Report) -> Table:
         record = row.run.record
         versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
         found.setdefault((versions, record.machine), []).append(row.run.name)
-    rows = tuple(
-        (Cell("all" if len(found) == 1 else ", ".join(names)), Cell(versions), Cell(machine))
-        for (versions, machine), names in found.items()
-    )
-    return Table("versions", "Versions and devices", tuple(map(Column, ("rows", "versions", "device"))), rows)
+    shared = len(found) == 1
+    rows = [[Cell(text) for text in ("all" if shared else ", ".join(names), *key)] for key, names in found.items()]
+    return Table("versions", "Versions and devices", [*map(Column, ("rows", "versions", "device"))], rows)
 
 
 def summary_facts(report: Report) -> list[tuple[str, str]]:
     """The facts at the top of the page: (name, value)."""
     rows = _members(report, 0)
-    everything = (*rows, *report.folds)
-    record = everything[0].run.record
-    models = dict.fromkeys(cut(str(row.run.record.options.get("resnet_type", "?")), 40) for row in everything)
-    facts = [("data", cut(str(record.options.get("dataset_name", "?")), 60)), ("model", ", ".join(models))]
+    record = (*rows, *report.folds)[0].run.record
+    models = dict.fromkeys(shown(row.run.record.options.get("resnet_type", "?")) for row in (*rows, *report.folds))
+    facts = [("data", shown(record.options.get("dataset_name", "?"))), ("model", ", ".join(models))]
     if rows:
         for name, part in (("training", "train"), ("test", "test")):
             counts = record.class_counts[part]
@@ -80,19 +72,21 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
         facts.append(("rows", str(len(report.rows))))
     if report.folds:
         facts.append(("runs of the cross-validation", str(len(report.folds))))
-    for name, numbers in (("seeds", _seed_counts(report)), ("epochs", _epochs((*report.rows, *report.folds)))):
-        if numbers:
-            several = dict.fromkeys((min(numbers), max(numbers)))
-            facts.append((f"{name} a {'row' if name == 'seeds' else 'seed'}", DASH.join(map(str, several))))
-    facts.append(("data checksum", record.checksum[:12]))
-    finished = max(run.finished for run in report.folder.runs)
-    return [*facts, ("finished", finished)] if finished else facts
+    everything = [list(row.run.seeds.values()) for row in (*report.rows, *report.folds)]
+    epochs = [seed.epochs for seeds in everything for seed in seeds if seed.epochs is not None]
+    facts += [("seeds a row", _range([len(seeds) for seeds in everything])), ("epochs a seed", _range(epochs))]
+    facts += [("data checksum", record.checksum[:12]), ("finished", max(run.finished for run in report.folder.runs))]
+    return [fact for fact in facts if fact[1]]
+
+
+def _range(numbers: Sequence[int]) -> str:
+    return DASH.join(map(str, dict.fromkeys((min(numbers), max(numbers))))) if numbers else ""
 
 
 def warnings(report: Report) -> list[str]:
     """Sentences that the reader must not miss."""
     found = [
-        f"Data {group_letter(group)} ({_named([row.name for row in _members(report, group)])}): "
+        f"Data {group_letter(group)} ({_first([row.name for row in _members(report, group)])}): "
         f"not comparable with the other rows: {difference}."
         for group, difference in enumerate(report.differences)
         if difference
@@ -150,19 +144,6 @@ def _unresolved(report: Report) -> list[str]:
 
 def _members(report: Report, group: int) -> list[Row]:
     return [row for row in report.rows if row.group == group]
-
-
-def _seed_counts(report: Report) -> list[int]:
-    return [len(row.run.seeds) for row in (*report.rows, *report.folds)]
-
-
-def _epochs(rows: Iterable[Row]) -> list[int]:
-    return [seed.epochs for row in rows for seed in row.run.seeds.values() if seed.epochs is not None]
-
-
-def _named(names: Sequence[str]) -> str:
-    """The names, or the first and last of many."""
-    return "; ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} rows, {names[0]} to {names[-1]}"
 
 
 def _first(texts: Sequence[str], *, most: int = MOST_NAMED, join: str = "; ") -> str:

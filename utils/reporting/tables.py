@@ -51,8 +51,8 @@ class Table:
 
     key: str
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -119,6 +119,13 @@ def number(
     return minus(text if float(text) else text.lstrip("+-"))
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """A positive number with that many digits, and with more where these would show it as 1."""
+    while (text := f"{value:.{digits}g}") == "1" and abs(value - 1) > SAME:
+        digits += 1
+    return text
+
+
 def exact(value: float) -> str:
     """A number as it was given: with all its digits."""
     return f"{value:.15g}"
@@ -154,9 +161,9 @@ def decimal(value: float, places: int) -> Cell:
     return Cell(number(value, places), value)
 
 
-def percent(value: float, *apart: float) -> Cell:
-    """A rate in per cent, with one decimal if that does not show it as one of ``apart``."""
-    return Cell(number(value, 1, percent=True, apart=apart), value)
+def percent(value: float | None, *apart: float) -> Cell:
+    """A rate in per cent (see ``number``), or a dash."""
+    return Cell(DASH) if value is None else Cell(number(value, 1, percent=True, apart=apart), value)
 
 
 def p_cell(value: float | None) -> Cell:
