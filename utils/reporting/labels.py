@@ -48,6 +48,7 @@ CONSTRAINT = _options("constraint")
 RESAMPLING = _options("resampling")
 CONTINUED = _options("continue")  # ALM that continues from a finished baseline is compared with that baseline
 OBJECTIVE = _options("objective")
+PREFIXES = {"dataset_name": "", "resnet_type": "", "ratio_pos_train": "1:"}  # in the name of a row; otherwise "name="
 
 
 def asked(options: Mapping[str, Any], name: str) -> Any:
@@ -105,14 +106,14 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
     found, full = {}, {}
     for run in runs:
         options = run.record.options
-        values = [_extra(name, options[name]) for name in varying if options.get(name) is not None]
-        found[run.name] = ", ".join(values)
+        given = [(name, shown(options[name])) for name in varying if options.get(name) is not None]
+        found[run.name] = ", ".join(f"{PREFIXES.get(name, f'{name}=')}{value}" for name, value in given)
         full[run.name] = (objective(options), constraint(options), found[run.name])
     repeated = Counter(full.values())
-    return {
-        name: f"{text}, {name}".removeprefix(", ") if repeated[full[name]] > 1 else text
-        for name, text in found.items()
-    }
+    for name in found:
+        if repeated[full[name]] > 1:
+            found[name] = ", ".join(filter(None, (found[name], name)))
+    return found
 
 
 def varying_options(options: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -129,12 +130,6 @@ def varying_options(options: Sequence[Mapping[str, Any]]) -> list[str]:
         if name == "dataset_name"
         or len({(str(each.get("dataset_name")), str(each.get(name))) for each in options}) > len(datasets)
     ]
-
-
-def _extra(name: str, value: Any) -> str:
-    if name in ("dataset_name", "resnet_type"):
-        return shown(value)
-    return f"1:{shown(value)}" if name == "ratio_pos_train" else f"{name}={shown(value)}"
 
 
 def sort_key(run: Run) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from .charts import epoch_figure, families, forest, lowest_auc, roc_figure, roc_
 from .comparison import Comparison, Tally, tallies
 from .fold_tables import crosses, resampling_figure, resampling_table
 from .runs import CURVES
-from .tables import CLEAR, exact_percent, markdown, number, plain
+from .tables import CLEAR, exact_percent, number, plain
 
 HERE = Path(__file__).parent
 TEMPLATES = Environment(
@@ -28,7 +28,7 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-TEMPLATES.filters |= {"markdown": markdown, "number": number, "plain": plain, "exact_percent": exact_percent}
+TEMPLATES.filters |= {"number": number, "plain": plain, "exact_percent": exact_percent}
 
 
 def rendered(report: Report, comparisons: Sequence[Comparison], *, command: str) -> dict[str, str]:

@@ -49,21 +49,14 @@ class SeedRun:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: ``checkpoint/<subfolder_name>/<name>``.
-
-    Args:
-        seeds: those with final scores.
-        curves: of each started seed ``{"train_auc": [...], "val_auc": [...]}``, one value (or None) for each epoch.
-        finished: when its last seed ended, as text; empty if not recorded.
-        default_threshold: of its objective, as results.json records it.
-    """
+    """One run: ``checkpoint/<subfolder_name>/<name>``."""
 
     name: str
     record: Record
-    seeds: dict[int, SeedRun]
-    curves: dict[int, dict[str, list[float | None]]]
-    finished: str = ""
-    default_threshold: float = 0.0
+    seeds: dict[int, SeedRun]  # those with final scores
+    curves: dict[int, dict[str, list[float | None]]]  # of each started seed the values by epoch, by the names in CURVES
+    finished: str  # when its last seed ended; empty if not recorded
+    default_threshold: float  # of its objective, as results.json records it
 
 
 @dataclass(frozen=True)

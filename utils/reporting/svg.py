@@ -54,29 +54,20 @@ class Mark:
 
 @dataclass
 class Panel:
-    """A chart of ``width`` x ``height`` units; a unit is about one pixel at full width.
-
-    Args:
-        x, y: the axes.
-        title: shown above the plot.
-        left: margin to the left of the plot; ``right``, ``top`` and ``bottom`` likewise.
-        hints: texts above the left and the right end of the plot.
-        marks: elements drawn in the plot, in its coordinates.
-        words: what the panel shows, in sentences.
-    """
+    """A chart of ``width`` x ``height`` units; a unit is about one pixel at full width."""
 
     x: Axis
     y: Axis
     title: str
     width: float = 430.0
     height: float = 330.0
-    left: float = 62.0
+    left: float = 62.0  # margins around the plot
     right: float = 14.0
     top: float = 28.0
     bottom: float = 44.0
-    hints: tuple[str, str] = ("", "")
-    marks: list[Mark] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
+    hints: tuple[str, str] = ("", "")  # above the left and the right end of the plot
+    marks: list[Mark] = field(default_factory=list)  # drawn in the plot, in its coordinates
+    words: list[str] = field(default_factory=list)  # what it shows, in sentences
 
     @property
     def inner_width(self) -> float:

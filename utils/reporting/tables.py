@@ -1,4 +1,4 @@
-"""Tables, their Markdown, and numbers as text. The page's template renders the same tables as HTML."""
+"""Tables as data, which the templates render as HTML and as Markdown, and numbers as text."""
 
 from __future__ import annotations
 
@@ -20,29 +20,16 @@ class Column:
     group: str = ""
     numeric: bool = False
 
-    @property
-    def flat(self) -> str:
-        """Group and title as one heading."""
-        return f"{self.group}: {self.title}" if self.group else self.title
-
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
-
-    Args:
-        text: as shown.
-        value: sort key at full precision; None sorts by the text.
-        under: a second, smaller line.
-        best: whether it is the best value of its column.
-        warning: a problem of the row, shown after the text.
-    """
+    """One cell."""
 
     text: str
-    value: float | str | None = None
-    under: str = ""
-    best: bool = False
-    warning: str = ""
+    value: float | None = None  # sort key at full precision; None sorts by the text
+    under: str = ""  # a second, smaller line
+    best: bool = False  # whether it is the best value of its column
+    warning: str = ""  # a problem of the row, shown after the text
 
 
 @dataclass(frozen=True)
@@ -58,25 +45,6 @@ class Table:
     def groups(self) -> list[tuple[str, int]]:
         """Each common heading and the number of its columns; no heading is ""."""
         return [(name, len(list(members))) for name, members in groupby(column.group for column in self.columns)]
-
-
-def markdown(table: Table) -> str:
-    """A GitHub table; the best value of a column is bold, numbers are right-aligned."""
-    titles = [column.flat for column in table.columns]
-    rules = ["--:" if column.numeric else ":--" for column in table.columns]
-    lines = [_line([plain(title) for title in titles]), _line(rules)]
-    lines += [_line([_markdown_cell(cell) for cell in row]) for row in table.rows]
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _markdown_cell(cell: Cell) -> str:
-    text = plain(" ".join(part for part in (cell.text, cell.under) if part))
-    text = f"**{text}**" if cell.best and text else text
-    return f"{text} ({plain(cell.warning)})" if cell.warning else text
 
 
 def plain(text: str) -> str:
