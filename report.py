@@ -7,33 +7,24 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from utils.config.command_line import Parser
 from utils.config.options import convert
-from utils.errors import UserError, one_line
+from utils.errors import UserError, message_of, one_line
 from utils.reporting.writing import write_report
 from utils.system.streams import run_command
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see python {self.prog} --help)")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="report.py",
         description="Compare the runs of a folder: tables, tests and ROC curves in one page. Needs no GPU and no data.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>, the folder that holds the runs")
     parser.add_argument("--out", type=Path, help="where to write the report (default: <folder>/report)")
-    parser.add_argument(
-        "--tpr",
-        nargs="+",
-        metavar="X",
-        help="true positive rates at which to report the false positive rate (default: the --tpr of the runs)",
-    )
+    rates = "true positive rates at which to report the false positive rate (default: the --tpr of the runs)"
+    parser.add_argument("--tpr", nargs="+", metavar="X", help=rates)
     return parser
 
 
@@ -44,11 +35,8 @@ def main(argv: Sequence[str]) -> int:
         tprs = convert("tpr", asked.tpr, "the command line") if asked.tpr else None
         command = shlex.join(["python", "report.py", *argv])
         files = write_report(asked.folder, out=asked.out, tprs=tprs, command=command)
-    except (UserError, ValueError) as error:
-        print("error:", one_line(error), file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: cannot use {str(error.filename)!r:.200}: {error.strerror or error}", file=sys.stderr)
+    except (UserError, ValueError, OSError) as error:
+        print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2
     print("\n".join(map(str, files)))
     return 0

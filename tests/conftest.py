@@ -6,8 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from report_folders import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 # First, so that `utils` and `models` are ours even if the environment holds a package of that name.
@@ -42,3 +46,29 @@ def blank_pictures() -> Iterator[None]:
         for module in ("run_files.results_json", "run.train"):
             patch.setattr(f"utils.{module}.roc_figure", lambda *args, **kwargs: Figure(figsize=(1, 1)))
         yield
+
+
+@pytest.fixture(scope="session")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the report of the stored runs, made once."""
+    from report_by_hand import STORED
+
+    import report
+
+    folder = tmp_path_factory.mktemp("report")
+    assert report.main([str(STORED), "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text(out: Path) -> str:
+    """Its page."""
+    return (out / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def page(text: str) -> Page:
+    """The tables of its page."""
+    from report_folders import Page
+
+    return Page(text)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import beta
+from scipy.stats import t as student
 
 from utils.seeding import numpy_stream
 
@@ -57,9 +60,15 @@ def metric(labels: NDArray[np.int64], scores: Array, tpr: float | None) -> float
     return auc(labels, scores) if tpr is None else fpr_at_tpr(labels, scores, tpr)
 
 
-def resampled(labels: NDArray[np.int64], scores: Array, tpr: float | None, count: int) -> Array:
+def resampled(
+    labels: NDArray[np.int64],
+    scores: Array,
+    tpr: float | None,
+    count: int,
+    stream: str = "bootstrap of the ensemble",
+) -> Array:
     """The metric of ``count`` resamples, each made by copying samples."""
-    generator = numpy_stream(0, "bootstrap of the ensemble")
+    generator = numpy_stream(0, stream)
     positives, negatives = scores[labels == 1], scores[labels == 0]
     values = []
     for _ in range(count // 100):
@@ -82,6 +91,49 @@ def middle(values: Array) -> tuple[float, float]:
         return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
     return quantile(0.025), quantile(0.975)
+
+
+def interval(labels: NDArray[np.int64], scores: Array, tpr: float | None) -> tuple[float, float]:
+    """Of the AUC by weighted pairs, of the FPR by the mixture's equation, solved with scipy."""
+    positives, negatives = np.sort(scores[labels == 1]), scores[labels == 0]
+    n, m = len(positives), len(negatives)
+    if tpr is None:
+        generator, lows, highs = numpy_stream(0, "bootstrap of the ensemble"), [], []
+        pairs = kernel(labels, scores)[:, np.argsort(negatives)]  # the weights of negatives are drawn in this order
+        for _ in range(20):
+            heavy, light = (generator.standard_exponential((50, size)) for size in (n, m))
+            for w, v, (a, b) in zip(heavy, light, generator.gamma(0.5, size=(50, 2)), strict=True):
+                whole, right = (w.sum() + a) * (v.sum() + b), w @ pairs @ v
+                lows.append(right / whole)
+                highs.append((right + a * (v.sum() + b) + b * w.sum()) / whole)
+        return middle(np.array(lows))[0], min(1.0, middle(np.array(highs))[1])
+    ends = [-math.inf, *positives, math.inf]
+    alarms = [int((negatives >= end).sum()) for end in ends]
+    chances = [math.comb(n, k) * (1 - tpr) ** k * tpr ** (n - k) for k in range(n + 1)]
+
+    def below(x: float, *, low: bool) -> float:
+        total = 0.0
+        for k, chance in enumerate(chances):
+            f = alarms[k + 1] if low else alarms[k]
+            first, second = (f, m - f + 1) if low else (f + 1, m - f)
+            total += chance * (1.0 if first == 0 else 0.0 if second == 0 else float(beta.cdf(x, first, second)))
+        return total
+
+    lower = 0.0 if below(0.0, low=True) >= 0.025 else brentq(lambda x: below(x, low=True) - 0.025, 0, 1)
+    upper = 1.0 if below(1 - 1e-13, low=False) < 0.975 else brentq(lambda x: below(x, low=False) - 0.975, 0, 1)
+    return lower, upper
+
+
+def seed_p(differences: Array, drawn: Array) -> float:
+    """The t test over seeds and images; ``drawn`` are the differences of each resample (rows) and seed (columns)."""
+    seeds = len(differences)
+    of_mean = drawn.mean(axis=1).var()
+    shared = max(0.0, (seeds * of_mean - drawn.var(axis=0).mean()) / (seeds - 1))
+    own = differences.var(ddof=1) / seeds
+    if own + shared < 1e-24:
+        return float(abs(differences.mean()) < 1e-12)
+    freedom = (seeds - 1) * (own + shared) / own if own else math.inf
+    return float(2 * student.sf(abs(differences.mean()) / math.sqrt(own + shared), freedom))
 
 
 def delong_p(labels: NDArray[np.int64], first: Array, second: Array) -> float:

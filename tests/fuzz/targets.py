@@ -32,7 +32,6 @@ from utils.config.settings import resolve
 from utils.data import load_raw, torchvision_files
 from utils.data.npz import read_npz
 from utils.errors import UserError
-from utils.reporting.changed_seeds import with_changes
 from utils.reporting.runs import read_folder
 from utils.run import train as train_run
 from utils.run.experiment import build_state
@@ -246,7 +245,7 @@ class World:
         def run(data: bytes) -> bool:
             self.restore()
             path.write_bytes(data)
-            found = with_changes(read_folder(Path("made_up")))
+            found = read_folder(Path("made_up"))
             if len(data) % 100 == 7:  # the whole page takes a second
                 return program(report.main, ["made_up"])
             return not any(problem.state == "damaged" for problem in found.problems)

@@ -14,8 +14,8 @@ from report_folders import COUNTS, make_run, make_seed
 from utils.errors import UserError
 from utils.reporting.analysis import Report, analyse, default_tprs
 from utils.reporting.comparison import compare, pairs
-from utils.reporting.decisions import rules_of
-from utils.reporting.provenance import problems_table, warnings
+from utils.reporting.contents import rules_of, seeds_table
+from utils.reporting.provenance import problems_table, summary_facts, warnings
 from utils.reporting.runs import read_folder
 
 ALM: dict[str, Any] = {"use_ALM": 1, "mu": 0.01, "delta": 0.5}
@@ -34,6 +34,33 @@ def test_a_row_names_the_options_that_it_has(tmp_path: Path) -> None:
     make_run(tmp_path, "even", sampler="stratified", least_positives=2)
     names = [row.name for row in report_of(tmp_path).rows]
     assert sorted(names) == ["BCE, sampler=natural", "BCE, sampler=stratified, least_positives=2"]
+
+
+@pytest.mark.parametrize("stopped_early", [False, True])
+def test_seeds_of_different_lengths_are_told(tmp_path: Path, stopped_early: bool) -> None:
+    """Unless the shorter one had stopped early."""
+    run = make_run(tmp_path, "run")
+    make_run(tmp_path, "other", training_type="LDAM")
+    done = json.loads((run / "seed1" / "done").read_text())
+    (run / "seed1" / "done").write_text(json.dumps({**done, "stopped_early": stopped_early}))
+    (run / "seed2" / "done").write_text(json.dumps({**done, "epochs": 7}))
+    report = report_of(tmp_path)
+    told = [line for line in warnings(report) if "numbers of epochs" in line]
+    assert [line.endswith(": BCE in run (seed 1: 3, seed 2: 7).") for line in told] == [True] * (not stopped_early)
+    assert [row[3].text for row in seeds_table(report).rows] == ["3", "7", "3", "3"]
+    assert dict(summary_facts(report))["epochs a seed"] == "3–7"
+
+
+def test_rows_are_named_as_they_were_given(tmp_path: Path) -> None:
+    """By the folder of the run, also where YAML or a spreadsheet would read a number or a truth value."""
+    names = ["010", "1.10", "1:20", "1_3", "no"]
+    for name in names:
+        make_run(tmp_path, name, seeds=(1,), lr=0.12345678)
+    report = report_of(tmp_path)
+    assert [row[1].text for row in seeds_table(report).rows] == names
+    assert [row.name for row in report.rows] == [f"BCE, {name}" for name in names]
+    make_run(tmp_path, "other", seeds=(1,), lr=0.1234567)
+    assert "BCE, lr=0.12345678, no" in {row.name for row in report_of(tmp_path).rows}
 
 
 def test_of_many_rows_with_fewer_seeds_some_are_named(tmp_path: Path) -> None:
@@ -245,7 +272,7 @@ def test_comparison_uses_the_common_seeds(tmp_path: Path) -> None:
     assert only.seeds == (2, 3)
     # the same scores on both sides: nothing changes, and nothing is clear
     change = only.changes["auc"]
-    assert (change.difference, change.low, change.high, change.p, change.seed_p) == (0, 0, 0, 1, 1)
+    assert (change.difference, change.low, change.high, change.p) == (0, 0, 0, 1)
 
 
 def test_names_say_what_tells_rows_apart(tmp_path: Path) -> None:

@@ -332,7 +332,7 @@ def test_the_work_of_a_report_grows_with_the_number_of_runs(tmp_path: Path, monk
             calls[_name] += 1
             return _original(*given, **options)
 
-        for module in ("metrics.summary", "reporting.analysis", "reporting.comparison", "reporting.decisions"):
+        for module in ("metrics.summary", "reporting.analysis", "reporting.contents"):
             monkeypatch.setattr(f"utils.{module}.{name}", counted, raising=False)
     found = []
     for number in (6, 12):

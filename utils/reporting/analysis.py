@@ -3,40 +3,70 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
-import numpy as np
-
-from ..metrics.bootstrap import Bootstrap, bootstraps, interval
+from ..metrics.bootstrap import Bootstrap, bootstraps
+from ..metrics.intervals import auc_interval, fpr_at_tpr_interval
 from ..metrics.roc import Array, Roc, auc, roc
 from ..metrics.scores import Scores, averaged
 from ..metrics.summary import OperatingPoint, operating_points
 from ..seeding import numpy_stream
-from .labels import constraint, extras, objective, sort_key
+from .labels import asked, constraint, extras, objective, ratio, sort_key
 from .runs import Folder, Run, same_samples
+from .tables import SAME, Cell, exact, exact_percent, number
 
 RESAMPLES = 2000  # of the test samples, for differences
-OWN_RESAMPLES = 1000  # the first of them give the interval of a row, equal to that in results.json
+STREAM = "bootstrap of the ensemble"  # the same as that of results.json, so that its intervals are the same
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the table: AUC, or the FPR at a TPR (``tpr`` is None for the AUC)."""
+    """A column of the table: the FPR at a TPR, or the AUC (``tpr`` is None)."""
 
-    key: str
-    title: str
     tpr: float | None
+
+    @property
+    def key(self) -> str:
+        """Its name in the CSV files."""
+        return "auc" if self.tpr is None else f"fpr_at_tpr_{exact(self.tpr)}"
+
+    @property
+    def title(self) -> str:
+        """Its name on the page."""
+        return "AUC" if self.tpr is None else f"FPR at TPR {exact_percent(self.tpr)} %"
 
     @property
     def sign(self) -> int:
         """+1 where more is better, -1 where less is."""
         return 1 if self.tpr is None else -1
 
-    def resampled(self, values: Bootstrap, tprs: Sequence[float]) -> Array:
-        """(R,) its bootstrap values."""
-        return values.auc if self.tpr is None else values.fpr_at_tpr[:, list(tprs).index(self.tpr)]
+    def of(self, scores: Scores, curve: Roc) -> float:
+        """Its value in [0, 1]; ``curve`` is the ROC of the scores."""
+        return auc(scores.label, scores.score) if self.tpr is None else curve.fpr_at(self.tpr)
+
+    def text(self, value: float, *, sign: bool = False) -> str:
+        """An AUC with four decimals, or an FPR in per cent with one."""
+        return number(value, 4 if self.tpr is None else 1, percent=self.tpr is not None, sign=sign)
+
+    def shown(self, value: float) -> str:
+        """The same with its unit."""
+        return self.text(value) if self.tpr is None else f"{self.text(value)} %"
+
+    def cell(self, value: float, under: str = "", *, sign: bool = False, best: bool = False) -> Cell:
+        """A cell of a table."""
+        return Cell(self.text(value, sign=sign), value, under, best)
+
+    def bounds(self, low: float, high: float, *, sign: bool = False) -> str:
+        """An interval in brackets."""
+        return f"[{self.text(low, sign=sign)}, {self.text(high, sign=sign)}]"
+
+
+def metrics_for(tprs: Sequence[float]) -> tuple[Metric, ...]:
+    """AUC, then FPR at each TPR."""
+    return (Metric(None), *map(Metric, tprs))
 
 
 @dataclass(frozen=True)
@@ -53,20 +83,24 @@ class Measure:
 
 @dataclass(frozen=True)
 class Row:
-    """A run with its numbers. ``group`` counts from 0: rows of one group have the same data and class counts."""
+    """A run with its numbers, each computed when it is first asked for."""
 
     run: Run
-    objective: str
-    constraint: str
-    extra: str  # what else distinguishes it
-    group: int
-    validation: Scores
-    test: Scores
-    measures: dict[str, Measure]
-    points: tuple[OperatingPoint, ...]
-    curve: Roc  # of the test set
-    validation_curve: Roc
-    resampled: Bootstrap  # of the test set: for all rows of a group the same samples were drawn
+    extra: str  # what distinguishes it beside objective and constraint
+    group: int  # from 0; rows of one group have the same data and class counts
+    tprs: tuple[float, ...]  # where the FPR is measured
+    test: Scores  # of the ensemble
+    bootstrap: Bootstrap  # of ``test``; for all rows of a group the same samples were drawn
+
+    @cached_property
+    def objective(self) -> str:
+        """The objective with its own options."""
+        return objective(self.run.record.options)
+
+    @cached_property
+    def constraint(self) -> str:
+        """ALM and its options; empty without."""
+        return constraint(self.run.record.options)
 
     @property
     def label(self) -> str:
@@ -84,6 +118,53 @@ class Row:
         """The same with the constraint's numbers."""
         return f"{self.name} ({self.constraint.removeprefix('ALM ')})" if self.constraint else self.name
 
+    @cached_property
+    def validation(self) -> Scores:
+        """The scores of the ensemble on the validation set."""
+        return averaged([seed.validation for seed in self.run.seeds.values()])
+
+    @cached_property
+    def curve(self) -> Roc:
+        """Of the test set."""
+        return roc(self.test.label, self.test.score)
+
+    @cached_property
+    def validation_curve(self) -> Roc:
+        """Of the validation set."""
+        return roc(self.validation.label, self.validation.score)
+
+    @cached_property
+    def points(self) -> tuple[OperatingPoint, ...]:
+        """At the threshold for each TPR."""
+        return operating_points(self.validation_curve, self.test, self.tprs)
+
+    def resampled(self, metric: Metric) -> Array:
+        """(R,) the bootstrap values of a metric."""
+        found = self.bootstrap
+        return found.auc if metric.tpr is None else found.fpr_at_tpr[:, self.tprs.index(metric.tpr)]
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """Of each metric by its key."""
+        tests = {number: seed.test for number, seed in self.run.seeds.items()}
+        curves = {number: roc(test.label, test.score) for number, test in tests.items()}
+        found = {}
+        for metric in metrics_for(self.tprs):
+            per_seed = {number: metric.of(tests[number], curves[number]) for number in tests}
+            values = list(per_seed.values())
+            low, high = self._interval(metric)
+            deviation = statistics.stdev(values) if len(values) > 1 else None
+            ensemble = metric.of(self.test, self.curve)
+            found[metric.key] = Measure(per_seed, statistics.fmean(values), deviation, ensemble, low, high)
+        return found
+
+
+    def _interval(self, metric: Metric) -> list[float]:
+        labels, scores = self.test.label, self.test.score
+        if metric.tpr is None:
+            return auc_interval(labels, scores, generator=numpy_stream(0, STREAM))
+        return fpr_at_tpr_interval(labels, scores, metric.tpr)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -97,140 +178,78 @@ class Report:
     differences: tuple[str, ...]  # of each group from the first, as text; "" for the first
 
 
-def metrics_for(tprs: Sequence[float]) -> tuple[Metric, ...]:
-    """AUC, then FPR at each TPR."""
-    at = [Metric(f"fpr_at_tpr_{tpr:g}", f"FPR at TPR {tpr * 100:g} %", tpr) for tpr in tprs]
-    return (Metric("auc", "AUC", None), *at)
-
-
 def default_tprs(folder: Folder) -> tuple[float, ...]:
-    """The ``tpr`` of the runs if they agree, otherwise 0.98 0.95 0.90."""
-    asked = {run.record.options.get("tpr") for run in folder.runs if run.seeds}
-    only = asked.pop() if len(asked) == 1 else None
-    usable = isinstance(only, tuple) and only and all(isinstance(tpr, float) and 0 < tpr <= 1 for tpr in only)
-    return only if usable and only is not None else (0.98, 0.95, 0.90)
+    """The ``tpr`` of the runs if they agree, otherwise its default."""
+    found = {asked(run.record.options, "tpr") for run in folder.runs if run.seeds}
+    only: tuple[float, ...] = found.pop() if len(found) == 1 else asked({}, "tpr")
+    return only
 
 
 def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
-    """Measure every run of ``folder`` that has a finished seed."""
-    runs = [run for run in folder.runs if run.seeds]
-    groups, differences = _groups([run for run in runs if not is_fold(run)])
-    runs.sort(key=lambda run: (groups.get(run.name, 0), folder.plan.position(run.name), *sort_key(run)))
-    single, folds = ([run for run in runs if is_fold(run) == wanted] for wanted in (False, True))
+    """Measure every run of ``folder`` that has a finished seed.
+
+    The folds of a cross-validation are compared over the folds, the other runs over test samples.
+    """
+    single: list[Run] = []
+    folds: list[Run] = []
+    for run in folder.runs:
+        if run.seeds:
+            (folds if run.record.options.get("folds") else single).append(run)
+    groups, differences = _groups(single)
+    for runs in (single, folds):
+        runs.sort(key=lambda run: (groups.get(run.name, 0), folder.plan.position(run.name), *sort_key(run)))
     more = extras(single)
-    metrics = metrics_for(tprs)
-    tests = {run.name: averaged([seed.test for seed in run.seeds.values()]) for run in runs}
-    drawn = resamples({run.name: tests[run.name] for run in single}, tprs, RESAMPLES)
-    drawn |= resamples({run.name: tests[run.name] for run in folds}, (), OWN_RESAMPLES)
     return Report(
         folder,
-        metrics,
+        metrics_for(tprs),
         tuple(tprs),
-        tuple(
-            _row(run, more[run.name], groups[run.name], metrics, tprs, tests[run.name], drawn[run.name])
-            for run in single
-        ),
-        tuple(_row(run, "", 0, metrics[:1], (), tests[run.name], drawn[run.name]) for run in folds),
+        rows_of(single, tprs, RESAMPLES, extra=more, group=groups),
+        rows_of(folds, (), 1),
         differences,
     )
 
 
-def is_fold(run: Run) -> bool:
-    """Whether the run is one fold of a cross-validation: those are compared over the folds, not over test samples."""
-    return bool(run.record.options.get("folds"))
-
-
-def _row(
-    run: Run,
-    extra: str,
-    group: int,
-    metrics: Sequence[Metric],
+def rows_of(
+    runs: Sequence[Run],
     tprs: Sequence[float],
-    test: Scores,
-    resampled: Bootstrap,
-) -> Row:
-    validation = averaged([seed.validation for seed in run.seeds.values()])
-    curve, validation_curve = (roc(scores.label, scores.score) for scores in (test, validation))
-    ensemble = values_of(test, curve, metrics)
-    per_seed = {
-        number: values_of(seed.test, roc(seed.test.label, seed.test.score), metrics)
-        for number, seed in run.seeds.items()
-    }
-    return Row(
-        run,
-        objective(run.record.options),
-        constraint(run.record.options),
-        extra,
-        group,
-        validation,
-        test,
-        {
-            metric.key: _measure(
-                {number: values[metric.key] for number, values in per_seed.items()},
-                ensemble[metric.key],
-                metric.resampled(resampled, tprs)[:OWN_RESAMPLES],
-            )
-            for metric in metrics
-        },
-        operating_points(validation_curve, test, tprs),
-        curve,
-        validation_curve,
-        resampled,
-    )
-
-
-def values_of(scores: Scores, curve: Roc, metrics: Sequence[Metric]) -> dict[str, float]:
-    """Each metric of one set of scores, in [0, 1], by its key; ``curve`` is their ROC."""
-    return {
-        metric.key: auc(scores.label, scores.score) if metric.tpr is None else curve.fpr_at(metric.tpr)
-        for metric in metrics
-    }
-
-
-def resamples(tests: Mapping[str, Scores], tprs: Sequence[float], count: int) -> dict[str, Bootstrap]:
-    """Bootstrap of each of ``tests``, all from one stream: row by row of the results, the same samples were drawn."""
-    alike: dict[bytes, list[str]] = {}
-    for name, test in tests.items():
-        alike.setdefault(test.label.tobytes(), []).append(name)
-    found: dict[str, Bootstrap] = {}
-    for names in alike.values():
-        drawn = bootstraps(
-            tests[names[0]].label,
-            [tests[name].score for name in names],
+    resamples: int,
+    *,
+    extra: Mapping[str, str] | None = None,
+    group: Mapping[str, int] | None = None,
+) -> tuple[Row, ...]:
+    """The row of each run. Runs with the same test labels are resampled together: the same samples are drawn."""
+    tests = [averaged([seed.test for seed in run.seeds.values()]) for run in runs]
+    alike: dict[bytes, list[int]] = {}
+    for position, test in enumerate(tests):
+        alike.setdefault(test.label.tobytes(), []).append(position)
+    drawn: dict[int, Bootstrap] = {}
+    for members in alike.values():
+        found = bootstraps(
+            tests[members[0]].label,
+            [tests[position].score for position in members],
             tprs=tprs,
             thresholds=(),
-            generator=numpy_stream(0, "bootstrap of the ensemble"),
-            resamples=count,
+            generator=numpy_stream(0, STREAM),
+            resamples=resamples,
         )
-        found.update(zip(names, drawn, strict=True))
-    return found
-
-
-def _measure(per_seed: dict[int, float], ensemble: float, resampled: Array) -> Measure:
-    low, high = interval(resampled)
-    values = list(per_seed.values())
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Measure(per_seed, statistics.fmean(values), deviation, ensemble, low, high)
+        drawn.update(zip(members, found, strict=True))
+    return tuple(
+        Row(run, (extra or {}).get(run.name, ""), (group or {}).get(run.name, 0), tuple(tprs), test, drawn[position])
+        for position, (run, test) in enumerate(zip(runs, tests, strict=True))
+    )
 
 
 def _groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:
     """Runs with the same data, class counts and test samples form a group; the largest is group 0."""
-    heads: list[Run] = []
-    member: dict[str, int] = {}
+    groups: list[list[Run]] = []
     for run in runs:
-        for position, head in enumerate(heads):
-            if not difference_of_data(head, run):
-                member[run.name] = position
-                break
-        else:
-            member[run.name] = len(heads)
-            heads.append(run)
-    sizes = Counter(member.values())
-    order = sorted(range(len(heads)), key=lambda position: (-sizes[position], position))
-    renumbered = {old: new for new, old in enumerate(order)}
-    first = heads[order[0]] if heads else None
-    texts = tuple(difference_of_data(first, heads[old]) if first else "" for old in order)
-    return {name: renumbered[old] for name, old in member.items()}, texts
+        home = next((members for members in groups if not difference_of_data(members[0], run)), None)
+        if home is None:
+            groups.append(home := [])
+        home.append(run)
+    groups.sort(key=len, reverse=True)
+    differences = tuple(difference_of_data(groups[0][0], members[0]) for members in groups)
+    return {run.name: number for number, members in enumerate(groups) for run in members}, differences
 
 
 def difference_of_data(first: Run, second: Run) -> str:
@@ -241,15 +260,11 @@ def difference_of_data(first: Run, second: Run) -> str:
     for part in ("train", "validation", "test"):
         ours, theirs = first.record.class_counts[part], second.record.class_counts[part]
         if ours != theirs:
-            parts.append(f"{part} set {_ratio(theirs)}, not {_ratio(ours)}")
+            parts.append(f"{part} set {ratio(theirs)}, not {ratio(ours)}")
     one, other = (next(iter(run.seeds.values())) for run in (first, second))
     if not parts and not (same_samples(one.test, other.test) and same_samples(one.validation, other.validation)):
         parts.append("other test or validation samples")
     return "; ".join(parts)
-
-
-def _ratio(counts: dict[str, int]) -> str:
-    return f"{counts['negative']} : {counts['positive']}"
 
 
 def group_letter(group: int) -> str:
@@ -257,12 +272,12 @@ def group_letter(group: int) -> str:
     return chr(ord("A") + group) if group < 26 else f"#{group + 1}"
 
 
-def best(report: Report, metric: Metric, *, of_ensemble: bool, group: int) -> set[str]:
-    """The names of the runs with the best value of a group, ties included; none where all are equal."""
-    measures = {row.run.name: row.measures[metric.key] for row in report.rows if row.group == group}
-    values = {
-        name: metric.sign * (measure.ensemble if of_ensemble else measure.mean) for name, measure in measures.items()
-    }
-    top = max(values.values(), default=0.0)
-    names = {name for name, value in values.items() if np.isclose(value, top, rtol=0, atol=1e-12)}
-    return names if len(names) < len(values) else set()
+def best(report: Report) -> set[tuple[str, str, str]]:
+    """(run, metric, "mean" or "ensemble") of the best values of each group, ties included; none where all are equal."""
+    found = set()
+    for group, metric, kind in product(range(len(report.differences)), report.metrics, ("mean", "ensemble")):
+        measures = {row.run.name: row.measures[metric.key] for row in report.rows if row.group == group}
+        values = {name: metric.sign * getattr(measure, kind) for name, measure in measures.items()}
+        names = {name for name, value in values.items() if value > max(values.values()) - SAME}
+        found |= {(name, metric.key, kind) for name in names if len(names) < len(values)}
+    return found

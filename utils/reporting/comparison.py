@@ -1,61 +1,56 @@
-"""Each objective with and without ALM: differences, intervals and tests, corrected for the number of rows."""
+"""Each objective with and without ALM: differences, intervals and tests, corrected for the number of rows.
+
+Tables, charts, tallies and the headline read ``Comparison`` and ``Tally``; none of them judges a difference again.
+"""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..metrics.bootstrap import Bootstrap, interval
-from ..metrics.paired_tests import bootstrap_p, delong, holm, mcnemar, wilcoxon_p
-from ..metrics.roc import roc
-from ..metrics.scores import Scores, averaged
-from ..metrics.summary import OperatingPoint, operating_points
-from .analysis import RESAMPLES, Metric, Report, Row, resamples, values_of
+import numpy as np
+
+from ..metrics.bootstrap import bootstraps, interval
+from ..metrics.paired_tests import holm, mcnemar
+from ..metrics.seed_tests import SeedTest, seed_test
+from ..metrics.summary import OperatingPoint
+from ..seeding import numpy_stream
+from .analysis import RESAMPLES, Metric, Report, Row, rows_of
 from .labels import base_key
+from .tables import CLEAR, SAME
 
-TIE = 1e-12  # smaller differences are rounding errors
-CLEAR = 0.05  # a corrected p below this is called clear
+SEED_RESAMPLES = 500  # of the test samples, for the variance that the seeds share
 
 
-@dataclass(frozen=True)
+@dataclass
 class Change:
-    """The change of one metric, with ALM minus without, on the same test samples.
+    """The change of one metric, with ALM minus without, on the same test samples and seeds."""
 
-    Args:
-        without, with_alm: values of the ensembles of the common seeds.
-        difference: of these values; ``low`` and ``high`` bound its 95 % interval (paired bootstrap of test samples).
-        p: from DeLong's test (AUC) or the paired bootstrap (FPR at a TPR).
-        p_corrected: ``p`` after Holm's correction over the rows.
-        seed_difference: mean difference over the common seeds.
-        seed_p, seed_p_corrected: from Wilcoxon's signed-rank test over the common seeds.
-    """
-
-    without: float
+    difference: float  # mean over the common seeds
+    low: float | None  # its 95 % interval on new seeds and new images; None of one seed
+    high: float | None
+    p: float | None  # see ``metrics.seed_tests.seed_test``
+    gain: float  # the difference, positive where ALM is better
+    without: float  # value of the ensemble of the common seeds
     with_alm: float
-    difference: float
-    low: float
-    high: float
-    p: float | None
-    seed_difference: float
-    seed_p: float | None
-    p_corrected: float | None = None
-    seed_p_corrected: float | None = None
+    ensemble_difference: float
+    ensemble_low: float  # 95 % interval of these two ensembles on other images, from the paired bootstrap
+    ensemble_high: float
+    p_corrected: float | None = None  # after Holm's correction over the rows and metrics of the page
+
+    @property
+    def clear(self) -> bool:
+        """Whether the corrected p is below the level: beyond what seeds and images explain by chance."""
+        return self.p_corrected is not None and self.p_corrected < CLEAR
 
 
-@dataclass(frozen=True)
+@dataclass
 class PointChange:
-    """Test samples that only one of the two models gets wrong at the thresholds chosen on validation (McNemar).
+    """Test samples that only one of the two models gets wrong at the thresholds chosen on validation (McNemar)."""
 
-    Args:
-        negatives: (false positives without ALM only, with ALM only).
-        positives: the same for false negatives.
-    """
-
-    without: OperatingPoint
-    with_alm: OperatingPoint
-    negatives: tuple[int, int]
-    positives: tuple[int, int]
+    target: float
+    negatives: tuple[int, int]  # false positives without ALM only, with ALM only
+    positives: tuple[int, int]  # false negatives likewise
     negatives_p: float
     positives_p: float
     negatives_p_corrected: float | None = None
@@ -73,15 +68,28 @@ class Comparison:
     points: tuple[PointChange, ...]
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many rows ALM improves or worsens in one metric, and how many of them clearly."""
+
+    metric: Metric
+    improved: int
+    worsened: int
+    clearly_improved: int
+    clearly_worsened: int
+    rows: int
+
+
 def compare(report: Report) -> tuple[Comparison, ...]:
-    """Compare all pairs of ``report``; the p values are corrected for the number of pairs."""
-    found = [_compared(base, alm, report) for base, alm in pairs(report.rows)]
-    comparisons = [each for each in found if each is not None]
-    for metric in report.metrics:
-        _correct(comparisons, metric)
-    for position in range(len(report.tprs)):
-        _correct_points(comparisons, position)
-    return tuple(comparisons)
+    """Compare all pairs of ``report``.
+
+    Two families of p values, each corrected for all its members: the changes of every row and metric, and the changes
+    at the chosen thresholds.
+    """
+    found = [each for base, alm in pairs(report.rows) if (each := _compared(base, alm, report)) is not None]
+    _correct([(change, "p") for each in found for change in each.changes.values()])
+    _correct([(point, name) for each in found for point in each.points for name in ("negatives_p", "positives_p")])
+    return tuple(found)
 
 
 def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
@@ -97,133 +105,87 @@ def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     ]
 
 
+def tallies(report: Report, comparisons: Sequence[Comparison]) -> list[Tally]:
+    """One for each metric; a tie is neither improved nor worsened. None without comparisons."""
+    found = []
+    for metric in report.metrics if comparisons else ():
+        changes = [each.changes[metric.key] for each in comparisons]
+        improved = [change.clear for change in changes if change.gain > SAME]
+        worsened = [change.clear for change in changes if change.gain < -SAME]
+        found.append(Tally(metric, len(improved), len(worsened), sum(improved), sum(worsened), len(changes)))
+    return found
+
+
 def _compared(base: Row, alm: Row, report: Report) -> Comparison | None:
     seeds = tuple(number for number in base.run.seeds if number in alm.run.seeds)
     if not seeds:
         return None
-    one, other = _ensemble(base, seeds, report), _ensemble(alm, seeds, report)
-    changes = {}
-    for metric in report.metrics:
-        drawn = metric.resampled(other.resampled, report.tprs) - metric.resampled(one.resampled, report.tprs)
-        p = delong_p(one.test, other.test) if metric.tpr is None else bootstrap_p(drawn)
-        values = one.values[metric.key], other.values[metric.key]
-        changes[metric.key] = _change(metric, base, alm, seeds, values, interval(drawn), p)
-    points = tuple(
-        _point_change(*pair, (one.test, other.test)) for pair in zip(one.points, other.points, strict=True)
-    )
-    return Comparison(base, alm, seeds, changes, points)
-
-
-@dataclass(frozen=True)
-class _Ensemble:
-    """The ensemble of some seeds of a row."""
-
-    test: Scores
-    values: dict[str, float]
-    resampled: Bootstrap
-    points: tuple[OperatingPoint, ...]
-
-
-def _ensemble(row: Row, seeds: Sequence[int], report: Report) -> _Ensemble:
-    if tuple(seeds) == tuple(row.run.seeds):  # all its seeds: already measured
-        values = {key: measure.ensemble for key, measure in row.measures.items()}
-        return _Ensemble(row.test, values, row.resampled, row.points)
-    validation, test = (
-        averaged([getattr(row.run.seeds[number], part) for number in seeds]) for part in ("validation", "test")
-    )
-    resampled = resamples({row.run.name: test}, report.tprs, RESAMPLES)[row.run.name]
-    values = values_of(test, roc(test.label, test.score), report.metrics)
-    points = operating_points(roc(validation.label, validation.score), test, report.tprs)
-    return _Ensemble(test, values, resampled, points)
-
-
-def delong_p(first: Scores, second: Scores) -> float | None:
-    """P value of DeLong's test; None if a class has a single sample."""
-    try:
-        return delong(first.label, first.score, second.score).p
-    except ValueError:
-        return None
-
-
-def _change(
-    metric: Metric,
-    base: Row,
-    alm: Row,
-    seeds: Sequence[int],
-    ensembles: tuple[float, float],
-    bounds: Sequence[float],
-    p: float | None,
-) -> Change:
-    without, with_alm = ensembles
-    ours, theirs = alm.measures[metric.key].per_seed, base.measures[metric.key].per_seed
-    by_seed = [ours[number] - theirs[number] for number in seeds]
-    return Change(
-        without=without,
-        with_alm=with_alm,
-        difference=with_alm - without,
-        low=bounds[0],
-        high=bounds[1],
-        p=p,
-        seed_difference=statistics.fmean(by_seed),
-        seed_p=wilcoxon_p(by_seed),
-    )
-
-
-def _point_change(without: OperatingPoint, with_alm: OperatingPoint, tests: tuple[Scores, Scores]) -> PointChange:
-    points = without, with_alm
-    labels = tests[0].label
-    wrong = [(test.score >= point.threshold) != (labels == 1) for test, point in zip(tests, points, strict=True)]
-    counts = []
-    for side in (0, 1):
-        own = labels == side
-        counts.append((int((wrong[0] & ~wrong[1] & own).sum()), int((wrong[1] & ~wrong[0] & own).sum())))
-    return PointChange(points[0], points[1], counts[0], counts[1], mcnemar(*counts[0]), mcnemar(*counts[1]))
-
-
-def _correct(comparisons: list[Comparison], metric: Metric) -> None:
-    """Set the corrected p values of one metric; the rows are the family."""
-    changes = [each.changes[metric.key] for each in comparisons]
-    of_samples, of_seeds = holm([each.p for each in changes]), holm([each.seed_p for each in changes])
-    for each, change, p, seed_p in zip(comparisons, changes, of_samples, of_seeds, strict=True):
-        each.changes[metric.key] = replace(change, p_corrected=p, seed_p_corrected=seed_p)
-
-
-def _correct_points(comparisons: list[Comparison], position: int) -> None:
-    points = [each.points[position] for each in comparisons]
-    negatives, positives = holm([each.negatives_p for each in points]), holm([each.positives_p for each in points])
-    for number, (each, point) in enumerate(zip(comparisons, points, strict=True)):
-        new = replace(point, negatives_p_corrected=negatives[number], positives_p_corrected=positives[number])
-        changed = (*each.points[:position], new, *each.points[position + 1 :])
-        comparisons[number] = replace(each, points=changed)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How many rows ALM improves or worsens in one metric, and how many of them clearly."""
-
-    metric: Metric
-    improved: int
-    worsened: int
-    clearly_improved: int
-    clearly_worsened: int
-    rows: int
-
-
-def tally(metric: Metric, comparisons: Sequence[Comparison]) -> Tally:
-    """Count the rows; a tie is neither improved nor worsened."""
-    gains = [(metric.sign * each.changes[metric.key].difference, each.changes[metric.key]) for each in comparisons]
-
-    def count(accept: Callable[[float], bool], *, clear: bool) -> int:
-        return sum(
-            accept(gain) and (not clear or (change.p_corrected is not None and change.p_corrected < CLEAR))
-            for gain, change in gains
+    one, other = _of_seeds(base, seeds), _of_seeds(alm, seeds)
+    changes, tested = {}, _seed_tests(one, other, report.metrics)
+    for metric, found in zip(report.metrics, tested, strict=True):
+        before, after = one.measures[metric.key], other.measures[metric.key]
+        low, high = interval(other.resampled(metric) - one.resampled(metric))
+        changes[metric.key] = Change(
+            difference=found.difference,
+            low=found.low,
+            high=found.high,
+            p=found.p,
+            gain=metric.sign * found.difference,
+            without=before.ensemble,
+            with_alm=after.ensemble,
+            ensemble_difference=after.ensemble - before.ensemble,
+            ensemble_low=low,
+            ensemble_high=high,
         )
+    points = [_point_change(one, other, *points) for points in zip(one.points, other.points, strict=True)]
+    return Comparison(base, alm, seeds, changes, tuple(points))
 
-    return Tally(
-        metric,
-        improved=count(lambda gain: gain > TIE, clear=False),
-        worsened=count(lambda gain: gain < -TIE, clear=False),
-        clearly_improved=count(lambda gain: gain > TIE, clear=True),
-        clearly_worsened=count(lambda gain: gain < -TIE, clear=True),
-        rows=len(comparisons),
+
+def _of_seeds(row: Row, seeds: Sequence[int]) -> Row:
+    """The row of some of its seeds."""
+    if tuple(seeds) == tuple(row.run.seeds):  # all of them: already measured
+        return row
+    run = replace(row.run, seeds={number: row.run.seeds[number] for number in seeds})
+    return rows_of([run], row.tprs, RESAMPLES)[0]
+
+
+def _seed_tests(one: Row, other: Row, metrics: Sequence[Metric]) -> list[SeedTest]:
+    """The test of each metric; the seeds of both rows are resampled together."""
+    seeds = tuple(one.run.seeds)
+    scores = [row.run.seeds[number].test.score for row in (one, other) for number in seeds]
+    drawn = bootstraps(
+        one.test.label,
+        scores,
+        tprs=one.tprs,
+        thresholds=(),
+        generator=numpy_stream(0, "bootstrap of the seeds"),
+        resamples=SEED_RESAMPLES,
     )
+    found = []
+    for metric in metrics:
+        before, after = (row.measures[metric.key].per_seed for row in (one, other))
+        values = np.stack(
+            [each.auc if metric.tpr is None else each.fpr_at_tpr[:, one.tprs.index(metric.tpr)] for each in drawn],
+            axis=1,
+        )
+        resampled = values[:, len(seeds) :] - values[:, : len(seeds)]
+        found.append(seed_test(np.array([after[k] - before[k] for k in seeds]), resampled=resampled))
+    return found
+
+
+def _point_change(one: Row, other: Row, without: OperatingPoint, with_alm: OperatingPoint) -> PointChange:
+    labels = one.test.label
+    first, second = (
+        (row.test.score >= point.threshold) != (labels == 1) for row, point in ((one, without), (other, with_alm))
+    )
+    negatives, positives = (
+        (int((first & ~second & (labels == side)).sum()), int((second & ~first & (labels == side)).sum()))
+        for side in (0, 1)
+    )
+    return PointChange(without.target, negatives, positives, mcnemar(*negatives), mcnemar(*positives))
+
+
+def _correct(family: Sequence[tuple[Change | PointChange, str]]) -> None:
+    """Set the corrected p values; each member is an object and the name of its p."""
+    for (owner, name), p in zip(family, holm([getattr(owner, name) for owner, name in family]), strict=True):
+        setattr(owner, f"{name}_corrected", p)

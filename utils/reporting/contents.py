@@ -1,13 +1,22 @@
-"""The tables of the report, for the page and for Markdown."""
+"""The tables of the report, for the page and for Markdown.
+
+Thresholds are chosen on the validation scores of a row's ensemble, or from the class counts, and evaluated on its test
+scores, by the same functions as the numbers of results.json.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..metrics.roc import auprc
+from ..metrics.summary import EvaluationOptions, OperatingPoint, RulePoint, fitted_calibration, rule_point, rule_points
+from ..metrics.thresholds import shown_threshold
 from .analysis import Metric, Report, Row, best, group_letter
-from .comparison import Comparison, Tally, tally
-from .svg import minus
-from .tables import DASH, Cell, Column, Table, bounds, count, numeric, p_cell, percent, rate, signed
+from .comparison import Comparison, Tally
+from .labels import asked
+from .tables import Cell, Column, Table, count, decimal, exact, exact_percent, numeric, p_cell, percent, significant
+
+NAME = Column("objective")
 
 
 def row_warning(row: Row) -> str:
@@ -20,108 +29,29 @@ def name_cell(row: Row) -> Cell:
     return Cell(row.name, under=row.constraint.removeprefix("ALM "), warning=row_warning(row))
 
 
+def threshold_text(row: Row, point: OperatingPoint) -> str:
+    """The threshold with the digits that give the counts of the row's ensemble when it is typed in again."""
+    return shown_threshold(point.threshold, row.validation.score, row.test.score)
+
+
 def results_table(report: Report) -> Table:
     """A line per row: mean and SD over the seeds, and the ensemble with its interval, for each metric."""
-    columns = [Column("objective"), *numeric("seeds")]
+    columns = [NAME, *numeric("seeds")]
     for metric in report.metrics:
         group = metric.title if metric.tpr is None else f"{metric.title} (in %)"
         columns += numeric("mean \N{PLUS-MINUS SIGN} SD", "ensemble", group=group)
-    groups = range(len(report.differences))
-    top = {
-        (metric.key, ens): {name for group in groups for name in best(report, metric, of_ensemble=ens, group=group)}
-        for metric in report.metrics
-        for ens in (True, False)
-    }
+    top = best(report)
     rows = []
     for row in report.rows:
         cells = [name_cell(row), count(len(row.run.seeds))]
         for metric in report.metrics:
-            measure, tpr, name = row.measures[metric.key], metric.tpr, row.run.name
-            spread = "" if measure.deviation is None else f"\N{PLUS-MINUS SIGN} {rate(measure.deviation, tpr=tpr)}"
-            of_seeds, of_ensemble = name in top[metric.key, False], name in top[metric.key, True]
-            interval = bounds(measure.low, measure.high, tpr=tpr)
-            cells.append(Cell(rate(measure.mean, tpr=tpr), measure.mean, spread, best=of_seeds))
-            cells.append(Cell(rate(measure.ensemble, tpr=tpr), measure.ensemble, interval, best=of_ensemble))
-        rows.append(tuple(cells))
-    return Table("results", "Test set: mean over the seeds, and their ensemble", tuple(columns), tuple(rows))
-
-
-def comparison_table(metric: Metric, comparisons: Sequence[Comparison]) -> Table:
-    """One metric: each objective without and with ALM, over test samples and over seeds."""
-    tpr = metric.tpr
-    test, unit = ("DeLong p", "") if tpr is None else ("bootstrap p", " (in %)")
-    columns = [Column("objective")]
-    columns += numeric(
-        "without", "with ALM", "difference", test, "p, Holm", group=f"ensembles, over test samples{unit}"
-    )
-    columns += numeric("n", "difference", "Wilcoxon p", "p, Holm", group=f"seeds{unit}")
-    rows = []
-    for each in comparisons:
-        change = each.changes[metric.key]
-        interval = bounds(change.low, change.high, tpr=tpr, sign=True)
-        cells = [
-            name_cell(each.alm),
-            *(Cell(rate(value, tpr=tpr), value) for value in (change.without, change.with_alm)),
-            Cell(signed(change.difference, tpr=tpr), change.difference, interval),
-            *(p_cell(p) for p in (change.p, change.p_corrected)),
-            count(len(each.seeds)),
-            Cell(signed(change.seed_difference, tpr=tpr), change.seed_difference),
-            *(p_cell(p) for p in (change.seed_p, change.seed_p_corrected)),
-        ]
-        rows.append(tuple(cells))
-    key = f"alm_{metric.key.replace('.', '_')}"
-    return Table(key, f"{metric.title}: with ALM minus without", tuple(columns), tuple(rows))
-
-
-def tally_sentence(found: Tally) -> str:
-    """How many rows ALM improves, in words."""
-    better = f"better with ALM in {found.improved} of {found.rows} rows ({found.clearly_improved} clearly)"
-    return f"{found.metric.title}: {better}, worse in {found.worsened} ({found.clearly_worsened} clearly)."
-
-
-def tallies(report: Report, comparisons: Sequence[Comparison]) -> list[Tally]:
-    """One for each metric."""
-    return [tally(metric, comparisons) for metric in report.metrics] if comparisons else []
-
-
-def points_table(report: Report) -> Table:
-    """The confusion matrix of each operating point of each row's ensemble."""
-    names = ("target TPR, %", "threshold", "TP", "FN", "FP", "TN", "TPR, %", "FPR, %")
-    rows = []
-    for row in report.rows:
-        for point in row.points:
-            rates = point.rates
-            cells = [
-                name_cell(row),
-                Cell(f"{point.target * 100:g}", point.target),
-                Cell(minus(f"{point.threshold:.4g}"), point.threshold),
-                *(count(number) for number in (rates.tp, rates.fn, rates.fp, rates.tn)),
-                *(percent(value) for value in (rates.tpr, rates.fpr)),
-            ]
-            rows.append(tuple(cells))
-    caption = "Thresholds chosen on the validation set, evaluated on the test set"
-    return Table("points", caption, (Column("objective"), *numeric(*names)), tuple(rows))
-
-
-def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
-    """At each operating point: samples that only one of the two models gets wrong, with McNemar's p."""
-    columns = [Column("objective"), *numeric("target TPR, %")]
-    for group in ("false positives of one only", "false negatives of one only"):
-        columns += numeric("without", "with ALM", "McNemar p", "p, Holm", group=group)
-    rows = []
-    for each in comparisons:
-        for point in each.points:
-            cells = [
-                name_cell(each.alm),
-                Cell(f"{point.without.target * 100:g}", point.without.target),
-                *(count(number) for number in point.negatives),
-                *(p_cell(p) for p in (point.negatives_p, point.negatives_p_corrected)),
-                *(count(number) for number in point.positives),
-                *(p_cell(p) for p in (point.positives_p, point.positives_p_corrected)),
-            ]
-            rows.append(tuple(cells))
-    caption = "At the chosen thresholds: test samples that only one of the two models gets wrong"
-    return Table("point_changes", caption, tuple(columns), tuple(rows))
+            measure = row.measures[metric.key]
+            spread = "" if measure.deviation is None else f"\N{PLUS-MINUS SIGN} {metric.text(measure.deviation)}"
+            unders = {"mean": spread, "ensemble": metric.bounds(measure.low, measure.high)}
+            for kind, under in unders.items():
+                cells.append(metric.cell(getattr(measure, kind), under, best=(row.run.name, metric.key, kind) in top))
+        rows.append(cells)
+    return Table("results", "Test set: mean over the seeds, and their ensemble", columns, rows)
 
 
 def seeds_table(report: Report) -> Table:
@@ -130,14 +60,131 @@ def seeds_table(report: Report) -> Table:
     rows = []
     for row in report.rows:
         for number, seed in row.run.seeds.items():
-            epoch = Cell(DASH, -1.0) if seed.best_epoch is None else count(seed.best_epoch)
-            values = [(metric.tpr, row.measures[metric.key].per_seed[number]) for metric in report.metrics]
-            cells = [
-                name_cell(row),
-                count(number),
-                epoch,
-                *(Cell(rate(value, tpr=tpr), value) for tpr, value in values),
-            ]
-            rows.append(tuple(cells))
-    columns = (Column("objective"), *numeric("seed", "best epoch", *titles))
-    return Table("seeds", "Test set: each seed", columns, tuple(rows))
+            cells = [name_cell(row), Cell(row.run.name), *map(count, (number, seed.epochs, seed.best_epoch))]
+            cells += [metric.cell(row.measures[metric.key].per_seed[number]) for metric in report.metrics]
+            rows.append(cells)
+    columns = [NAME, Column("run"), *numeric("seed", "epochs", "best epoch", *titles)]
+    return Table("seeds", "Test set: each seed", columns, rows)
+
+
+# --- with and without ALM ----------------------------------------------------------------------------------
+
+
+def comparison_table(metric: Metric, comparisons: Sequence[Comparison]) -> Table:
+    """One metric: each objective without and with ALM, over seeds and images, and the two ensembles."""
+    unit = "" if metric.tpr is None else " (in %)"
+    columns = [NAME, *numeric("n", "difference", "p", "p, Holm", group=f"mean over seeds{unit}")]
+    columns += numeric("without", "with ALM", "difference", group=f"ensembles, these models on other images{unit}")
+    rows = []
+    for each in comparisons:
+        change = each.changes[metric.key]
+        interval = "" if change.low is None else metric.bounds(change.low, change.high, sign=True)
+        cells = [name_cell(each.alm), count(len(each.seeds)), metric.cell(change.difference, interval, sign=True)]
+        cells += [p_cell(change.p), p_cell(change.p_corrected)]
+        cells += [metric.cell(change.without), metric.cell(change.with_alm)]
+        bounds = metric.bounds(change.ensemble_low, change.ensemble_high, sign=True)
+        rows.append([*cells, metric.cell(change.ensemble_difference, bounds, sign=True)])
+    key = f"alm_{metric.key.replace('.', '_')}"
+    return Table(key, f"{metric.title}: with ALM minus without", columns, rows)
+
+
+def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
+    """At each operating point: samples that only one of the two models gets wrong, with McNemar's p."""
+    columns = [NAME, *numeric("target TPR, %")]
+    for group in ("false positives of one only", "false negatives of one only"):
+        columns += numeric("without", "with ALM", "McNemar p", "p, Holm", group=group)
+    rows = [
+        [
+            name_cell(each.alm),
+            Cell(exact_percent(point.target), point.target),
+            *map(count, point.negatives),
+            *map(p_cell, (point.negatives_p, point.negatives_p_corrected)),
+            *map(count, point.positives),
+            *map(p_cell, (point.positives_p, point.positives_p_corrected)),
+        ]
+        for each in comparisons
+        for point in each.points
+    ]
+    caption = "At the chosen thresholds: test samples that only one of the two models gets wrong"
+    return Table("point_changes", caption, columns, rows)
+
+
+def tally_sentence(found: Tally) -> str:
+    """How many rows ALM improves, in words."""
+    better = f"better with ALM in {found.improved} of {found.rows} rows ({found.clearly_improved} clearly)"
+    return f"{found.metric.title}: {better}, worse in {found.worsened} ({found.clearly_worsened} clearly)."
+
+
+# --- thresholds --------------------------------------------------------------------------------------------
+
+
+def points_table(report: Report) -> Table:
+    """The confusion matrix of each operating point of each row's ensemble."""
+    names = ("target TPR, %", "threshold", "TP", "FN", "FP", "TN", "TPR, %", "FPR, %")
+    rows = [
+        [
+            name_cell(row),
+            Cell(exact_percent(point.target), point.target),
+            Cell(threshold_text(row, point), point.threshold),
+            *map(count, (point.rates.tp, point.rates.fn, point.rates.fp, point.rates.tn)),
+            percent(point.rates.tpr, point.target),
+            percent(point.rates.fpr),
+        ]
+        for row in report.rows
+        for point in row.points
+    ]
+    caption = "Thresholds chosen on the validation set, evaluated on the test set"
+    return Table("points", caption, [NAME, *numeric(*names)], rows)
+
+
+def rules_of(row: Row) -> tuple[RulePoint, ...]:
+    """The default threshold, and those by the priors, by the cost, and by each FPR, as main.py evaluated the run."""
+    values, counts, default = row.run.record.options, row.run.record.class_counts["train"], row.run.default_threshold
+    options = EvaluationOptions(
+        tprs=(),
+        alpha=asked(values, "alpha"),
+        default_threshold=default,
+        fprs=asked(values, "fpr"),
+        cost_ratio=asked(values, "cost_ratio"),
+        class_counts=(counts["negative"], counts["positive"]),
+    )
+    return (
+        rule_point("default", default, default, row.test, options=options),
+        *rule_points(row.validation_curve, row.validation, row.test, options=options),
+    )
+
+
+def rules_table(report: Report) -> Table:
+    """One line for each row and rule."""
+    names = ("TPR, %", "FPR, %", "precision, %", "F1", "MCC", "balanced accuracy, %", "cost a sample")
+    rows = []
+    for row in report.rows:
+        for rule in rules_of(row):
+            rates = rule.rates
+            target = significant(rule.target) if rule.name == "prior" else exact(rule.target)  # a share, or as given
+            cells = [name_cell(row), Cell(rule.name), Cell(target, rule.target)]
+            cells += [Cell(threshold_text(row, rule), rule.threshold), percent(rates.tpr)]
+            cells += [percent(rates.fpr, *([rule.target] if rule.name == "fpr" else [])), percent(rates.precision)]
+            cells += [decimal(rates.f1, 3), decimal(rates.mcc, 3), percent(rates.balanced_accuracy)]
+            rows.append([*cells, decimal(rule.cost, 4)])
+    caption = "Thresholds chosen on validation or from the class counts, and what they give on the test set"
+    return Table("rules", caption, [NAME, Column("rule"), *numeric("target", "threshold", *names)], rows)
+
+
+def rankings_table(report: Report) -> Table:
+    """One line for each row, with a column for every FPR that any row asks for."""
+    fprs_of = {row.run.name: asked(row.run.record.options, "fpr") for row in report.rows}
+    fprs = sorted({fpr for found in fprs_of.values() for fpr in found})
+    columns = [NAME, *numeric("average precision", "prior")]
+    columns += numeric(*(f"{exact_percent(fpr)} %" for fpr in fprs), group="TPR at FPR (in %)")
+    columns += numeric("as it is", "after scaling", "temperature", group="calibration error of sigma(score)")
+    rows = []
+    for row in report.rows:
+        labels, scores, own = row.test.label, row.test.score, fprs_of[row.run.name]
+        found = fitted_calibration(row.validation, row.test)
+        cells = [name_cell(row), decimal(auprc(labels, scores), 4), decimal(float(labels.mean()), 4)]
+        cells += [percent(row.curve.tpr_at(fpr) if fpr in own else None) for fpr in fprs]
+        cells += [decimal(found[name], 3) for name in ("error", "error_scaled")]
+        bound = "bound of the search" if found["at_bound"] else ""
+        rows.append([*cells, Cell(significant(found["temperature"]), found["temperature"], bound)])
+    return Table("rankings", "Without a threshold of their own, and as probabilities", columns, rows)

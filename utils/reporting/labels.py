@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..config.options import OPTIONS
+from ..config.options import OPTIONS, convert
 from ..constraints import label
 from ..learners import LEARNERS
 from .runs import Run
+from .tables import cut, exact
 
 # Short names of objectives, in the order of the paper's tables; any other objective keeps its own name and comes last.
 SHORT = {
@@ -46,20 +48,27 @@ CONSTRAINT = _options("constraint")
 RESAMPLING = _options("resampling")
 CONTINUED = _options("continue")  # ALM that continues from a finished baseline is compared with that baseline
 OBJECTIVE = _options("objective")
+PREFIXES = {"dataset_name": "", "resnet_type": "", "ratio_pos_train": "1:"}  # in the name of a row; otherwise "name="
+
+
+def asked(options: Mapping[str, Any], name: str) -> Any:
+    """An option of the run; the default if config.yaml has no valid value."""
+    try:
+        return convert(name, options[name], "config.yaml")
+    except (KeyError, ValueError):
+        return OPTIONS[name].default
 
 
 def shown(value: Any) -> str:
-    """The value of an option as short text."""
+    """The value of an option as it was given; a long text is cut."""
     if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, tuple):
-        return " ".join(shown(item) for item in value)
-    return str(value)[:80]
+        return exact(value)
+    return " ".join(map(shown, value)) if isinstance(value, tuple) else cut(str(value), 80)
 
 
-def has_constraint(options: Mapping[str, Any]) -> bool:
-    """Whether the run trained with ALM."""
-    return options.get("use_ALM") in (1, True)
+def ratio(counts: Mapping[str, int]) -> str:
+    """Negatives and positives."""
+    return f"{counts['negative']} : {counts['positive']}"
 
 
 def objective(options: Mapping[str, Any]) -> str:
@@ -75,7 +84,7 @@ def objective(options: Mapping[str, Any]) -> str:
 
 def constraint(options: Mapping[str, Any]) -> str:
     """``ALM`` with the options that tell constraints apart, or nothing."""
-    if not has_constraint(options):
+    if options.get("use_ALM") not in (1, True):
         return ""
     continued = " continued" if options.get("continue_train") in (1, True) else ""
     return label(options, show=shown) + continued
@@ -91,22 +100,19 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
     """What distinguishes each run beyond objective and constraint, by its name; empty if these suffice.
 
     Options that differ between runs are named in every row that has them: with two ratios in a folder, each row states
-    its own.
+    its own. Rows that would still share a name are told apart by their folders.
     """
     varying = varying_options([run.record.options for run in runs])
-    found = {
-        run.name: ", ".join(
-            _extra(name, value) for name in varying if (value := run.record.options.get(name)) is not None
-        )
-        for run in runs
-    }
-    seen: dict[tuple[str, ...], list[str]] = {}
+    found, full = {}, {}
     for run in runs:
         options = run.record.options
-        seen.setdefault((objective(options), constraint(options), found[run.name]), []).append(run.name)
-    for names in seen.values():
-        if len(names) > 1:
-            found |= {name: f"{found[name]}, {name}".removeprefix(", ") for name in names}
+        given = [(name, shown(options[name])) for name in varying if options.get(name) is not None]
+        found[run.name] = ", ".join(f"{PREFIXES.get(name, f'{name}=')}{value}" for name, value in given)
+        full[run.name] = (objective(options), constraint(options), found[run.name])
+    repeated = Counter(full.values())
+    for name in found:
+        if repeated[full[name]] > 1:
+            found[name] = ", ".join(filter(None, (found[name], name)))
     return found
 
 
@@ -126,16 +132,10 @@ def varying_options(options: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _extra(name: str, value: Any) -> str:
-    if name in ("dataset_name", "resnet_type"):
-        return shown(value)
-    return f"1:{shown(value)}" if name == "ratio_pos_train" else f"{name}={shown(value)}"
-
-
 def sort_key(run: Run) -> tuple[Any, ...]:
     """Order of the paper's tables: by objective, without ALM first."""
     options = run.record.options
     name = str(options.get("training_type"))
     position = list(SHORT).index(name) if name in SHORT else len(SHORT)
     ratio = str(options.get("ratio_pos_train"))
-    return (position, objective(options), ratio.rjust(9), base_key(run), has_constraint(options), run.name)
+    return (position, objective(options), ratio.rjust(9), base_key(run), bool(constraint(options)), run.name)

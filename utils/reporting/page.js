@@ -13,7 +13,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
         head.setAttribute("aria-sort", next);
         const numeric = head.classList.contains("number");
         const key = (row) => row.cells[column].dataset.value;
-        const compare = (a, b) => (numeric ? Number(key(a)) - Number(key(b)) : key(a).localeCompare(key(b)));
+        const number = (row) => (Number.isNaN(Number(key(row))) ? Infinity : Number(key(row))); // a dash comes last
+        const compare = (a, b) => (numeric ? number(a) - number(b) : key(a).localeCompare(key(b)));
         rows.sort((a, b) => (next === "ascending" ? compare(a, b) : compare(b, a)));
       }
       body.append(...rows);

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import UserError
 from ..metrics.roc import checked
 from ..metrics.scores import Scores
 from ..run_files.config_yaml import Record, read_record
-from ..run_files.done import read_done, read_failed
+from ..run_files.done import REMEDY, changed_files, checksums, read_done, read_failed
 from ..run_files.history_jsonl import read_curves
 from ..run_files.paths import PARTS, RunPaths, SeedPaths
 from ..run_files.results_json import default_threshold, read_results
@@ -21,6 +23,7 @@ from ..run_files.table_json import Plan, read_plan
 from ..system.files import is_held
 
 CURVES = ("train_auc", "val_auc")
+MOST_EPOCHS = 2**31  # a larger number is damage
 
 
 @dataclass(frozen=True)
@@ -29,43 +32,31 @@ class Problem:
 
     run: str
     seed: int | None
-    state: str  # failed, running, unfinished, missing, damaged, left out
+    state: str  # failed, running, unfinished, missing, damaged, changed, left out
     message: str
 
 
 @dataclass(frozen=True)
 class SeedRun:
-    """A seed that counts: its scores, its best epoch if known, and the checksums of its files.
-
-    Args:
-        recorded: the checksums in ``done``; without one those in results.json.
-        in_results: those in results.json. Both are whatever the file holds.
-    """
+    """A seed that counts: its scores, and its epochs where they are known."""
 
     validation: Scores
     test: Scores
     best_epoch: int | None
-    recorded: object = None
-    in_results: object = None
+    epochs: int | None  # that it was trained for
+    stopped_early: bool
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: ``checkpoint/<subfolder_name>/<name>``.
-
-    Args:
-        seeds: those with final scores.
-        curves: of each started seed ``{"train_auc": [...], "val_auc": [...]}``, one value (or None) for each epoch.
-        finished: when its last seed ended, as text; empty if not recorded.
-        default_threshold: of its objective, as results.json records it.
-    """
+    """One run: ``checkpoint/<subfolder_name>/<name>``."""
 
     name: str
     record: Record
-    seeds: dict[int, SeedRun]
-    curves: dict[int, dict[str, list[float | None]]]
-    finished: str = ""
-    default_threshold: float = 0.0
+    seeds: dict[int, SeedRun]  # those with final scores
+    curves: dict[int, dict[str, list[float | None]]]  # of each started seed the values by epoch, by the names in CURVES
+    finished: str  # when its last seed ended; empty if not recorded
+    default_threshold: float  # of its objective, as results.json records it
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,6 @@ def _read_run(folder: Path, problems: list[Problem]) -> Run:
     paths = _paths(folder)
     record = read_record(paths.config)
     results = _content(partial(read_results, paths.results), paths.results, problems, folder.name)
-    listed: dict[str, dict[str, Any]] = results.get("seeds", {})
     seeds: dict[int, SeedRun] = {}
     curves, finished = {}, [""]
     for number in paths.seeds_with():
@@ -129,49 +119,64 @@ def _read_run(folder: Path, problems: list[Problem]) -> Run:
         curves[number] = read_curves(files.history, CURVES)
         is_done, failure = files.done.exists(), read_failed(files)
         done = _content(partial(read_done, files), files.done, problems, folder.name)
-        in_results = listed.get(str(number))
+        listed = results.get("seeds", {}).get(str(number))
         if failure is not None:
             problems.append(Problem(folder.name, number, "failed", failure))
-        elif not is_done and in_results is None:
+        elif not is_done and listed is None:
             problems.append(_unfinished(folder.name, number, files, record))
         else:
             if not is_done and files.last.exists():
                 problems.append(_unfinished(folder.name, number, files, record, before="; the numbers are of before"))
-            own = done if is_done else in_results or {}
-            seed = _read_seed(files, own, in_results or {}, problems, folder.name, number)
-            if seed is not None:
-                seeds[number] = seed
-                finished.append(str(done.get("finished", ""))[:40])
+            in_results = listed or {}
+            own = done if is_done else in_results
+            try:
+                seeds[number] = _read_seed(files, own)
+            except UserError as error:
+                problems.append(Problem(folder.name, number, "damaged", str(error)))
+                continue
+            finished.append(str(done.get("finished", ""))[:40])
+            if changes := _changes(files, own.get("checksums"), in_results.get("checksums")):
+                problems.append(Problem(folder.name, number, "changed", changes))
     run = Run(folder.name, record, seeds, curves, max(finished), default_threshold(results))
     return _on_one_test_set(run, problems)
 
 
-def _read_seed(
-    files: SeedPaths,
-    own: dict[str, Any],
-    in_results: dict[str, Any],
-    problems: list[Problem],
-    run: str,
-    number: int,
-) -> SeedRun | None:
-    """A seed with its scores; ``own`` is the content of ``done``, or of its block in results.json without one."""
-    try:
-        scores = {part: read_scores(files.scores(part)) for part in PARTS}
-        for part, values in scores.items():
-            try:
-                checked(values.label, values.score)
-            except ValueError as error:
-                raise UserError(f"{files.scores(part)}: {error}") from None
-    except UserError as error:
-        problems.append(Problem(run, number, "damaged", str(error)))
-        return None
-    epoch = own.get("best_epoch")
-    return SeedRun(
-        **scores,
-        best_epoch=epoch if isinstance(epoch, int) else None,
-        recorded=own.get("checksums"),
-        in_results=in_results.get("checksums"),
+def _read_seed(files: SeedPaths, known: dict[str, Any]) -> SeedRun:
+    """A seed with its scores; ``known`` is the content of ``done``, or without one its block in results.json."""
+    scores = {part: read_scores(files.scores(part)) for part in PARTS}
+    for part, values in scores.items():
+        try:
+            checked(values.label, values.score)
+        except ValueError as error:
+            raise UserError(f"{files.scores(part)}: {error}") from None
+    best_epoch, epochs = (
+        value if isinstance(value := known.get(name), int) and 0 <= value < MOST_EPOCHS else None
+        for name in ("best_epoch", "epochs")
     )
+    return SeedRun(**scores, best_epoch=best_epoch, epochs=epochs, stopped_early=known.get("stopped_early") is True)
+
+
+def _changes(files: SeedPaths, recorded: object, in_results: object) -> str:
+    """Which files are not those with which the seed was finished, or ''; weights may have been taken away.
+
+    Args:
+        recorded: the checksums in ``done``; without one those in results.json.
+        in_results: those in results.json. Both are whatever the file holds.
+    """
+    if not isinstance(recorded, dict) and not isinstance(in_results, dict):
+        return ""
+    try:
+        found = checksums(files, without_best=not files.best.exists())
+    except UserError as error:
+        return str(error)
+    if not files.done.exists() and files.last.exists():  # being trained further, so that best.pt may be newer
+        found.pop(files.best.name, None)
+    changed = changed_files(recorded, found)
+    if changed:
+        return f"{' and '.join(changed)} changed after the seed was finished; {REMEDY}"
+    if changed_files(in_results, found):
+        return "results.json is of other weights or scores; the same command again rebuilds it"
+    return ""
 
 
 def _on_one_test_set(run: Run, problems: list[Problem]) -> Run:
@@ -189,7 +194,7 @@ def _on_one_test_set(run: Run, problems: list[Problem]) -> Run:
 
 def same_samples(first: Scores, second: Scores) -> bool:
     """Whether two files hold the same samples in the same order."""
-    same = first.index.tolist() == second.index.tolist() and first.label.tolist() == second.label.tolist()
+    same = np.array_equal(first.index, second.index) and np.array_equal(first.label, second.label)
     return same and first.split == second.split
 
 

@@ -1,4 +1,4 @@
-"""Tables, their Markdown, and numbers as text. The page's template renders the same tables as HTML."""
+"""Tables as data, which the templates render as HTML and as Markdown, and numbers as text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from .svg import minus
-
 DASH = "\N{EN DASH}"  # where there is no value
+SAME = 1e-12  # smaller differences are rounding errors
+CLEAR = 0.05  # a corrected p below this is called clear
 
 
 @dataclass(frozen=True)
@@ -20,29 +20,16 @@ class Column:
     group: str = ""
     numeric: bool = False
 
-    @property
-    def flat(self) -> str:
-        """Group and title as one heading."""
-        return f"{self.group}: {self.title}" if self.group else self.title
-
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
-
-    Args:
-        text: as shown.
-        value: sort key at full precision; None sorts by the text.
-        under: a second, smaller line.
-        best: whether it is the best value of its column.
-        warning: a problem of the row, shown after the text.
-    """
+    """One cell."""
 
     text: str
-    value: float | str | None = None
-    under: str = ""
-    best: bool = False
-    warning: str = ""
+    value: float | None = None  # sort key at full precision; None sorts by the text
+    under: str = ""  # a second, smaller line
+    best: bool = False  # whether it is the best value of its column
+    warning: str = ""  # a problem of the row, shown after the text
 
 
 @dataclass(frozen=True)
@@ -51,8 +38,8 @@ class Table:
 
     key: str
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -60,57 +47,68 @@ class Table:
         return [(name, len(list(members))) for name, members in groupby(column.group for column in self.columns)]
 
 
-def markdown(table: Table) -> str:
-    """A GitHub table; the best value of a column is bold, numbers are right-aligned."""
-    titles = [column.flat for column in table.columns]
-    rules = ["--:" if column.numeric else ":--" for column in table.columns]
-    lines = [_line([plain(title) for title in titles]), _line(rules)]
-    lines += [_line([_markdown_cell(cell) for cell in row]) for row in table.rows]
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _markdown_cell(cell: Cell) -> str:
-    text = plain(" ".join(part for part in (cell.text, cell.under) if part))
-    text = f"**{text}**" if cell.best and text else text
-    return f"{text} ({plain(cell.warning)})" if cell.warning else text
-
-
 def plain(text: str) -> str:
     """``text`` on one line, escaped for Markdown."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
 
 
+def cut(text: str, length: int) -> str:
+    """``text``, or its beginning and an ellipsis."""
+    return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def minus(text: str) -> str:
+    """``text`` with minus signs instead of hyphens."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 # --- numbers -----------------------------------------------------------------------------------------------
 
 
-def rate(value: float, *, tpr: float | None) -> str:
-    """An AUC with four decimals, or an FPR in per cent with one."""
-    return f"{value:.4f}" if tpr is None else f"{value * 100:.1f}"
+def number(
+    value: float, places: int, *, percent: bool = False, sign: bool = False, apart: Sequence[float] = ()
+) -> str:
+    """``value`` with ``places`` decimals, and with more where these would show it as a limit that it is not.
+
+    Args:
+        percent: show 100 times the value.
+        sign: show the sign of a positive value too.
+        apart: limits beside 0, 1 and -1, such as the target of a rate.
+
+    >>> number(0.99996, 4), number(0.0004, 1, percent=True), number(0.9796, 1, percent=True, apart=(0.98,))
+    ('0.99996', '0.04', '97.96')
+    """
+    scale = 100 if percent else 1
+    others = [round(limit * scale, 10) for limit in (-1, 0, 1, *apart) if abs(value - limit) > SAME]
+    for more in range(12):  # SAME has 12 places
+        text = f"{value * scale:{'+' if sign else ''}.{places + more}f}"
+        if float(text) not in others:
+            break
+    return minus(text if float(text) else text.lstrip("+-"))
 
 
-def signed(value: float, *, tpr: float | None) -> str:
-    """A difference in the same format, with its sign."""
-    text = f"{value:+.4f}" if tpr is None else f"{value * 100:+.1f}"
-    return minus("0.0000" if text in ("+0.0000", "-0.0000") else "0.0" if text in ("+0.0", "-0.0") else text)
+def significant(value: float, digits: int = 3) -> str:
+    """A positive number with that many digits, and with more where these would show it as 1."""
+    while (text := f"{value:.{digits}g}") == "1" and abs(value - 1) > SAME:
+        digits += 1
+    return text
 
 
-def bounds(low: float, high: float, *, tpr: float | None, sign: bool = False) -> str:
-    """An interval in brackets."""
-    one, other = (signed(value, tpr=tpr) if sign else rate(value, tpr=tpr) for value in (low, high))
-    return f"[{one}, {other}]"
+def exact(value: float) -> str:
+    """A number as it was given: with all its digits."""
+    return f"{value:.15g}"
 
 
-def p_value(value: float | None) -> str:
-    """A p value with about two significant digits, or a dash."""
-    if value is None:
-        return DASH
+def exact_percent(value: float) -> str:
+    """A rate as it was given, in per cent."""
+    return f"{value * 100:.13g}"
+
+
+def p_value(value: float) -> str:
+    """A p value with about two significant digits; one that is not 0.05 is not shown as 0.05."""
     if value < 0.0001:
         return "< 0.0001"
-    return f"{value:.4f}" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    return number(value, 4 if value < 0.001 else 3 if value < 0.1 else 2, apart=(CLEAR,))
 
 
 # --- cells and columns of numbers --------------------------------------------------------------------------
@@ -121,16 +119,21 @@ def numeric(*titles: str, group: str = "") -> tuple[Column, ...]:
     return tuple(Column(title, group, numeric=True) for title in titles)
 
 
-def count(value: int) -> Cell:
-    """A whole number."""
-    return Cell(str(value), float(value))
+def count(value: int | None) -> Cell:
+    """A whole number, or a dash."""
+    return Cell(DASH) if value is None else Cell(str(value), float(value))
 
 
-def percent(value: float) -> Cell:
-    """A rate in per cent, with one decimal."""
-    return Cell(f"{value * 100:.1f}", value)
+def decimal(value: float, places: int) -> Cell:
+    """See ``number``."""
+    return Cell(number(value, places), value)
+
+
+def percent(value: float | None, *apart: float) -> Cell:
+    """A rate in per cent (see ``number``), or a dash."""
+    return Cell(DASH) if value is None else Cell(number(value, 1, percent=True, apart=apart), value)
 
 
 def p_cell(value: float | None) -> Cell:
-    """A p value; a missing one sorts after all others."""
-    return Cell(p_value(value), 2.0 if value is None else value)
+    """A p value, or a dash."""
+    return Cell(DASH) if value is None else Cell(p_value(value), value)

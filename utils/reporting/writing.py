@@ -8,7 +8,6 @@ from pathlib import Path
 from ..errors import UserError
 from ..system.files import make_folder, write_text
 from .analysis import analyse, default_tprs
-from .changed_seeds import with_changes
 from .comparison import compare
 from .csv_files import csv_files
 from .page import rendered
@@ -24,7 +23,7 @@ def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None
     Raises:
         UserError: there is nothing to report, or ``out`` is unsuitable; nothing was written.
     """
-    found = with_changes(read_folder(folder))
+    found = read_folder(folder)
     given = out is not None
     out = folder / "report" if out is None else out
     if not given and out.is_symlink():
