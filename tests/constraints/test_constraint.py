@@ -28,6 +28,7 @@ from references import (
 from torch import Tensor
 
 from utils.constraints.augmented_lagrangian import AugmentedLagrangian
+from utils.constraints.rate import RateConstraint
 
 NUM_SAMPLES = 40
 DELTAS = [0.0, 0.25, 1.0]
@@ -572,3 +573,13 @@ def test_a_problem_that_meets_its_constraint_stays_where_it_is() -> None:
     scores, trace = solve([2.0, 0.0, 1.0], [1, 0, 0], rounds=2)
     assert scores.tolist() == [2.0, 0.0, 1.0]
     assert not trace[-1].any()
+
+
+# ---------------------------------------------------------------- targets
+
+
+@pytest.mark.parametrize("targets", [[1, -1, 1, -1], [0, 1, 2, 0], [0.0, 0.5, 1.0, 1.0], [0.0, 1.0, 1.0, math.nan]])
+@pytest.mark.parametrize("constraint", [AugmentedLagrangian(4, delta=1.0), RateConstraint()], ids=["pairwise", "rate"])
+def test_targets_other_than_0_and_1_are_refused(constraint: Any, targets: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"targets must be 0 or 1 \(1: the critical .*\), got \["):
+        constraint.penalty(torch.zeros(4), torch.tensor(targets), torch.arange(4))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..losses.base import in_full_precision, require
+from ..losses.base import binary_targets, in_full_precision, require
 
 
 class Constraint(nn.Module):
@@ -82,7 +82,7 @@ class Constraint(nn.Module):
             A scalar with a graph, also where a class is missing from the batch.
 
         Raises:
-            ValueError: the three do not have one shape (B,).
+            ValueError: the three do not have one shape (B,), or a target is neither 0 nor 1.
         """
         raise NotImplementedError(f"{type(self).__name__} must define penalty")  # pragma: no cover
 
@@ -117,11 +117,13 @@ class Constraint(nn.Module):
 
 
 def checked_scores(scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
-    """(B,) ``scores`` in float32 or float64, after a check that all three have the shape (B,)."""
+    """(B,) ``scores`` in float32 or float64, after a check of the three shapes and of the targets."""
     if scores.dim() != 1 or not scores.shape == targets.shape == indices.shape:
         shapes = tuple(scores.shape), tuple(targets.shape), tuple(indices.shape)
         raise ValueError(f"scores, targets and indices must have one shape (B,), got {shapes}")
-    return in_full_precision(scores)
+    scores = in_full_precision(scores)
+    binary_targets(targets, dtype=scores.dtype)
+    return scores
 
 
 def default_mu_limit(mu: float, rho: float) -> float:
