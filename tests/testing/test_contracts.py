@@ -179,7 +179,7 @@ class NotZero(SoundConstraint):
 
 class Repeating(SoundConstraint):
     def update_multipliers(self) -> None:
-        if self._last_batch is not None:
+        if self._collected:
             super().update_multipliers()
 
 
