@@ -655,7 +655,7 @@ def test_partial_auc_moves_by_every_batch_since_the_last_step() -> None:
     both in the second: 0.5 - 0.5 * (1 - 0) = 0, the other way round the first is clipped at 0 and the second gives 0.5.
     """
     for scores, expected in (([0.0, 9.0], 0.0), ([9.0, 0.0], 0.5)):
-        loss = loss_class("PAUC")(num_samples=3, max_fpr=0.5)
+        loss: Any = loss_class("PAUC")(num_samples=3, max_fpr=0.5)
         for score in scores:
             outputs = torch.tensor([score, 0.5, 0.0])
             loss(outputs, torch.tensor([1, 0, 0]), torch.arange(3))

@@ -144,7 +144,7 @@ def test_differences_above_the_noise_keep_their_ranks() -> None:
 
 def test_the_smaller_tail_of_the_bootstrap_takes_noise_for_zero() -> None:
     exact = [0.0, 0.0, 0.1, 0.2, 0.2]
-    noisy = np.array(exact) + [1e-17, -1e-17, 0, 1e-17, 0]
+    noisy = np.array(exact) + np.array([1e-17, -1e-17, 0, 1e-17, 0])
     assert bootstrap_p(noisy) == bootstrap_p(np.array(exact)) == 1.0  # 2 (1 + 2) / (1 + 5)
 
 

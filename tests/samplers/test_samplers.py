@@ -139,7 +139,7 @@ def test_doctests(module: str) -> None:
 
 def loader_of(sampler: Sampler, workers: int = 0) -> DataLoader[tuple[Tensor, ...]]:
     """Of a data set whose sample i is i itself."""
-    return DataLoader(TensorDataset(torch.arange(1000)), batch_sampler=sampler, num_workers=workers)
+    return DataLoader(TensorDataset(torch.arange(1000)), batch_sampler=cast(Any, sampler), num_workers=workers)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -100,7 +100,7 @@ class AugmentedLagrangian(Constraint):
 
     @torch.no_grad()
     def update_multipliers(self) -> None:
-        """multiplier_j <- multiplier_j + mu * q_j, for the positives of each batch since the last update; not clipped."""
+        """multiplier_j <- multiplier_j + mu * q_j, for the positives of each batch since the last update."""
         for indices, violations in self._take_collected():
             self.multipliers.index_add_(0, indices, (self.mu * violations).to(self.multipliers.dtype))
 

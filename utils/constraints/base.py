@@ -26,8 +26,8 @@ class Constraint(nn.Module):
 
     Several batches may come before one update (gradient accumulation): each sample counts as often as it was seen, and
     the multipliers move as if they had been updated after each batch. A ``penalty`` under ``torch.no_grad()`` or after
-    ``constraint.eval()`` counts for no update: use it for steps at fixed multipliers. ``state_dict`` holds no batches that
-    still wait for their update.
+    ``constraint.eval()`` counts for no update: use it for steps at fixed multipliers. ``state_dict`` holds no batches
+    that still wait for their update.
 
     Class attributes:
         facts: constructor parameters that the run supplies, not the user: ``num_samples``, the size of the data set

@@ -29,8 +29,8 @@ class LabelledArguments(SamplerArguments):
 class Sampler:
     """Base of all samplers: batches of dataset indices, pass after pass. A subclass writes ``_draw_pass``.
 
-    ``next(sampler)`` is the next batch of an endless stream. A ``for`` loop goes to the end of the pass, ``len(sampler)``
-    batches, or what is left of a pass that was begun or resumed within. So it fits torch's DataLoader::
+    ``next(sampler)`` is the next batch of an endless stream. A ``for`` loop goes to the end of the pass: that is
+    ``len(sampler)`` batches, or what is left of a pass begun or resumed within. So it fits torch's DataLoader::
 
         loader = DataLoader(dataset, batch_sampler=sampler, num_workers=2)      # indices on the CPU
         for epoch in range(epochs):
@@ -95,7 +95,8 @@ class Sampler:
             ValueError: fewer batches were drawn.
         """
         step = self._step if step is None else step
-        require(0 <= step <= self._step, f"step must be 0..{self._step}, the batches of this pass that were drawn", step)
+        drawn = f"step must be 0..{self._step}, the batches of this pass that were drawn"
+        require(0 <= step <= self._step, drawn, step)
         return {**(self._start or self._position()), "step": step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
