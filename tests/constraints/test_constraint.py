@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from references import (
 from torch import Tensor
 
 from utils.constraints.augmented_lagrangian import AugmentedLagrangian
+from utils.constraints.rate import RateConstraint
 
 NUM_SAMPLES = 40
 DELTAS = [0.0, 0.25, 1.0]
@@ -508,11 +510,13 @@ def solve(centres: list[float], targets: list[int], *, rounds: int, delta: float
     scores = a.clone().requires_grad_()
     trace = []
     for _ in range(rounds):
+        constraint.eval()  # the descent's batches do not count
         for _ in range(70):
             value = ((scores - a) ** 2).sum() + constraint.penalty(scores, y, indices)
             (gradient,) = torch.autograd.grad(value, scores)
             with torch.no_grad():
                 scores -= 0.15 * gradient
+        constraint.train()
         constraint.penalty(scores, y, indices)
         constraint.update_multipliers()
         trace.append(constraint.multipliers.clone())
@@ -572,3 +576,100 @@ def test_a_problem_that_meets_its_constraint_stays_where_it_is() -> None:
     scores, trace = solve([2.0, 0.0, 1.0], [1, 0, 0], rounds=2)
     assert scores.tolist() == [2.0, 0.0, 1.0]
     assert not trace[-1].any()
+
+
+# ---------------------------------------------------------------- targets
+
+
+@pytest.mark.parametrize("targets", [[1, -1, 1, -1], [0, 1, 2, 0], [0.0, 0.5, 1.0, 1.0], [0.0, 1.0, 1.0, math.nan]])
+@pytest.mark.parametrize("constraint", [AugmentedLagrangian(4, delta=1.0), RateConstraint()], ids=["pairwise", "rate"])
+def test_targets_other_than_0_and_1_are_refused(constraint: Any, targets: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"targets must be 0 or 1 \(1: the critical .*\), got \["):
+        constraint.penalty(torch.zeros(4), torch.tensor(targets), torch.arange(4))
+
+
+# ---------------------------------------------------------------- several batches before one update
+
+
+CONSTRAINTS = {
+    "pairwise": lambda: AugmentedLagrangian(NUM_SAMPLES, delta=1.0, mu=0.3),
+    "TPR": lambda: RateConstraint(tpr_at_least=0.9, mu=0.3),
+    "TPR and FPR": lambda: RateConstraint(tpr_at_least=0.9, fpr_at_most=0.2, mu=0.3),
+}
+every_constraint = pytest.mark.parametrize("build", CONSTRAINTS.values(), ids=CONSTRAINTS)
+
+
+def test_an_update_takes_every_batch_by_hand() -> None:
+    """delta 1, mu 0.5. First batch: sample 0 at 0 against 0.5, q = 1.5. Second: sample 0 at 0 against 0.25, q = 1.25,
+
+    and sample 2 at 1 against 0.25, q = 0.25. So 0.5 (1.5 + 1.25) = 1.375 for sample 0 and 0.125 for sample 2.
+    """
+    constraint = AugmentedLagrangian(4, delta=1.0, mu=0.5)
+    indices = torch.tensor([0, 1])  # a buffer that the loop fills anew
+    constraint.penalty(torch.tensor([0.0, 0.5]), torch.tensor([1, 0]), indices)
+    indices.copy_(torch.tensor([3, 3]))
+    constraint.penalty(torch.tensor([0.0, 0.25, 1.0]), torch.tensor([1, 0, 1]), torch.tensor([0, 1, 2]))
+    constraint.update_multipliers()
+    assert constraint.multipliers.tolist() == [1.375, 0, 0.125, 0]
+
+
+def test_an_update_of_the_rate_takes_every_batch_by_hand() -> None:
+    """TPR >= 0.75, mu 0.5. Errors 1 of 2, then 0 of 1: max(0, 0.5 (0.5 - 0.25)) = 0.125, max(0, 0.125 - 0.125) = 0."""
+    constraint = RateConstraint(tpr_at_least=0.75, mu=0.5)
+    constraint.penalty(torch.tensor([0.5, -1.5]), torch.tensor([1, 1]), torch.arange(2))
+    constraint.penalty(torch.tensor([-1.0, -1.0]), torch.tensor([1, 1]), torch.arange(2))
+    constraint.penalty(torch.tensor([2.0]), torch.tensor([1]), torch.arange(1))
+    constraint.update_multipliers()
+    assert constraint.multipliers.tolist() == [0.375, 0]  # 0.125 + 0.5 (1 - 0.25) - 0.5 * 0.25
+    assert constraint.epoch_counts.tolist() == [[3, 0], [5, 0]]
+
+
+@every_constraint
+def test_one_update_after_several_batches_is_one_after_each(build: Callable[[], Any]) -> None:
+    together, apart = build(), build()
+    for number in range(5):
+        several = [(scores.float(), *rest) for scores, *rest in batches(number, 1 + number)]
+        for batch in several:
+            together.penalty(*batch)
+            apart.penalty(*batch)
+            apart.update_multipliers()
+        together.update_multipliers()
+        for name, value in apart.state_dict().items():
+            assert name == "_extra_state" or torch.equal(together.state_dict()[name], value), (number, name)
+    assert together.multipliers.any()
+
+
+@every_constraint
+def test_what_is_only_looked_at_does_not_count(build: Callable[[], Any]) -> None:
+    constraint, alone = build(), build()
+    targets, indices = torch.tensor([1, 0, 1]), torch.tensor([4, 9, 2])
+    seen = torch.tensor([0.0, 0.5, -1.0]), targets, indices
+    looked_at = torch.tensor([-3.0, 2.0, -2.0]), targets, indices
+    alone.penalty(*seen)
+    constraint.penalty(*seen)
+    with torch.no_grad():
+        constraint.penalty(*looked_at)
+    with torch.inference_mode():
+        constraint.penalty(*looked_at)
+    constraint.eval().penalty(*looked_at)
+    constraint.train()
+    for each in (constraint, alone):
+        each.update_multipliers()
+    assert constraint.multipliers.any()
+    assert torch.equal(constraint.multipliers, alone.multipliers)
+    constraint.eval().penalty(*seen)
+    with pytest.raises(RuntimeError, match=r"needs a call of penalty\(\) before it.*eval\(\) do not count"):
+        constraint.update_multipliers()
+
+
+@every_constraint
+def test_memory_is_bounded_where_no_update_comes(build: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.constraints.augmented_lagrangian.MOST_COLLECTED", 4)
+    together, apart = build(), build()
+    for batch in batches(1, 30):
+        together.penalty(*batch)
+        apart.penalty(*batch)
+        apart.update_multipliers()
+        assert len(together._collected) <= 4
+    together.update_multipliers()
+    torch.testing.assert_close(together.multipliers, apart.multipliers, rtol=1e-5, atol=0)

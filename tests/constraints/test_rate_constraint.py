@@ -201,8 +201,7 @@ def test_a_missing_class_adds_nothing_and_moves_nothing(t: float, a: float | Non
 
 def surrogate_of(constraint: RateConstraint, row: int) -> float:
     """The running g~ with the batch of the last penalty."""
-    assert constraint._last_batch is not None
-    hinges, seen = constraint._last_batch[0][:, row].tolist()
+    hinges, seen = constraint._collected[0][1][:, row].tolist()
     return float(hinges / seen - constraint.bounds[row])
 
 

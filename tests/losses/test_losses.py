@@ -622,3 +622,42 @@ def test_every_loss_carries_an_example(name: str) -> None:
 def test_doctests(module: str) -> None:
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0
+
+
+@first_cases
+@pytest.mark.parametrize(
+    "targets, got",
+    [
+        ([1, -1, 1, -1], "-1, 1"),
+        ([0, 1, 2, 0], "0, 1, 2"),
+        ([0.0, 0.25, 1.0, 1.0], "0.0, 0.25, 1.0"),
+        ([1.0, 1.0, 1.0, math.nan], "1.0, nan"),
+        ([0.0, math.inf, 1.0, 1.0], "0.0, 1.0, inf"),
+    ],
+)
+@pytest.mark.parametrize("with_gradient", [True, False])
+def test_targets_other_than_0_and_1_are_refused(
+    case: Case, targets: list[float], got: str, with_gradient: bool
+) -> None:
+    outputs = torch.zeros(4, width(case), requires_grad=with_gradient)
+    with pytest.raises(ValueError, match=rf"targets must be 0 or 1 \(1: the critical .*\), got \[{got}\]$"):
+        case.build()(outputs, torch.tensor(targets), torch.arange(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32, torch.float16, torch.bfloat16, torch.float64])
+def test_targets_may_have_any_type(dtype: torch.dtype) -> None:
+    value = loss_class("BCE")()(torch.tensor([2.0, 1.0]), torch.tensor([1, 0]).to(dtype))
+    assert value.item() == pytest.approx((math.log1p(math.exp(-2)) + math.log1p(math.exp(1))) / 2, rel=1e-6)
+
+
+def test_partial_auc_moves_by_every_batch_since_the_last_step() -> None:
+    """max_fpr 0.5, u = 0. The positive lies below both negatives + m in the first batch: 0 - 0.5 (1 - 2) = 0.5; above
+    both in the second: 0.5 - 0.5 * (1 - 0) = 0, the other way round the first is clipped at 0 and the second gives 0.5.
+    """
+    for scores, expected in (([0.0, 9.0], 0.0), ([9.0, 0.0], 0.5)):
+        loss: Any = loss_class("PAUC")(num_samples=3, max_fpr=0.5)
+        for score in scores:
+            outputs = torch.tensor([score, 0.5, 0.0])
+            loss(outputs, torch.tensor([1, 0, 0]), torch.arange(3))
+        loss.after_step()
+        assert loss.u.tolist() == [expected, 0, 0]

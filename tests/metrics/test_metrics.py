@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from utils.metrics.bootstrap import bootstrap, interval
+from utils.metrics.paired_tests import auc_covariance
 from utils.metrics.roc import Rates, auc, auprc, fpr_at_tpr, rates_at, roc, threshold_at_tpr
+from utils.metrics.thresholds import cost_threshold, fpr_threshold
 
 TPRS = (0.98, 0.95, 0.9, 0.5, 1.0, 0.01)
 Sample = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -351,3 +353,43 @@ def test_bootstrap_of_a_perfect_score_is_sure() -> None:
     assert interval(drawn.auc) == [1.0, 1.0]
     assert interval(drawn.fpr_at_tpr[:, 0]) == [0.0, 0.0]
     assert interval(drawn.tpr_at_threshold[:, 0]) == [1.0, 1.0]
+
+
+# ---------------------------------------------------------------- equal scores, equal value
+
+
+def numbers_of(labels: Any, scores: Any) -> list[float]:
+    """Every number that is chosen or measured on one set of labels and scores."""
+    curve = roc(labels, scores)
+    counts = int((labels == 0).sum()), int((labels == 1).sum())
+    thresholds = [curve.threshold_at(0.9), fpr_threshold(curve, 0.2)]
+    thresholds += [cost_threshold(curve, class_counts=counts, cost_ratio=ratio) for ratio in (0.1, 1.0, 10.0)]
+    rates = [rates_at(labels, scores, threshold) for threshold in thresholds]
+    of_curve = [*curve.fpr, *curve.tpr, *curve.thresholds[1:], curve.fpr_at(0.9), curve.tpr_at(0.2)]
+    of_scores = [auc(labels, scores), auprc(labels, scores), auc_covariance(labels, [scores])[0, 0]]
+    return [*of_curve, *of_scores, *thresholds, *(value for each in rates for value in (each.tpr, each.fpr, each.f1))]
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_number_depends_on_the_order_of_equal_scores(levels: int, seed: int) -> None:
+    """Positives first, positives last, and shuffled: the rows of equal scores are in another order each time."""
+    generator = np.random.default_rng(seed)
+    labels = (np.arange(60) < 7).astype(np.int64)
+    scores = generator.integers(levels, size=60) / 3.0
+    expected = numbers_of(labels, scores)
+    for order in (np.arange(60)[::-1], generator.permutation(60)):
+        assert numbers_of(labels[order], scores[order]) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["positives first", "positives last"])
+def test_a_constant_score_knows_nothing(order: int) -> None:
+    """AUC 1/2, average precision = prior, FPR 1 at every TPR, TPR 0 at every FPR below 1; resampled too."""
+    labels, scores = (np.arange(40) < 4).astype(np.int64)[::order], np.full(40, 0.3)
+    assert (auc(labels, scores), auprc(labels, scores)) == (0.5, 0.1)
+    assert [roc(labels, scores).fpr_at(tpr) for tpr in (0.01, 0.5, 1.0)] == [1, 1, 1]
+    assert [roc(labels, scores).tpr_at(fpr) for fpr in (0.0, 0.5, 0.99)] == [0, 0, 0]
+    generator = np.random.default_rng(1)
+    drawn = bootstrap(labels, scores, tprs=(0.5,), thresholds=(0.3,), generator=generator, resamples=50)
+    assert set(drawn.auc) == {0.5}
+    assert set(drawn.fpr_at_tpr[:, 0]) == set(drawn.tpr_at_threshold[:, 0]) == {1.0}

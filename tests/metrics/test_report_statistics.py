@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import report_by_hand as by_hand
@@ -11,7 +13,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from utils.metrics.bootstrap import bootstrap
-from utils.metrics.paired_tests import auc_covariance, bootstrap_p, delong, holm, mcnemar, placements, wilcoxon_p
+from utils.metrics.paired_tests import (
+    auc_covariance,
+    bootstrap_p,
+    delong,
+    holm,
+    mcnemar,
+    placements,
+    wilcoxon_p,
+    without_noise,
+)
 from utils.metrics.roc import auc
 
 Sample = tuple[np.ndarray[tuple[int], np.dtype[np.int64]], by_hand.Array, by_hand.Array]
@@ -108,6 +119,33 @@ def test_wilcoxon_at_its_edges() -> None:
     assert wilcoxon_p([0.1]) == 1
     assert wilcoxon_p([0.1] * 5) == pytest.approx(2 / 2**5)  # ties
     assert wilcoxon_p([0.0, 0.1, 0.2, 0.3]) == pytest.approx(0.25)  # zeros do not count
+
+
+# 2, 2, 2, 2 and -2 of N: all five magnitudes tie at rank 3, W- = 3. P(W- <= 3): the sums of the signs are 3 times a
+# binomial, so p = 2 (1 + 5) / 2^5 = 0.375. Each difference is of other FPRs, so that the last bits differ.
+@pytest.mark.parametrize("negatives", [10, 4926, 8192, 40960])
+def test_ties_of_rates_are_not_broken_by_rounding(negatives: int) -> None:
+    pairs = [(3, 1), (5, 3), (7, 5), (9, 7), (4, 6)]
+    differences = [first / negatives - second / negatives for first, second in pairs]
+    exact = [first - second for first, second in pairs]
+    expected = 2 * sum(math.comb(5, k) for k in (0, 1)) / 2**5
+    assert by_hand.wilcoxon_p(exact) == pytest.approx(expected, rel=1e-12)
+    for noise in ([0, 1, -1, 2, -2], [2, -2, 1, 0, -1]):
+        noisy = [value + units * 1e-17 for value, units in zip(differences, noise, strict=True)]
+        assert wilcoxon_p(noisy) == pytest.approx(expected, rel=1e-12)
+        assert wilcoxon_p([*noisy, 3e-17, -2e-17]) == pytest.approx(expected, rel=1e-12)  # zeros, which do not count
+
+
+def test_differences_above_the_noise_keep_their_ranks() -> None:
+    differences = [1e-12, 2e-12, -3e-12, 4e-12, 5e-12, 0.5]
+    assert wilcoxon_p(differences) == pytest.approx(by_hand.wilcoxon_p([1, 2, -3, 4, 5, 6]), rel=1e-12)
+    assert without_noise(differences).tolist() == differences
+
+
+def test_the_smaller_tail_of_the_bootstrap_takes_noise_for_zero() -> None:
+    exact = [0.0, 0.0, 0.1, 0.2, 0.2]
+    noisy = np.array(exact) + np.array([1e-17, -1e-17, 0, 1e-17, 0])
+    assert bootstrap_p(noisy) == bootstrap_p(np.array(exact)) == 1.0  # 2 (1 + 2) / (1 + 5)
 
 
 def test_holm_by_hand() -> None:

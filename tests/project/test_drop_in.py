@@ -52,13 +52,13 @@ class Mine(Constraint):
     def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
         scores = checked_scores(scores, targets, indices)
         violation = ((self.delta - scores) * targets).sum().relu() / targets.sum().clamp(min=1)
-        self._last_batch = indices, violation.detach()
+        self._collect(violation)
         return (self.multipliers[0] * violation + self.mu / 2 * violation.square()).to(scores.dtype)
 
     @torch.no_grad()
     def update_multipliers(self) -> None:
-        _, violation = self._take_last_batch()
-        self.multipliers.add_(self.mu * violation)
+        for (violation,) in self._take_collected():
+            self.multipliers.add_(self.mu * violation)
 
     def end_epoch(self, validation_auc: float) -> None:
         self._set_mu(min(self.rho * self.mu_value, self.mu_limit))

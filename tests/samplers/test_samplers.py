@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import WeightedRandomSampler
+from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from utils.data.synthetic_positives import nearest, synthetic_positives
 from utils.errors import UserError
@@ -135,6 +135,57 @@ def test_doctests(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"utils.samplers.{module}"))
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def loader_of(sampler: Sampler, workers: int = 0) -> DataLoader[tuple[Tensor, ...]]:
+    """Of a data set whose sample i is i itself."""
+    return DataLoader(TensorDataset(torch.arange(1000)), batch_sampler=cast(Any, sampler), num_workers=workers)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_loader_ends_with_the_pass_and_goes_on_with_the_next(name: str) -> None:
+    """Three epochs of a loader are three passes of the stream."""
+    expected, sampler = epochs(build(name), 3), build(name)
+    loader = loader_of(sampler)
+    assert len(loader) == len(sampler) == sampler.steps_per_epoch
+    for number in range(3):
+        drawn = [batch.tolist() for (batch,) in loader]
+        assert len(drawn) == len(loader)
+        assert flat(drawn) == expected[number]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_loader_resumes_within_a_pass(name: str) -> None:
+    steps = build(name).steps_per_epoch
+    expected = batches(build(name), 2 * steps)
+    for taken in range(steps + 1):
+        stopped, resumed = build(name), build(name, seed=9)
+        for _ in zip(range(taken), loader_of(stopped), strict=False):
+            pass
+        resumed.load_state_dict(stopped.state_dict())
+        rest = [batch.tolist() for _ in range(2) for (batch,) in loader_of(resumed)]
+        assert rest == (expected[taken:] + (batches(build(name), 3 * steps)[2 * steps :] if taken == steps else []))
+
+
+def test_workers_draw_ahead_and_the_state_of_what_was_used_is_exact() -> None:
+    """Two workers draw four batches ahead; at the end of a pass they have drawn no more than was used."""
+    expected = batches(natural(indices=MANY), 22)  # two passes of 11
+    sampler, resumed = natural(indices=MANY), natural(seed=9, indices=MANY)
+    loader = loader_of(sampler, workers=2)
+    used = []
+    for (batch,) in loader:
+        used.append(batch.tolist())
+        if len(used) == 3:
+            state = sampler.state_dict(step=3)
+            assert sampler.state_dict()["step"] > 3
+    assert used == expected[:11]
+    resumed.load_state_dict(state)
+    assert [batch.tolist() for (batch,) in loader_of(resumed, workers=2)] == expected[3:11]
+    resumed.load_state_dict(sampler.state_dict())
+    assert [batch.tolist() for (batch,) in loader_of(resumed)] == expected[11:]
+    for step in (-1, 12):
+        with pytest.raises(ValueError, match=rf"step must be 0..11, the batches .* were drawn, got {step}"):
+            sampler.state_dict(step=step)
 
 
 def test_an_unknown_sampler_is_named_with_the_near_ones() -> None:

@@ -179,7 +179,7 @@ class NotZero(SoundConstraint):
 
 class Repeating(SoundConstraint):
     def update_multipliers(self) -> None:
-        if self._last_batch is not None:
+        if self._collected:
             super().update_multipliers()
 
 
@@ -260,8 +260,8 @@ class ForgetfulSampler(NaturalSampler):
 
 
 class Growing(NaturalSampler):
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
+    def state_dict(self, *, step: int | None = None) -> dict[str, Any]:
+        state = super().state_dict(step=step)
         return {**state, "drawn": self._order[: state["step"]]}
 
 

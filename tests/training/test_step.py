@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import shutil
 import subprocess
 import sys
@@ -58,8 +57,10 @@ def assert_same(one: TrainingSteps, other: TrainingSteps) -> None:
 def batches_of(runner: TrainingSteps, number: int) -> list[Tensor]:
     """The next full batches."""
     size = runner.state.sampler.batch_size
-    stream = (indices for indices in runner.state.sampler if len(indices) == size)
-    return [indices.clone() for indices in itertools.islice(stream, number)]
+    drawn: list[Tensor] = []
+    while len(drawn) < number:
+        drawn += [indices.clone() for indices in runner.state.sampler if len(indices) == size]
+    return drawn[:number]
 
 
 # ---------------------------------------------------------------- captured equals eager

@@ -24,6 +24,7 @@ from ..losses.base import require
 from ..pairwise.violations import masked_violations
 from .base import Constraint, checked_scores
 
+MOST_COLLECTED = 1000  # batches before one update that are kept apart
 AUC_DROP = 0.05  # mu grows after its first step only when the validation AUC falls by more than this in one epoch
 
 
@@ -90,16 +91,26 @@ class AugmentedLagrangian(Constraint):
         positive = targets.to(scores.dtype)
         negative = 1 - positive
         q = masked_violations(scores, targets, delta=self.delta)  # (B,) 0 at the negatives
-        self._last_batch = indices, q.detach()
+        self._collect(indices, q)
+        if len(self._collected) > MOST_COLLECTED:
+            self._collected = [self._summed(self._collected)]
         multipliers = self.multipliers.index_select(0, indices).to(scores.dtype)
         terms = self.mu / 2 * q.pow(2 * self.p2_norm) + multipliers * q
         return terms.sum() / (positive.sum() * negative.sum()).clamp(min=1)
 
     @torch.no_grad()
     def update_multipliers(self) -> None:
-        """multiplier_j <- multiplier_j + mu * q_j, for the positives of the last ``penalty``; never clipped."""
-        indices, violations = self._take_last_batch()
-        self.multipliers.index_add_(0, indices, (self.mu * violations).to(self.multipliers.dtype))
+        """multiplier_j <- multiplier_j + mu * q_j, for the positives of each batch since the last update."""
+        for indices, violations in self._take_collected():
+            self.multipliers.index_add_(0, indices, (self.mu * violations).to(self.multipliers.dtype))
+
+    @torch.no_grad()
+    def _summed(self, batches: list[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor]:
+        """The same as one batch of all samples, so that memory is bounded where no update ever comes."""
+        total = torch.zeros_like(self.multipliers)
+        for indices, violations in batches:
+            total.index_add_(0, indices, violations.to(total.dtype))
+        return torch.arange(len(total), device=total.device), total
 
     def end_epoch(self, validation_auc: float) -> None:
         """Apply the mu rule at the end of epoch e = 0, 1, 2, ... (counted from ``introd_ALM_from``).

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..losses.base import in_full_precision, require
+from ..losses.base import binary_targets, in_full_precision, require
 
 
 class Constraint(nn.Module):
@@ -20,9 +20,14 @@ class Constraint(nn.Module):
         penalty = constraint.penalty(scores, targets, indices)
         (objective + penalty).backward()
         optimizer.step()
-        constraint.update_multipliers()          # with the violations of that batch
+        constraint.update_multipliers()          # with the violations of every penalty since the last update
         ...
         constraint.end_epoch(validation_auc)     # mu
+
+    Several batches may come before one update (gradient accumulation): each sample counts as often as it was seen, and
+    the multipliers move as if they had been updated after each batch. A ``penalty`` under ``torch.no_grad()`` or after
+    ``constraint.eval()`` counts for no update: use it for steps at fixed multipliers. ``state_dict`` holds no batches
+    that still wait for their update.
 
     Class attributes:
         facts: constructor parameters that the run supplies, not the user: ``num_samples``, the size of the data set
@@ -59,7 +64,7 @@ class Constraint(nn.Module):
         self.register_buffer("mu", torch.tensor(float(mu), dtype=torch.float64), persistent=False)
         self.register_buffer("threshold", torch.zeros(()), persistent=False)
         self._mu = float(mu)  # the same value on the host, so that reading it does not wait for the device
-        self._last_batch: tuple[Tensor, Tensor] | None = None  # what ``penalty`` leaves for ``update_multipliers``
+        self._collected: list[tuple[Tensor, ...]] = []  # what ``penalty`` leaves for ``update_multipliers``
 
     @property
     def mu_value(self) -> float:
@@ -82,12 +87,18 @@ class Constraint(nn.Module):
             A scalar with a graph, also where a class is missing from the batch.
 
         Raises:
-            ValueError: the three do not have one shape (B,).
+            ValueError: the three do not have one shape (B,), or a target is neither 0 nor 1.
         """
         raise NotImplementedError(f"{type(self).__name__} must define penalty")  # pragma: no cover
 
     def update_multipliers(self) -> None:
-        """Update the multipliers with the violations of the last ``penalty``; must not wait for the device."""
+        """Update the multipliers with the violations of every ``penalty`` since the last update.
+
+        It must not wait for the device.
+
+        Raises:
+            RuntimeError: there was none.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define update_multipliers")  # pragma: no cover
 
     def end_epoch(self, validation_auc: float) -> None:
@@ -100,28 +111,37 @@ class Constraint(nn.Module):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore it from ``state_dict``."""
+        self._collected.clear()
         self._set_mu(float(state["mu"]))
 
     def _set_mu(self, value: float) -> None:
         self._mu = value
         self.mu.fill_(value)
 
-    def _take_last_batch(self) -> tuple[Tensor, Tensor]:
-        """What ``penalty`` left, for one update."""
-        if self._last_batch is None:
+    def _collect(self, *batch: Tensor) -> None:
+        """Keep a copy of what ``update_multipliers`` needs of a batch, where the batch counts."""
+        if self.training and torch.is_grad_enabled():
+            self._collected.append(tuple(each.detach().clone() for each in batch))
+
+    def _take_collected(self) -> list[tuple[Tensor, ...]]:
+        """What was collected since the last update, batch by batch."""
+        if not self._collected:
             raise RuntimeError(
                 "update_multipliers() needs a call of penalty() before it, got none since the last update"
+                " (calls under no_grad() or eval() do not count)"
             )
-        last, self._last_batch = self._last_batch, None
-        return last
+        collected, self._collected = self._collected, []
+        return collected
 
 
 def checked_scores(scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
-    """(B,) ``scores`` in float32 or float64, after a check that all three have the shape (B,)."""
+    """(B,) ``scores`` in float32 or float64, after a check of the three shapes and of the targets."""
     if scores.dim() != 1 or not scores.shape == targets.shape == indices.shape:
         shapes = tuple(scores.shape), tuple(targets.shape), tuple(indices.shape)
         raise ValueError(f"scores, targets and indices must have one shape (B,), got {shapes}")
-    return in_full_precision(scores)
+    scores = in_full_precision(scores)
+    binary_targets(targets, dtype=scores.dtype)
+    return scores
 
 
 def default_mu_limit(mu: float, rho: float) -> float:

@@ -114,10 +114,10 @@ class RateConstraint(Constraint):
         _, hinges, sizes = batch
         surrogates = hinges / sizes.clamp(min=1)
         with torch.no_grad():
-            kept = (1 - sizes / MEMORY).clamp(min=0)
-            running = self.running.to(batch.dtype) * kept + batch[1:]
+            running = _averaged(self.running, batch)
             values, weights = self._values_and_weights(running, present=sizes > 0)
-            self._last_batch = running, batch.detach()
+        self._collect(*self._after(batch))
+        del self._collected[:-1]  # it contains those before it
         slopes: Tensor = weights * (surrogates - surrogates.detach())  # 0, with the gradient
         return values.sum() + slopes.sum()
 
@@ -144,15 +144,23 @@ class RateConstraint(Constraint):
         return torch.where(self.asked & present, values, 0), weights
 
     @torch.no_grad()
-    def update_multipliers(self) -> None:
-        """multiplier_i <- max(0, multiplier_i + mu * g_i), for the classes in the batch of the last ``penalty``."""
-        running, batch = self._take_last_batch()
+    def _after(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Multipliers and running sums after the batches since the last update and this one, and their counts."""
+        before = self.multipliers, self.running, torch.zeros_like(self.epoch_counts)
+        multipliers, running, counts = self._collected[-1] if self._collected else before
         errors, _, sizes = batch
-        stepped = (self.multipliers + self.mu * (errors / sizes.clamp(min=1) - self.bounds)).clamp(min=0)
+        stepped = (multipliers + self.mu * (errors / sizes.clamp(min=1) - self.bounds)).clamp(min=0)
         moves = self.asked & (sizes > 0)
-        self.multipliers.copy_(torch.where(moves, stepped.to(self.multipliers.dtype), self.multipliers))
+        moved = torch.where(moves, stepped.to(multipliers.dtype), multipliers)
+        return moved, _averaged(running, batch).to(running.dtype), counts + batch[::2]
+
+    @torch.no_grad()
+    def update_multipliers(self) -> None:
+        """multiplier_i <- max(0, multiplier_i + mu * g_i), for the classes in each batch since the last update."""
+        ((multipliers, running, counts),) = self._take_collected()
+        self.multipliers.copy_(multipliers)
         self.running.copy_(running)
-        self.epoch_counts.add_(batch[::2])
+        self.epoch_counts.add_(counts)
 
     def end_epoch(self, validation_auc: float) -> None:
         """Apply the mu rule to the rates of the epoch, independent of the AUC. Synchronises once with the device."""
@@ -183,3 +191,9 @@ class RateConstraint(Constraint):
         """Restore it from ``state_dict``."""
         super().set_extra_state(state)
         self._previous_violation = float(state["previous_violation"])
+
+
+def _averaged(running: Tensor, batch: Tensor) -> Tensor:
+    """(2, 2) hinges and samples: what is kept of ``running``, and those of the (3, 2) sums of a batch."""
+    kept = (1 - batch[2] / MEMORY).clamp(min=0)
+    return running.to(batch.dtype) * kept + batch[1:]

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+TARGETS = "targets must be 0 or 1 (1: the critical class; (labels == critical_class).long() converts others)"
+
 
 class Loss(nn.Module):
     """Base class of all objectives. A subclass defines ``forward`` and, if its score is not the logit, ``score``.
@@ -57,7 +59,7 @@ class Loss(nn.Module):
             A scalar with a graph, even if a class is missing from the batch.
 
         Raises:
-            ValueError: the shapes do not match.
+            ValueError: the shapes do not match, or a target is neither 0 nor 1 (see :func:`binary_targets`).
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")  # pragma: no cover
 
@@ -68,13 +70,13 @@ class Loss(nn.Module):
         """Called after each optimizer step, for objectives with variables; must not synchronise with the device."""
 
     def scores_and_targets(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Check the shapes; return scores (B,) and targets (B,) of the same dtype."""
+        """Check shapes and targets; return scores (B,) and targets (B,) of the same dtype."""
         scores = self.score(outputs)
         if targets.shape != scores.shape:
             raise ValueError(f"targets must have shape {tuple(scores.shape)}, got {tuple(targets.shape)}")
         if scores.numel() == 0:
             raise ValueError("a batch must have at least one sample, got none")
-        return scores, targets.to(scores.dtype)
+        return scores, binary_targets(targets, dtype=scores.dtype)
 
 
 class ScalarWithSlopes(torch.autograd.Function):
@@ -90,6 +92,27 @@ class ScalarWithSlopes(torch.autograd.Function):
 def in_full_precision(values: Tensor) -> Tensor:
     """Cast float16 and bfloat16 to float32; return other dtypes unchanged."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def binary_targets(targets: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """``targets`` in ``dtype``, after a check that each of them is 0 or 1.
+
+    On a GPU the check is an assertion on the device: a training step does not wait for it, and a failure surfaces as a
+    RuntimeError at the next synchronisation, with the text in the log of the process.
+
+    Raises:
+        ValueError: another value, with targets that are not on a GPU.
+    """
+    values = targets.to(dtype)
+    wrong = (values * (1 - values)).any()  # 0 for 0 and 1 alone; NaN and infinity count as wrong
+    try:
+        torch._assert_async(~wrong, TARGETS)
+    except RuntimeError:  # raised at once on a CPU, and by devices that lack this assertion
+        if wrong.device.type == "cuda":
+            raise
+        if wrong:
+            raise ValueError(f"{TARGETS}, got {targets.unique()[:5].tolist()}") from None
+    return values
 
 
 def require(condition: bool, expected: str, value: object) -> None:

@@ -71,7 +71,7 @@ class PartialAUC(Loss):
         self.m = require_non_negative("m", m)
         self.max_fpr = float(max_fpr)
         self.register_buffer("u", torch.zeros(num_samples))
-        self._last_batch: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+        self._collected: list[tuple[Tensor, ...]] = []  # the batches since the last ``after_step``
 
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
         scores, targets = self.scores_and_targets(outputs, targets)
@@ -81,23 +81,26 @@ class PartialAUC(Loss):
             weights = tail_weights(scores, targets, share=self.max_fpr)
             return squared_hinge(scores, targets, m=self.m, weights=weights) / self.max_fpr
         u = self.u.index_select(0, indices).to(scores.dtype)
-        self._last_batch = scores.detach(), targets, indices, u
+        self._collected.append(tuple(each.detach().clone() for each in (scores, targets, indices, u)))
         excess = squared_hinge(scores, targets, m=self.m, roots=u.sqrt())
         return mean_over(u, targets) * both_classes(targets) + excess / self.max_fpr
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Update the u_i of the positives of the last batch, if it had indices."""
-        if self._last_batch is None:
-            return
-        scores, targets, indices, u = self._last_batch
-        self._last_batch = None
+        """Update the u_i of the positives of each batch with indices since the last step, all of which are kept."""
+        collected, self._collected = self._collected, []
+        for batch in collected:
+            self._update(*batch)
+
+    def _update(self, scores: Tensor, targets: Tensor, indices: Tensor, u: Tensor) -> None:
+        """One step of the u_i from the present ones, with the gradient at those of the forward pass."""
         above = _negatives_above(scores.to(torch.float64) - self.m + u.sqrt(), scores, targets)
         share = _mean_of_copies(above, indices) / (1 - targets).sum().clamp(min=1)
-        moved = (u + STEP * (share - self.max_fpr)).clamp(min=0)
+        now = self.u.index_select(0, indices).to(u.dtype)
+        moved = (now + STEP * (share - self.max_fpr)).clamp(min=0)
         moves = targets * both_classes(targets) == 1
         # copies of a sample write the same value, so their order does not matter
-        self.u.index_copy_(0, indices, torch.where(moves, moved, u).to(self.u.dtype))
+        self.u.index_copy_(0, indices, torch.where(moves, moved, now).to(self.u.dtype))
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ Shapes: n training samples, P positives (the rare class, y = 1), N negatives, B 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self, TypedDict, Unpack
+from collections.abc import Iterator
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -26,7 +27,15 @@ class LabelledArguments(SamplerArguments):
 
 
 class Sampler:
-    """Base of all samplers: an endless stream of batches of dataset indices. A subclass writes ``_draw_pass``.
+    """Base of all samplers: batches of dataset indices, pass after pass. A subclass writes ``_draw_pass``.
+
+    ``next(sampler)`` is the next batch of an endless stream. A ``for`` loop goes to the end of the pass: that is
+    ``len(sampler)`` batches, or what is left of a pass begun or resumed within. So it fits torch's DataLoader::
+
+        loader = DataLoader(dataset, batch_sampler=sampler, num_workers=2)      # indices on the CPU
+        for epoch in range(epochs):
+            for images, labels in loader: ...
+            torch.save(sampler.state_dict(), path)
 
     A pass is drawn on the CPU, so that the order is the same on every device, and then sliced.
 
@@ -58,8 +67,14 @@ class Sampler:
         self._start: dict[str, Any] | None = None  # what the pass was drawn from; None: nothing is drawn yet
         self._order = indices[:0]
 
-    def __iter__(self) -> Self:
-        return self
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The batches up to the end of the pass."""
+        yield next(self)
+        while self._step < self.steps_per_epoch:
+            yield next(self)
 
     def __next__(self) -> Tensor:
         """(B,) dataset indices."""
@@ -69,9 +84,20 @@ class Sampler:
         self._step += 1
         return self._order[start:end]
 
-    def state_dict(self) -> dict[str, Any]:
-        """The position in the stream: what the pass was drawn from, and the step within it."""
-        return {**(self._start or self._position()), "step": self._step}
+    def state_dict(self, *, step: int | None = None) -> dict[str, Any]:
+        """The position in the stream: what the pass was drawn from, and the step within it.
+
+        Args:
+            step: number of batches of this pass that were used, where that is less than were drawn: the workers of a
+                DataLoader draw some ahead. At the end of a pass there is no difference.
+
+        Raises:
+            ValueError: fewer batches were drawn.
+        """
+        step = self._step if step is None else step
+        drawn = f"step must be 0..{self._step}, the batches of this pass that were drawn"
+        require(0 <= step <= self._step, drawn, step)
+        return {**(self._start or self._position()), "step": step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from that position.

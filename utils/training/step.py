@@ -6,7 +6,6 @@ fixed addresses, so that on a GPU the whole step can be replayed from a CUDA gra
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +62,8 @@ class TrainingSteps:
         """Take the next ``steps`` batches of the sampler."""
         self.state.model.train()
         self.sums.reset()
-        for indices in itertools.islice(self.state.sampler, steps):
+        for _ in range(steps):
+            indices = next(self.state.sampler)
             interruption.check()
             self._run_step(indices)
             self.sums.samples += len(indices)
