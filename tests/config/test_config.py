@@ -392,6 +392,19 @@ def test_lists_and_the_form_with_an_equals_sign() -> None:
     assert (config.tpr, config.negative_classes, config.positive_classes) == ((0.9,), (72, 4), (3, 5))
 
 
+@pytest.mark.parametrize("form", ["--negative_classes -1 {}", "--negative_classes=-1,{}", "--negative_classes -1,{}"])
+def test_a_class_may_have_a_negative_number(form: str) -> None:
+    config = resolve([*form.format(-3).split(), "--positive_classes", "1"]).config
+    assert (config.negative_classes, config.positive_classes) == ((-1, -3), (1,))
+
+
+@pytest.mark.parametrize("text", ["-1", "-1,2", "-.5", "-1e-3"])
+def test_a_negative_value_is_refused_as_a_value_not_as_a_flag(text: str) -> None:
+    assert refused(["--lr", text]).startswith(f"lr must be a number > 0, got {text} (from the command line)")
+    assert refused(["--model_name", text]).startswith("model_name must be a plain name")
+    assert refused(["--train", "1", text]).startswith(f"unknown argument {text!r}")
+
+
 # --- help --------------------------------------------------------------------------------------------------
 
 

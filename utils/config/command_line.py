@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from ..errors import UserError
 from ..registry import near
 from .options import GROUPS, OPTIONS
+
+NEGATIVE = re.compile(r"-[0-9.]")
+MARKED = re.compile(r"^ (?=-[0-9.])")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -22,13 +26,18 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     Raises:
         UserError: an unknown flag, or one without its value.
     """
-    parsed, rest = parser().parse_known_args(argv)
+    # a space before a number such as -1 or -1,2: argparse would take some of them for flags
+    parsed, rest = parser().parse_known_args([f" {text}" if NEGATIVE.match(text) else text for text in argv])
     if rest:
+        rest = [MARKED.sub("", text) for text in rest]
         flags = [f"--{name}" for name in OPTIONS]
         close = near(rest[0].split("=")[0], flags)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise UserError(f"unknown argument {rest[0]!r}{hint} (see python main.py --help)")
-    return vars(parsed)
+    return {
+        name: [MARKED.sub("", text) for text in value] if isinstance(value, list) else MARKED.sub("", value)
+        for name, value in vars(parsed).items()
+    }
 
 
 def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:

@@ -48,7 +48,7 @@ RATE = Kind("float", "a rate in (0, 1]", low=0, high=1, open_low=True)
 SHARE = Kind("float", "a fraction in (0, 1)", low=0, high=0.999, open_low=True)
 TPRS = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=True)
 FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=True)
-CLASSES = Kind("ints", "class numbers, such as 1 3 5", low=0)
+CLASSES = Kind("ints", "class numbers, such as 1 3 5")
 
 
 def choice(*choices: str) -> Kind:
