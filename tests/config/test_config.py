@@ -177,6 +177,8 @@ OF_THE_DATA = ("lr", "negative_classes", "positive_classes", "augment", "validat
         ("cifar10", (0.01, (1,), (9,), "crop_flip", None, 100, 100)),
         ("cifar100", (0.001, (72, 4, 95, 30, 55), (73,), "crop_flip", None, 50, 100)),
         ("digits", (0.01, (1, 3, 5, 7, 9), (0, 2, 4, 6, 8), "none", 0.1, None, 20)),
+        ("cifar10 --positive_classes 9", (0.01, None, (9,), "crop_flip", None, 100, 100)),  # the rest is negative
+        ("digits --negative_classes 3", (0.01, (3,), None, "none", 0.1, None, 20)),
         ("cifar10 --validation_fraction 0.2 --lr 1", (1.0, (1,), (9,), "crop_flip", 0.2, None, 100)),
         ("cifar10 --folds 3", (0.01, (1,), (9,), "crop_flip", 0.1, None, None)),  # the subsets decide on the ratio
         ("scans", (0.01, None, None, None, None, None, 100)),  # a file of one's own: the rest follows from the data

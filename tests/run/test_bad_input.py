@@ -124,6 +124,7 @@ OPTIONS = [
     ("--ratio_pos_train 1.5", r"ratio_pos_train must be an integer >= 1 \(negatives per positive\), got 1.5"),
     ("--ratio_pos_train 600", r"must be at most 548, the number of negatives, got 600, .* \(--ratio_pos_train"),
     ("--ratio_pos_train 1", r"must be at least 2, got 1, which needs 548 positives where the data have 541"),
+    ("--positive_classes 0 1 2 3 4 5 6 7 8 9", "negative_classes must name at least one class, got none"),
     ("--negative_classes 1 2 --positive_classes 2 3", r"must not overlap, both name 2 \(--negative_classes, --pos"),
     ("--positive_classes 44", r"positive_classes: no training image has class 44; the classes in the data are 0, 1, "),
     ("--negative_classes 1 1", r"negative_classes must be class numbers, such as 1 3 5, got 1 1"),
@@ -257,7 +258,7 @@ DATA: list[tuple[str, Callable[[], dict[str, Any]], str]] = [
         "needs 62 positives where the data have 2 ",
     ),
     ("one positive", lambda: scans(y_train=np.r_[np.zeros(79), 1]), "1 of the 1 training images of class 1 and leave"),
-    ("no positive", lambda: scans(y_train=np.zeros(80)), "no default classes: give both --negative_classes and --pos"),
+    ("no positive", lambda: scans(y_train=np.zeros(80)), "no default classes: give --positive_classes, and --neg"),
     ("no test positive", lambda: scans(y_test=np.zeros(40)), "got none of class 1 in the test set"),
 ]
 
@@ -334,7 +335,7 @@ def test_a_seed_that_is_not_trained(refuse: Refuse, runs: Path) -> None:
         ("--ratio_pos_train 10", r"ratio_pos_train 20 there, 10 now\."),
         (
             "--negative_classes 1 3",
-            r"negative_classes 1 3 5 7 9 there, 1 3 now; data checksum \w{12} there, \w{12} now\.",
+            r"negative_classes 1 3 5 7 9 there, 1 3 now; positive_classes 0 2 4 6 8 there, 0 2 4 5 6 7 8 9 now\.",
         ),
     ],
 )

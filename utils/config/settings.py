@@ -99,12 +99,15 @@ def with_defaults(settings: Settings) -> Settings:
     """With the values filled in that follow from the name of the data set and from other options.
 
     What follows from the data stays None until they are read: of a user's own file the classes, ``augment`` and
-    ``validation_fraction`` (it may have its own validation set), and under ``folds`` the ``ratio_pos_train``.
+    ``validation_fraction`` (it may have its own validation set), under ``folds`` the ``ratio_pos_train``, and the classes
+    of the other side where only one side is given.
     """
     config = settings.config
     defaults = defaults_for(config.dataset_name)
     origin = f"default of {config.dataset_name}"
-    names = ["lr", "negative_classes", "positive_classes", "augment"]
+    names = ["lr", "augment"]
+    if config.negative_classes is None and config.positive_classes is None:
+        names += ["negative_classes", "positive_classes"]  # of one side alone, the other is the rest
     names += [] if config.folds else ["ratio_pos_train"]  # the subsets decide
     settings = settings.completed({name: getattr(defaults, name) for name in names}, origin)
     if not config.folds and config.validation_fraction is None:

@@ -31,19 +31,22 @@ def check_classes(negative_classes: Sequence[int], positive_classes: Sequence[in
     """Raise UserError unless both lists name classes of the data, each class once in total."""
     for flag, classes in (("negative_classes", negative_classes), ("positive_classes", positive_classes)):
         if len(classes) == 0:
-            raise UserError(f"{flag} must name at least one class, got none (--{flag})")
+            raise UserError(
+                f"{flag} must name at least one class, got none; the classes in the data are"
+                f" {listed(sorted(existing))} (--negative_classes, --positive_classes)"
+            )
         if len(set(classes)) < len(classes):
-            raise UserError(f"{flag} must name each class once, got {_listed(classes)} (--{flag})")
+            raise UserError(f"{flag} must name each class once, got {listed(classes)} (--{flag})")
         missing = [c for c in classes if c not in existing]
         if missing:
             raise UserError(
-                f"{flag}: no training image has class {_listed(missing)}; the classes in the data are"
-                f" {_listed(sorted(existing))} (--{flag})"
+                f"{flag}: no training image has class {listed(missing)}; the classes in the data are"
+                f" {listed(sorted(existing))} (--{flag})"
             )
     both = sorted(set(negative_classes) & set(positive_classes))
     if both:
         raise UserError(
-            f"negative_classes and positive_classes must not overlap, both name {_listed(both)}"
+            f"negative_classes and positive_classes must not overlap, both name {listed(both)}"
             " (--negative_classes, --positive_classes)"
         )
 
@@ -199,7 +202,7 @@ def _sorted(rows: Sequence[Int64Array]) -> Int64Array:
     return np.sort(np.concatenate(rows)).astype(np.int64)
 
 
-def _listed(classes: Sequence[int], *, most: int = 30) -> str:
+def listed(classes: Sequence[object], *, most: int = 30) -> str:
     """The first classes, separated by commas."""
     text = ", ".join(str(c) for c in classes[:most])
     return text if len(classes) <= most else f"{text}, ... ({len(classes)} in all)"
