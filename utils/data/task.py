@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ..errors import UserError
 from .folds import Resampling, resampled_split
 from .raw import Int64Array, RawData, UInt8Array
 from .repeats import count_repeats
-from .splits import Split, check_classes, fixed_validation, listed, training_indices
+from .splits import Split, check_classes, fixed_validation, flags_needed, listed, training_indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +149,13 @@ def build_task(
                 original_class[in_train_file],
                 validation_fraction=validation_fraction,
                 validation_per_class=validation_per_class,
+                needed=functools.partial(
+                    flags_needed,
+                    negative_classes=negative,
+                    positive_classes=positive,
+                    ratio_pos_train=ratio_pos_train or 1,
+                    train_fraction=train_fraction,
+                ),
             )
         seen = np.setdiff1d(np.flatnonzero(in_train_file), validation_rows)
     assert ratio_pos_train is not None
