@@ -153,15 +153,15 @@ def test_the_first_lines_of_a_run_name_the_classes_and_their_counts(
     raw = raw_data(4)
     arrays = {"x_train": raw.train_images, "y_train": raw.train_labels - 1}
     np.savez(tmp_path / "scans.npz", allow_pickle=False, **arrays, x_test=raw.test_images, y_test=raw.test_labels - 1)
-    argv = "--dataset_name scans --positive_classes 1 --ratio_pos_train 10 --resnet_type linear --num_epochs 1 --seeds 1"
-    assert main([*argv.split(), "--data_root", str(tmp_path), "--checkpoint_root", str(tmp_path)]) == 0
+    argv = "--dataset_name scans --positive_classes 1 --ratio_pos_train 10 --resnet_type linear --num_epochs 1"
+    assert main([*argv.split(), "--seeds", "1", "--data_root", str(tmp_path), "--checkpoint_root", str(tmp_path)]) == 0
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "scans 1:10  negatives : positives  train 96 : 9, validation 12 : 4, test 36 : 12"
     assert second == "training images of each class  negative -1 (32), 0 (32), 2 (32) : positive 1 (9)"
 
 
 def test_no_class_is_left_for_the_other_side() -> None:
-    with pytest.raises(UserError, match="negative_classes must name at least one class, got none; .* data are 0, 1 "):
+    with pytest.raises(UserError, match=r"negative_classes must name at least one class, got none; .* data are 0, 1 "):
         task_of(raw_data(2), negative_classes=None, positive_classes=(0, 1))
 
 
@@ -176,8 +176,12 @@ def test_every_set_needs_every_class(split: str) -> None:
     labels: Any = getattr(raw, f"{split}_labels")
     change: dict[str, Any] = {f"{split}_labels": np.where(labels == 4, 5, labels)}
     lacking = replace(raw, **change)
-    with pytest.raises(UserError, match=f"got none of class 4 in the {split} set"):
+    with pytest.raises(UserError, match=f"got none of class 4 in the {split} set") as caught:
         task_of(lacking)
+    remedy = "a file without x_val, y_val (val_images, val_labels) gets a validation set drawn from its training images"
+    assert str(caught.value).endswith(f"; {remedy}") == (split == "validation")
+    if split == "validation":  # and the remedy is one
+        assert task_of(replace(lacking, validation_images=None, validation_labels=None)).split(1).validation.size == 16
 
 
 def test_an_impossible_ratio_is_told_when_the_task_is_built() -> None:

@@ -118,8 +118,8 @@ def _too_large(
     remains = {size: {c: n - size for c, n in images.items()} for size in range(most, 0, -1)}
     size = next((size for size in remains if needed(remains[size]) == ""), 1)
     return (
-        f"validation would take {sizes[worst]} of the {images[worst]} training images of class {worst} and leave none to"
-        f" train on; use --validation_per_class {size}{_with(needed(remains[size]) or '')}"
+        f"validation would take {sizes[worst]} of the {images[worst]} training images of class {worst} and leave none"
+        f" to train on; use --validation_per_class {size}{_with(needed(remains[size]) or '')}"
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from .folds import Resampling, resampled_split
-from .raw import Int64Array, RawData, UInt8Array
+from .raw import WITHOUT_VALIDATION, Int64Array, RawData, UInt8Array
 from .repeats import count_repeats
 from .splits import Split, check_classes, fixed_validation, flags_needed, listed, training_indices
 
@@ -200,8 +200,8 @@ def resolve_classes(
     if negative_classes is None and positive_classes is None:
         if existing != [0, 1]:
             raise UserError(
-                f"{raw.name} has no default classes: give --positive_classes, and --negative_classes unless they are all"
-                f" others; {raw.source} has the classes {listed(existing)}"
+                f"{raw.name} has no default classes: give --positive_classes, and --negative_classes unless they are"
+                f" all others; {raw.source} has the classes {listed(existing)}"
             )
         positive_classes = (1,)
     given = negative_classes if positive_classes is None else positive_classes
@@ -213,9 +213,10 @@ def resolve_classes(
     for split, _, labels in raw.parts():
         missing = sorted({*negative_classes, *positive_classes} - set(np.unique(labels).tolist()))
         if missing:
+            remedy = f"; {WITHOUT_VALIDATION}" if split == "validation" else ""
             raise UserError(
-                f"every set must have images of each class in use, got none of class {', '.join(map(str, missing))} in"
-                f" the {split} set ({raw.source}) (--negative_classes, --positive_classes)"
+                f"every set must have images of each class in use, got none of class {listed(missing)} in"
+                f" the {split} set ({raw.source}) (--negative_classes, --positive_classes){remedy}"
             )
     return tuple(int(c) for c in negative_classes), tuple(int(c) for c in positive_classes)
 
