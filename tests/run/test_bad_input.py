@@ -129,7 +129,7 @@ OPTIONS = [
     ("--positive_classes 44", r"positive_classes: no training image has class 44; the classes in the data are 0, 1, "),
     ("--negative_classes 1 1", r"negative_classes must be class numbers, such as 1 3 5, got 1 1"),
     ("--validation_per_class 133", r"would take 133 of the 133 training images .* use --validation_per_class \d+$"),
-    ("--train_fraction 0.001", r"no negative image is left to train on .*; use --train_fraction 0.0\d+, or add images$"),
+    ("--train_fraction 0.001", r"no negative image is left to train on .*; use --train_fraction 0.0\d+, or add"),
     ("--training_type BEC", r"unknown training_type 'BEC'.*; did you mean BCE .*Known: ALPHA_FL, "),
     ("--training_type WBCE", r"WBCE needs c: give --c or a base config with --name_file_bs"),
     ("--training_type SYM_FL --m 2", r"m \(from the command line\) has no use in SYM_FL, which takes gamma, eps"),
@@ -257,7 +257,7 @@ DATA: list[tuple[str, Callable[[], dict[str, Any]], str]] = [
         lambda: scans(y_train=np.r_[np.zeros(76), np.ones(4)]),
         "needs 62 positives where the data have 2 ",
     ),
-    ("one positive", lambda: scans(y_train=np.r_[np.zeros(79), 1]), "class 1 must have two training images or more, one"),
+    ("one positive", lambda: scans(y_train=np.r_[np.zeros(79), 1]), "class 1 must have two training images or more"),
     ("no positive", lambda: scans(y_train=np.zeros(80)), "no default classes: give --positive_classes, and --neg"),
     ("no test positive", lambda: scans(y_test=np.zeros(40)), "got none of class 1 in the test set"),
 ]

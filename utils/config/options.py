@@ -88,9 +88,9 @@ class Config:
         "folder of the data; <data_root>/<dataset_name>/ is searched too")
     download: int = _option("data", SWITCH, 1, "1 downloads a missing data set")
     negative_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
-        "classes of the majority (default: depends on the data set; with positive_classes alone, the others)")
+        "classes of the majority (default: depends on the data set; with positive_classes alone, the rest)")
     positive_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
-        "classes of the rare, critical side (default: depends on the data set; with negative_classes alone, the others)")
+        "classes of the rare, critical class (default: depends on the data set; with negative_classes alone, the rest)")
     ratio_pos_train: int | None = _option("data", Kind("int", "an integer >= 1 (negatives per positive)", low=1), None,
         "negatives per positive in the training set (default: 100; digits 20)")
     validation_fraction: float | None = _option("data", SHARE, None,

@@ -99,8 +99,8 @@ def with_defaults(settings: Settings) -> Settings:
     """With the values filled in that follow from the name of the data set and from other options.
 
     What follows from the data stays None until they are read: of a user's own file the classes, ``augment`` and
-    ``validation_fraction`` (it may have its own validation set), under ``folds`` the ``ratio_pos_train``, and, where the
-    classes of one side are given, those of the other.
+    ``validation_fraction`` (it may have its own validation set), under ``folds`` the ``ratio_pos_train``, and, where
+    the classes of one side are given, those of the other.
     """
     config = settings.config
     defaults = defaults_for(config.dataset_name)
