@@ -322,12 +322,14 @@ def test_a_base_config_names_its_sampler(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALM_FILES)
 def test_every_alm_config_gives_a_constraint(name: str) -> None:
-    found = resolve(["--name_file_alm", name, "--delta", "0.5"])
+    config = resolve(["--name_file_alm", name]).config
+    has_margin = config.constraint == "pairwise"
+    found = resolve(["--name_file_alm", name, *(["--delta", "0.5"] if has_margin else [])])
     config = found.config
     constraint = build_constraint(found, {**FACTS, "first_epoch": 0})
     assert constraint is not None
     assert type(constraint) is constraint_class(config.constraint)
-    assert (config.use_ALM, config.rho, config.delta) == (1, 2.0, 0.5)
+    assert (config.use_ALM, config.rho, config.delta) == (1, 2.0, 0.5 if has_margin else 0.0)
     assert constraint.mu_limit == pytest.approx(config.mu * (8 if config.mu >= 1e-3 else 32))
     said = {key: int(number) for key, number in re.findall(r"(ALM_|TPR|FPR)(\d+)", name)}  # the name says the values
     assert config.mu == pytest.approx(10.0 ** (10 - said["ALM_"]) if "ALM_" in said else 0.1)

@@ -133,6 +133,10 @@ OPTIONS = [
     ("--training_type BEC", r"unknown training_type 'BEC'.*; did you mean BCE .*Known: ALPHA_FL, "),
     ("--training_type WBCE", r"WBCE needs c: give --c or a base config with --name_file_bs"),
     ("--training_type SYM_FL --m 2", r"m \(from the command line\) has no use in SYM_FL, which takes gamma, eps"),
+    ("--delta 0.5", r"delta \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file"),
+    ("--use_ALM 1 --constraint rate --delta 1", r"delta \(from .*\) has no use in rate, .*; it belongs to pairwise$"),
+    ("--training_type ANYLOSS --anyloss_metric accuracy --f_beta 2", "f_beta acts only with .*, got accuracy; le"),
+    ("--name_file_bs baseline_anyloss_gm --f_beta 1", "f_beta acts only with .*, got geometric_mean; leave"),
     ("--gamma 2", r"gamma \(from the command line\) has no use in BCE, which takes no options"),
     ("--resnet_type resnet11", r"unknown resnet_type 'resnet11'.*; did you mean resnet1.*Known: dense, "),
     ("--sampler balnced", r"unknown sampler 'balnced' .*; did you mean balanced or .*Known: balanced, "),
@@ -183,8 +187,8 @@ CONTRADICTIONS = [
     ("--resume 1 --train 0", "resume 1 and train 0 exclude each other; resume needs --train 1"),
     ("--continue_train 1 --train 0", "continue_train 1 and train 0 exclude each other"),
     (
-        "--mu 0.2 --rho 2",
-        r"mu, rho \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file",
+        "--mu 0.2 --rho 2 --delta 0.5",
+        r"delta, mu, rho \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file",
     ),
     ("--use_ALM 1 --mu 1 --mu_limit 0.1", "mu_limit 0.1 is below mu 1; raise mu_limit or leave it out"),
     ("--optimizer adam --momentum 0.5", r"momentum \(from the command line\) cannot act with optimizer adam; it bel"),
@@ -328,7 +332,7 @@ def test_a_seed_that_is_not_trained(refuse: Refuse, runs: Path) -> None:
 @pytest.mark.parametrize(
     "options, words",
     [
-        ("--delta 0.5", r"delta 0.0 there, 0.5 now\. Choose another --model_name"),
+        ("--weight_dec 0.5", r"weight_dec 0.0002 there, 0.5 now\. Choose another --model_name"),
         ("--lr 0.5 --bsize 8", r"lr 0.01 there, 0.5 now; bsize 64 there, 8 now\."),
         ("--use_ALM 1", r"use_ALM 0 there, 1 now\."),
         ("--resnet_type lenet5", r"resnet_type linear there, lenet5 now\."),
@@ -612,8 +616,8 @@ def test_the_program_exits_with_2(prepare: Callable[[], Any] | None, argv: list[
 def test_what_was_refused_left_the_run_as_it_was(refuse: Refuse, runs: Path) -> None:
     """The copy of the trained runs still evaluates to the numbers that training gave."""
     before = json.loads((RUNS / "base/results.json").read_text())
-    refuse([*BASE, "--delta", "0.5"], "holds another run")
+    refuse([*BASE, "--weight_dec", "0.5"], "holds another run")
     assert main(EVALUATE) == 0
     after = json.loads((RUNS / "base/results.json").read_text())
     assert after["seeds"] == before["seeds"]
-    assert yaml.safe_load((RUNS / "base/config.yaml").read_text())["options"]["delta"]["value"] == 0.0
+    assert yaml.safe_load((RUNS / "base/config.yaml").read_text())["options"]["weight_dec"]["value"] == 2e-4

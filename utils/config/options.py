@@ -49,17 +49,13 @@ GROUPS = {
 }
 
 
-def _option(
-    group: str, kind: Kind, default: Any, text: str, *, names: Iterable[str] = (), acts_alone: bool = False
-) -> Any:
+def _option(group: str, kind: Kind, default: Any, text: str, *, names: Iterable[str] = ()) -> Any:
     """A field of ``Config``. Default None: it follows from another option or the data, or is up to the component.
 
     Args:
         names: the table of names that the value is chosen from.
-        acts_alone: whether it also acts where the component of its group is not used or does not take it.
     """
-    metadata = {"group": group, "kind": kind, "help": text, "names": tuple(names), "acts_alone": acts_alone}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"group": group, "kind": kind, "help": text, "names": tuple(names)})
 
 
 @dataclass(frozen=True)
@@ -102,8 +98,7 @@ class Config:
     augment: str | None = _option("data", choice(*AUGMENTS), None,
         "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and colour .npz, else none)")
 
-    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set",
-        acts_alone=True)
+    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set")
     fold: int = _option("resampling", COUNT, 1, "test fold, 1..K")
     subset_ratios: tuple[int, ...] = _option("resampling", Kind("ints", "integers >= 1, such as 1 99", low=1), (1,),
         "negatives per positive in each of the disjoint subsets that the images are divided into")
@@ -149,7 +144,7 @@ class Config:
         "largest cosine margin (LDAM, LDAM_DRW; default 0.5)")
     scale: float | None = _option("objective", POSITIVE, None, "factor on the cosines (LDAM, LDAM_DRW; default 30)")
 
-    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint", acts_alone=True)
+    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint")
     constraint: str = _option("constraint", TEXT, DEFAULT_CONSTRAINT,
         "constraint on the scores: {names}", names=CONSTRAINTS)
     tpr_at_least: float = _option("constraint", RATE, 0.98, "TPR that the learned threshold must reach")
@@ -164,8 +159,7 @@ class Config:
     rho: float = _option("constraint", Kind("float", "a number in [1, 1e6]", low=1, high=1e6), 2.0,
         "factor by which mu grows")
     delta: float = _option("constraint", NON_NEGATIVE, 0.0,
-        "margin in logits by which positives must outrank negatives, also in the logged violation",
-        acts_alone=True)
+        "margin in logits by which positives must outrank negatives")
     cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
 
     sampler: str = _option("sampling", TEXT, "natural",
@@ -234,6 +228,7 @@ class Config:
         return FITTED_MODEL if self.is_fitted else self.resnet_type
 
 
+SWITCHES = {"resampling": "folds", "constraint": "use_ALM"}  # group -> the option without which its others cannot act
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
 # may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed
 FREE = {

@@ -20,7 +20,7 @@ from ..registry import unknown
 from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
-from .options import OPTIONS, Config, convert
+from .options import OPTIONS, SWITCHES, Config, convert
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMMAND_LINE = "the command line"
@@ -242,10 +242,8 @@ def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
 
 
 def _group(group: str) -> set[str]:
-    """The options of a group that act only where the group is switched on."""
-    return {
-        name for name, item in OPTIONS.items() if item.metadata["group"] == group and not item.metadata["acts_alone"]
-    }
+    """The options of a group that act only where its switch is on."""
+    return {name for name, item in OPTIONS.items() if item.metadata["group"] == group} - {SWITCHES[group]}
 
 
 def _converted(name: str, value: Any, origin: str) -> Any:
