@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -48,14 +48,17 @@ GROUPS = {
     "machine": "machine",
 }
 
+NO_TABLE: Mapping[str, str] = {}
 
-def _option(group: str, kind: Kind, default: Any, text: str, *, names: Iterable[str] = ()) -> Any:
+
+def _option(group: str, kind: Kind, default: Any, text: str, *, names: Mapping[str, str] = NO_TABLE) -> Any:
     """A field of ``Config``. Default None: it follows from another option or the data, or is up to the component.
 
     Args:
+        text: the help; ``{names}`` stands for those of ``names``, ``{takers}`` for the components that take the option.
         names: the table of names that the value is chosen from.
     """
-    return field(default=default, metadata={"group": group, "kind": kind, "help": text, "names": tuple(names)})
+    return field(default=default, metadata={"group": group, "kind": kind, "help": text, "names": names})
 
 
 @dataclass(frozen=True)
@@ -117,32 +120,33 @@ class Config:
     training_type: str = _option("objective", TEXT, "BCE",
         "{names}", names=LOSSES)
     gamma: float | None = _option("objective", NON_NEGATIVE, None,
-        "focusing exponent (SYM_FL, ASYM_FL, ALPHA_FL, cb_FL); exponent of the class sizes (VS)")
+        "focusing exponent, or exponent of the class sizes ({takers})")
     m: float | None = _option("objective", NON_NEGATIVE, None,
-        "margin in logits (SYM_LM, ASYM_LM, SQ_HINGE_PW, SQUARE_PW, PAUC, HINGE, SQ_HINGE) or probabilities (AUCM)")
-    c: float | None = _option("objective", POSITIVE, None, "weight of a positive, in units of ratio_pos_train (WBCE)")
+        "margin, in logits or, where the loss is one of probabilities, in those ({takers})")
+    c: float | None = _option("objective", POSITIVE, None,
+        "weight of a positive, in units of ratio_pos_train ({takers})")
     beta: float | None = _option("objective", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), None,
-        "base of the effective number of samples (cb_BCE, cb_FL, LDAM_DRW)")
+        "base of the effective number of samples ({takers})")
     tau: float | None = _option("objective", NON_NEGATIVE, None,
-        "strength of the prior's logarithm in the logits (LA, VS; default 1)")
+        "strength of the prior's logarithm in the logits ({takers}; default 1)")
     focal_alpha: float | None = _option("objective", UNIT, None,
-        "weight of the positives, 1 - focal_alpha of the negatives (ALPHA_FL; default 0.25)")
+        "weight of the positives, 1 - focal_alpha of the negatives ({takers}; default 0.25)")
     max_fpr: float | None = _option("objective", RATE, None,
-        "only the fraction max_fpr of the negatives with the highest scores counts (PAUC; default 0.1)")
+        "only the fraction max_fpr of the negatives with the highest scores counts ({takers}; default 0.1)")
     anyloss_metric: str | None = _option("objective",
         choice("f_beta", "balanced_accuracy", "geometric_mean", "accuracy"), None,
-        "metric of the smoothed confusion matrix to maximise (ANYLOSS; default f_beta)")
+        "metric of the smoothed confusion matrix to maximise ({takers}; default f_beta)")
     f_beta: float | None = _option("objective", POSITIVE, None,
-        "weight of recall relative to precision in f_beta (ANYLOSS; default 1)")
+        "weight of recall relative to precision in f_beta ({takers}; default 1)")
     amplification: float | None = _option("objective", POSITIVE, None,
-        "steepness of the smoothed confusion matrix (ANYLOSS; default 73)")
+        "steepness of the smoothed confusion matrix ({takers}; default 73)")
     drw_from: int | None = _option("objective", WHOLE, None,
-        "epoch from which the classes are reweighted (LDAM_DRW; default 80)")
+        "epoch from which the classes are reweighted ({takers}; default 80)")
     eps: float | None = _option("objective", NON_NEGATIVE, None,
-        "added inside the logarithm (margin and focal losses; alm-dnn uses 1e-4; default 0, the exact form)")
+        "added inside the logarithm ({takers}; alm-dnn uses 1e-4; default 0, the exact form)")
     max_margin: float | None = _option("objective", POSITIVE, None,
-        "largest cosine margin (LDAM, LDAM_DRW; default 0.5)")
-    scale: float | None = _option("objective", POSITIVE, None, "factor on the cosines (LDAM, LDAM_DRW; default 30)")
+        "largest cosine margin ({takers}; default 0.5)")
+    scale: float | None = _option("objective", POSITIVE, None, "factor on the cosines ({takers}; default 30)")
 
     use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint")
     constraint: str = _option("constraint", TEXT, DEFAULT_CONSTRAINT,
@@ -165,17 +169,17 @@ class Config:
     sampler: str = _option("sampling", TEXT, "natural",
         "how batches are drawn: {names}", names=SAMPLERS)
     positive_share: float | None = _option("sampling", SHARE, None,
-        "fraction of positives in a batch (balanced, balanced_random, two_phase; default 0.5)")
+        "fraction of positives in a batch ({takers}; default 0.5)")
     least_positives: int | None = _option("sampling", COUNT, None,
-        "minimum number of positives in a batch (stratified; default 1)")
+        "minimum number of positives in a batch ({takers}; default 1)")
     natural_from: int | None = _option("sampling", WHOLE, None,
-        "pass over the data from which sampling is natural (two_phase; default 80)")
+        "pass over the data from which sampling is natural ({takers}; default 80)")
     temperature: float | None = _option("sampling", Kind("float", "a number >= 1", low=1), None,
-        "initially, a class is drawn in proportion to its size to the power 1/temperature (temperature; default 10)")
+        "initially, a class is drawn in proportion to its size to the power 1/temperature ({takers}; default 10)")
     cool_down: int | None = _option("sampling", COUNT, None,
-        "passes over the data until the temperature is 1 (temperature; default 80)")
+        "passes over the data until the temperature is 1 ({takers}; default 80)")
     neighbours: int | None = _option("sampling", COUNT, None,
-        "number of nearest positives used for interpolation (smote; default 5)")
+        "number of nearest positives used for interpolation ({takers}; default 5)")
 
     optimizer: str = _option("optimisation", choice("sgd", "adam", "adamw"), "sgd", "update rule")
     lr: float | None = _option("optimisation", POSITIVE, None, "learning rate (default: 0.01; cifar100 0.001)")

@@ -21,6 +21,7 @@ from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
 from .options import OPTIONS, SWITCHES, Config, convert
+from .synonyms import FLAGS, VALUES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMMAND_LINE = "the command line"
@@ -131,7 +132,7 @@ def find_config(folder: Path, name: str, *, flag: str) -> Path:
     for ending in (".yaml", ".yml", ".json"):
         stem = stem.removesuffix(ending)
     if stem not in files:
-        raise unknown(flag, name, [path.stem for path in files.values()])
+        raise unknown(flag, name, [path.stem for path in files.values()], meanings=VALUES.get(flag, {}))
     return files[stem]
 
 
@@ -149,7 +150,7 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
         raise UserError(f"{origin} must hold lines such as 'gamma: 2.0', got {type(content).__name__}")
     for key in content:
         if key not in OPTIONS or key in ("name_file_bs", "name_file_alm"):
-            raise unknown("key", str(key), OPTIONS, origin=origin)
+            raise unknown("key", str(key), OPTIONS, origin=origin, meanings=FLAGS)
     return {key: _converted(key, value, origin) for key, value in content.items() if value is not None}
 
 
@@ -178,7 +179,7 @@ def check_names(settings: Settings) -> None:
     for name, item in OPTIONS.items():
         known, value = item.metadata["names"], getattr(config, name)
         if known and value not in known:
-            raise unknown(name, value, known, origin=origins[name])
+            raise unknown(name, value, known, origin=origins[name], meanings=VALUES.get(name, {}))
     for name in FIXED if config.is_fitted else ():
         if getattr(config, name) != (only := OPTIONS[name].default):
             raise UserError(

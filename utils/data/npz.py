@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..errors import UserError
 from ..errors import one_line as printable
+from ..registry import near
 from ..system.memory import memory_to_spare
 from .raw import (
     ENLARGED_SIDE,
@@ -65,9 +66,11 @@ def load_npz(name: str, *, data_root: Path, download: bool) -> RawData:
     path = find_npz(name, data_root=data_root)
     if path is None:
         places = " nor ".join(str(place) for place in npz_candidates(name, data_root=data_root))
+        close = near(name, DATASETS)
+        hint = f"did you mean {' or '.join(close)}? Else put" if close else "put"
         raise UserError(
             f"dataset_name must be one of {', '.join(DATASETS)} or the name of an .npz file, got {name!r}: neither"
-            f" {places} exists; put the file there ({KEYS_HINT}) or change --dataset_name or --data_root"
+            f" {places} exists; {hint} the file there ({KEYS_HINT}) or change --dataset_name or --data_root"
         )
     return read_npz(path, name=name)
 
