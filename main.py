@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from models import MODELS
-from utils.config.command_line import parser
+from utils.config.command_line import parser, version
 from utils.config.settings import resolve
 from utils.errors import UserError, message_of, one_line
 from utils.system.child_processes import end_with_parent
@@ -30,6 +30,9 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if {"-h", "--help"}.intersection(argv):
         parser(models=MODELS).print_help()
+        return 0
+    if "--version" in argv:
+        print(f"rarecall {version()}")
         return 0
     end_with_parent()
     with Interruption() as interruption:

@@ -13,17 +13,37 @@ from typing import Any
 
 from .errors import UserError
 
+NOTHING: Mapping[str, tuple[str, ...]] = {}
 
-def near(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
-    """The known names closest to ``name``, regardless of case, best first."""
+
+def near(
+    name: str, known: Iterable[str], *, most: int = 3, meanings: Mapping[str, tuple[str, ...]] = NOTHING
+) -> list[str]:
+    """The known names that mean the same as ``name``, else those spelled most alike, regardless of case, best first.
+
+    Args:
+        meanings: other name, in lower case with _ for -, -> known names.
+    """
     by_lower = {candidate.lower(): candidate for candidate in known}
+    plain = name.lower().replace("-", "_")
+    if plain in by_lower:
+        return [by_lower[plain]]
+    if meant := [other for other in meanings.get(plain, ()) if other in by_lower.values()]:
+        return meant
     return [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=0.5)]
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *, origin: str = "") -> UserError:
-    """The error for an unknown name: what was given, the nearest names, all known names."""
+def unknown(
+    kind: str,
+    name: str,
+    known: Iterable[str],
+    *,
+    origin: str = "",
+    meanings: Mapping[str, tuple[str, ...]] = NOTHING,
+) -> UserError:
+    """The error for an unknown name: what was given, the nearest names (see ``near``), all known names."""
     names = sorted(known)
-    close = near(name, names)
+    close = near(name, names, meanings=meanings)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
     where = f" (from {origin})" if origin else ""
     return UserError(f"unknown {kind} {name!r}{where}{hint} Known: {', '.join(names)}")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import fields
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -18,14 +22,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from main import FIRST_WORDS, main
+from models import MODELS
+from utils.config.constructors import takers
 from utils.config.options import GROUPS, OPTIONS, Config, convert
 from utils.config.settings import CONFIGS, find_config, read_config, resolve
+from utils.config.synonyms import ABSENT
+from utils.config.synonyms import FLAGS as SYNONYMS
+from utils.config.synonyms import VALUES as SYNONYMOUS_VALUES
 from utils.constraints import CONSTRAINTS, constraint_class, label
 from utils.constraints.base import default_mu_limit
 from utils.data import defaults_for
 from utils.errors import UserError
 from utils.losses import LOSSES
-from utils.run.components import build_constraint, build_loss, check_components
+from utils.run.components import CLASSES, build_constraint, build_loss, check_components
 from utils.samplers import SAMPLERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,6 +186,8 @@ OF_THE_DATA = ("lr", "negative_classes", "positive_classes", "augment", "validat
         ("cifar10", (0.01, (1,), (9,), "crop_flip", None, 100, 100)),
         ("cifar100", (0.001, (72, 4, 95, 30, 55), (73,), "crop_flip", None, 50, 100)),
         ("digits", (0.01, (1, 3, 5, 7, 9), (0, 2, 4, 6, 8), "none", 0.1, None, 20)),
+        ("cifar10 --positive_classes 9", (0.01, None, (9,), "crop_flip", None, 100, 100)),  # the rest is negative
+        ("digits --negative_classes 3", (0.01, (3,), None, "none", 0.1, None, 20)),
         ("cifar10 --validation_fraction 0.2 --lr 1", (1.0, (1,), (9,), "crop_flip", 0.2, None, 100)),
         ("cifar10 --folds 3", (0.01, (1,), (9,), "crop_flip", 0.1, None, None)),  # the subsets decide on the ratio
         ("scans", (0.01, None, None, None, None, None, 100)),  # a file of one's own: the rest follows from the data
@@ -286,6 +297,52 @@ def test_an_unknown_name_lists_the_near_ones() -> None:
     assert re.match(r"unknown name_file_bs '../x'\. Known: baseline_AUCM, ", refused(["--name_file_bs", "../x"]))
 
 
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        ("--loss focal", "'--loss'; did you mean --training_type or --name_file_bs?"),
+        ("--model=mlp", "'--model=mlp'; did you mean --resnet_type?"),
+        ("--dataset digits", "did you mean --dataset_name?"),
+        ("--batch_size 8", "did you mean --bsize?"),
+        ("--batch-size 8", "did you mean --bsize?"),
+        ("--Epochs 8", "did you mean --num_epochs?"),
+        ("--gpu 0", "did you mean --device?"),
+        ("--learning_rate 1", "did you mean --lr?"),
+        ("--num-epochs 8", "did you mean --num_epochs?"),
+        ("--pretrained", "'--pretrained'; models start from random weights; --continue_train 1 starts from"),
+        ("--image-size 64", "; images keep the size of their file"),
+        ("--training_type focal", "did you mean ALPHA_FL or SYM_FL or ASYM_FL? Known: "),
+        ("--training_type bce", "did you mean BCE? Known: "),
+        ("--training_type Cross-Entropy", "did you mean BCE or WCE? Known: "),
+        ("--sampler oversampling", "did you mean oversample? Known: "),
+        ("--name_file_bs bce", "did you mean baseline_bce? Known: "),
+        ("--name_file_bs focal", "did you mean baseline_alpha_FL or baseline_s_FL_g2 or baseline_a_FL_g2? Known: "),
+    ],
+)
+def test_a_name_that_other_programs_use_suggests_ours(argv: str, words: str) -> None:
+    assert words in refused(argv.split())
+
+
+def test_a_key_that_other_programs_use_suggests_ours(configs: Path) -> None:
+    (configs / "baseline" / "Base.yaml").write_text("batch_size: 8")
+    assert "did you mean bsize? Known: " in refused(["--name_file_bs", "base"], configs=configs)
+
+
+def test_every_synonym_leads_to_a_name_that_is_there_and_is_none_itself() -> None:
+    known: dict[str, Any] = {
+        **{name: OPTIONS[name].metadata["names"] for name in ("training_type", "sampler")},
+        "resnet_type": MODELS,
+        "name_file_bs": BASE_FILES,
+    }
+    assert set(known) == set(SYNONYMOUS_VALUES)
+    for table, names in ((SYNONYMS, OPTIONS), *((SYNONYMOUS_VALUES[option], known[option]) for option in known)):
+        for other, ours in table.items():
+            assert set(ours) <= set(names), other
+            assert other == other.lower().replace("-", "_")
+            assert other not in names
+    assert not (set(ABSENT) & {*SYNONYMS, *OPTIONS})
+
+
 # --- the files that come with the project ------------------------------------------------------------------
 
 
@@ -320,12 +377,14 @@ def test_a_base_config_names_its_sampler(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALM_FILES)
 def test_every_alm_config_gives_a_constraint(name: str) -> None:
-    found = resolve(["--name_file_alm", name, "--delta", "0.5"])
+    config = resolve(["--name_file_alm", name]).config
+    has_margin = config.constraint == "pairwise"
+    found = resolve(["--name_file_alm", name, *(["--delta", "0.5"] if has_margin else [])])
     config = found.config
     constraint = build_constraint(found, {**FACTS, "first_epoch": 0})
     assert constraint is not None
     assert type(constraint) is constraint_class(config.constraint)
-    assert (config.use_ALM, config.rho, config.delta) == (1, 2.0, 0.5)
+    assert (config.use_ALM, config.rho, config.delta) == (1, 2.0, 0.5 if has_margin else 0.0)
     assert constraint.mu_limit == pytest.approx(config.mu * (8 if config.mu >= 1e-3 else 32))
     said = {key: int(number) for key, number in re.findall(r"(ALM_|TPR|FPR)(\d+)", name)}  # the name says the values
     assert config.mu == pytest.approx(10.0 ** (10 - said["ALM_"]) if "ALM_" in said else 0.1)
@@ -392,6 +451,19 @@ def test_lists_and_the_form_with_an_equals_sign() -> None:
     assert (config.tpr, config.negative_classes, config.positive_classes) == ((0.9,), (72, 4), (3, 5))
 
 
+@pytest.mark.parametrize("form", ["--negative_classes -1 {}", "--negative_classes=-1,{}", "--negative_classes -1,{}"])
+def test_a_class_may_have_a_negative_number(form: str) -> None:
+    config = resolve([*form.format(-3).split(), "--positive_classes", "1"]).config
+    assert (config.negative_classes, config.positive_classes) == ((-1, -3), (1,))
+
+
+@pytest.mark.parametrize("text", ["-1", "-1,2", "-.5", "-1e-3"])
+def test_a_negative_value_is_refused_as_a_value_not_as_a_flag(text: str) -> None:
+    assert refused(["--lr", text]).startswith(f"lr must be a number > 0, got {text} (from the command line)")
+    assert refused(["--model_name", text]).startswith("model_name must be a plain name")
+    assert refused(["--train", "1", text]).startswith(f"unknown argument {text!r}")
+
+
 # --- help --------------------------------------------------------------------------------------------------
 
 
@@ -415,6 +487,34 @@ def test_help_says_every_default_and_group(capsys: pytest.CaptureFixture[str]) -
         if item.default not in (None, "") and not isinstance(item.default, tuple):
             start = text.rindex(f" --{item.name} ")
             assert f"(default: {item.default})" in text[start : start + 500], item.name
+
+
+def test_help_names_the_components_that_take_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """As their constructors say when they are imported, which --help does not do."""
+    main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "{takers}" not in text
+    signatures = {
+        choice: {name: inspect.signature(CLASSES[choice](name).__init__).parameters for name in item.metadata["names"]}
+        for choice, item in OPTIONS.items()
+        if choice in CLASSES
+    }
+    for choice, table in signatures.items():
+        for option, item in OPTIONS.items():
+            if item.metadata["group"] == OPTIONS[choice].metadata["group"] and option in takers():
+                expected = [name for name, parameters in table.items() if option in parameters]
+                assert takers()[option] == expected, option
+                if "{takers}" in item.metadata["help"]:
+                    assert f"({', '.join(expected)}" in text[text.rindex(f" --{option} ") :], option
+
+
+def test_the_version_is_the_project_s(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    monkeypatch.setattr("importlib.metadata.version", Mock(side_effect=PackageNotFoundError))
+    assert main(["--version"]) == 0
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name} 7.0")
+    assert main(["--lr", "1", "--version"]) == 0
+    assert capsys.readouterr().out == f"rarecall {expected}\nrarecall rarecall 7.0\n"
 
 
 def test_help_and_a_mistyped_flag_wait_for_neither_torch_nor_numpy() -> None:

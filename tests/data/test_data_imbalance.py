@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from utils.data.raw import Int64Array
-from utils.data.splits import check_classes, even_shares, fixed_validation, training_indices
+from utils.data.splits import check_classes, even_shares, fixed_validation, flags_needed, training_indices
 from utils.errors import UserError
 
 CIFAR10 = {"sizes": {1: 5000, 9: 5000}, "negative": (1,), "positive": (9,), "per_class": 100}
@@ -219,8 +220,67 @@ def test_train_fraction_out_of_range(fraction: float) -> None:
 
 @pytest.mark.parametrize("sizes, kind", [({0: 1, 1: 10}, "negative"), ({0: 100, 1: 1}, "positive")])
 def test_nothing_left_of_a_class(sizes: dict[int, int], kind: str) -> None:
-    with pytest.raises(UserError, match=f"no {kind} image is left to train on"):
+    with pytest.raises(UserError, match=f"no {kind} image is left to train on at train_fraction 0.5; use --train_fr"):
         drawn(labels_of(sizes), train_fraction=0.5)
+
+
+def followed(message: str) -> list[dict[str, Any]]:
+    """What the flags of each piece of advice in a message set."""
+    pieces = [re.findall(r"--(\w+) ([0-9.]+)", piece) for piece in message.split("; ")[-1].split(", or ")]
+    return [{name: float(n) if "fraction" in name else int(n) for name, n in piece} for piece in pieces]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=2, max_size=4),
+    train_fraction=st.sampled_from([0.01, 0.3, 0.9, 1.0]),
+    ratio=st.integers(1, 30),
+    per_class=st.integers(1, 12) | st.none(),
+)
+@example(sizes=[200, 1], train_fraction=0.9, ratio=5, per_class=None)
+@example(sizes=[3, 3, 1], train_fraction=0.9, ratio=1, per_class=12)
+def test_the_advice_works_when_it_is_followed(
+    sizes: list[int], train_fraction: float, ratio: int, per_class: int | None
+) -> None:
+    """Of a split that cannot be drawn, each flag and each remedy that the message names gives one that can."""
+
+    def split(sizes: dict[int, int], *, own_validation: bool = False, **changes: Any) -> None:
+        options: dict[str, Any] = {"train_fraction": train_fraction, "ratio_pos_train": ratio} | changes
+        size = options.pop("validation_per_class", per_class)
+        options |= {"negative_classes": (0,), "positive_classes": tuple(c for c in sizes if c)}
+        labels = labels_of(sizes)
+        taken = np.empty(0, dtype=np.int64)
+        if not own_validation:
+            needed = partial(flags_needed, **options)
+            taken = fixed_validation(labels, validation_fraction=0.1, validation_per_class=size, needed=needed)
+        drawn(labels, excluded=taken, **options)
+
+    images = dict(enumerate(sizes))
+    try:
+        split(images)
+    except UserError as error:
+        message = str(error)
+    else:
+        return
+    if "ratio_pos_train must be" in message:  # tested above
+        return
+    for piece, flags in zip(message.split("; ")[-1].split(", or "), followed(message), strict=True):
+        if piece == "add images":
+            continue
+        left = {c: n for c, n in images.items() if n > 1 or "leave class" not in piece}
+        if per_class is not None and "leave class" in piece and per_class >= min(left.values()):
+            continue  # what the validation set of the others needs is told next
+        split(left, own_validation="x_val" in piece, **flags)
+
+
+def test_one_image_of_the_only_positive_class_cannot_be_left_out() -> None:
+    sides: dict[str, Any] = {"negative_classes": (0,), "positive_classes": (1,)}
+    needed = partial(flags_needed, **sides, ratio_pos_train=5, train_fraction=0.9)
+    with pytest.raises(UserError, match=r"class 1 must have two training images .* got one; add images, or") as caught:
+        fixed_validation(labels_of({0: 200, 1: 1}), validation_fraction=0.1, needed=needed)
+    assert "leave class" not in str(caught.value)
+    # 200 negatives at most 1 positive: 101 is the least ratio, and 0.9 of one image is none
+    assert "(x_val, y_val, with --train_fraction 1 --ratio_pos_train 101)" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +291,7 @@ def test_nothing_left_of_a_class(sizes: dict[int, int], kind: str) -> None:
         ({"validation_fraction": float("nan")}, "validation_fraction must lie between 0 and 1, got nan"),
         ({"validation_per_class": 0}, "validation_per_class must be an integer >= 1"),
         ({"validation_per_class": 2.5}, "validation_per_class must be an integer >= 1"),
-        ({"validation_per_class": 10}, "validation would take 10 of the 10 training images of class 1"),
+        ({"validation_per_class": 10}, "10 of the 10 training images of class 1 and leave none to train on; use --val"),
     ],
 )
 def test_validation_refusals(options: dict[str, Any], message: str) -> None:

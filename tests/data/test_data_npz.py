@@ -97,7 +97,6 @@ REFUSALS: list[tuple[Callable[[Arrays], Arrays], str]] = [
     (without("y_test"), "y_test missing; expected the keys x_train, y_train, x_val"),
     (without("y_test"), "got x_train, y_train, x_test"),
     (lambda arrays: {"a": arrays["x_train"]}, "got a"),
-    (lambda arrays: arrays | {"x_val": arrays["x_test"]}, "y_val missing"),
     (lambda arrays: {"train_images": arrays["x_train"]}, "train_labels, test_images, test_labels missing"),
     (changed(x_train=lambda x: x.astype(object)), "x_train must be an array of numbers, got pickled"),
     (changed(y_train=lambda y: y.astype(object)), "y_train must be an array of numbers, got pickled"),
@@ -118,7 +117,13 @@ REFUSALS: list[tuple[Callable[[Arrays], Arrays], str]] = [
     (changed(x_train=lambda x: np.stack([x, x], -1)), "channels last, got shape (12, 28, 28, 2)"),
     (changed(x_train=lambda x: x[..., None, None]), "got shape (12, 28, 28, 1, 1)"),
     (changed(x_train=lambda x: x[:0], y_train=lambda y: y[:0]), "x_train is empty (shape (0, 28, 28))"),
-    (changed(y_test=lambda y: y[:0]), "y_test is empty"),
+    (changed(y_test=lambda y: y[:0]), "y_test is empty (shape (0,)); it must hold"),
+    (lambda arrays: arrays | {"x_val": arrays["x_test"][:0], "y_val": arrays["y_test"][:0]}, "x_val is empty (shape"),
+    (
+        lambda arrays: arrays | {"x_val": arrays["x_test"], "y_val": arrays["y_test"][:0]},
+        "y_val is empty (shape (0,)); a file without x_val, y_val (val_images, val_labels) gets a validation set drawn",
+    ),
+    (lambda arrays: arrays | {"x_val": arrays["x_test"]}, "y_val missing; "),
     (changed(x_train=lambda x: x[0, 0, 0]), "x_train must have shape"),
     (changed(x_test=lambda x: x[:, 1:]), "in all sets, got x_train (28, 28, 1), x_test (27, 28, 1)"),
 ]

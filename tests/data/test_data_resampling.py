@@ -132,13 +132,37 @@ def test_always_disjoint(each: int, folds: int, ratios: list[int], data: st.Data
         ({"test_subset": 3}, r"test_subset must lie in 1\.\.2"),
         ({"train_on": "both"}, "train_on must be one of"),
         ({"subset_ratios": (1,), "train_on": "other"}, "needs two subsets"),
-        ({"subset_ratios": (1, 1, 1, 100000)}, "needs 0 positives"),
+        ({"subset_ratios": (1, 1, 1, 100000)}, r"need 75 \+ 75 \+ 75 \+ 0 positives, .* --subset_ratios 1 1 1 75$"),
+        ({"subset_ratios": (1,) * 100}, "need 0 .* fewer --subset_ratios"),
         ({"validation_fraction": 1.0}, "validation_fraction must lie"),
     ],
 )
 def test_bad_values_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         split_of(labels(60), **options)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "positives", "ratios", "named"),
+    [
+        (400, 120, (1,), "4"),  # 400 // 3 = 133 positives are too many, 100 are not
+        (400, 120, (1, 9), "3 9"),  # 200 negatives in each: 100 + 22 at 2 and 9 are too many, 66 + 22 are not
+        (300, 300, (1, 1, 2), None),
+        (400, 3, (1, 1), "101 101"),  # 200 // 100 = 2 in each are too many
+        (10, 9, (1,), "2"),
+    ],
+)
+def test_the_ratios_that_are_named_are_the_nearest_that_fit(
+    negatives: int, positives: int, ratios: tuple[int, ...], named: str | None
+) -> None:
+    sides: dict[str, Any] = {"negative_classes": (0,), "positive_classes": (1,), "validation_fraction": 0.1}
+    classes = np.repeat(np.array([0, 1]), (negatives, positives))
+    plan = Resampling(folds=2, fold=1, subset_ratios=ratios)
+    if named is None:
+        assert len(resampled_split(classes, **sides, resampling=plan).test) == 50 + 50
+        return
+    with pytest.raises(UserError, match=rf"use --subset_ratios {named}$"):
+        resampled_split(classes, **sides, resampling=plan)
 
 
 def test_too_few_positives_for_the_folds_is_refused() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from main import main
 from utils.data.raw import RawData
 from utils.data.task import Task, build_task
 from utils.errors import UserError
@@ -121,19 +123,46 @@ def test_checksum_depends_on_the_used_data_alone() -> None:
     assert len({task.checksum, *changed}) == 3
 
 
-@pytest.mark.parametrize("classes, expected", [(2, ((0,), (1,))), (10, ((1, 3, 5, 7, 9), (0, 2, 4, 6, 8)))])
-def test_classes_that_follow_from_the_file(classes: int, expected: tuple[Any, Any]) -> None:
-    task = task_of(raw_data(classes), negative_classes=None, positive_classes=None)
+@pytest.mark.parametrize(
+    "classes, negative, positive, expected",
+    [
+        (2, None, None, ((0,), (1,))),
+        (2, None, (0,), ((1,), (0,))),
+        (3, None, (2,), ((0, 1), (2,))),
+        (4, (2,), None, ((2,), (0, 1, 3))),
+        (10, None, (4, 9), ((0, 1, 2, 3, 5, 6, 7, 8), (4, 9))),
+        (10, (1, 3, 5, 7, 9), None, ((1, 3, 5, 7, 9), (0, 2, 4, 6, 8))),
+    ],
+)
+def test_the_side_that_is_not_given_is_the_rest(classes: int, negative: Any, positive: Any, expected: Any) -> None:
+    task = task_of(raw_data(classes), negative_classes=negative, positive_classes=positive)
     assert (task.negative_classes, task.positive_classes) == expected
 
 
-@pytest.mark.parametrize("given", [{}, {"negative_classes": (0,)}, {"positive_classes": (0,)}])
-def test_classes_that_do_not_follow_from_the_file(given: dict[str, Any]) -> None:
-    neither = {"negative_classes": None, "positive_classes": None}
-    with pytest.raises(
-        UserError, match=r"give both --negative_classes and --positive_classes; .*classes 0, 1, 2$"
-    ):
-        task_of(raw_data(3), **(neither | given))
+@pytest.mark.parametrize("classes", [1, 3, 10])
+def test_classes_that_do_not_follow_from_the_file(classes: int) -> None:
+    shown = ", ".join(map(str, range(classes)))
+    with pytest.raises(UserError, match=rf"give --positive_classes, and --negative_classes unless .*classes {shown}$"):
+        task_of(raw_data(classes), negative_classes=None, positive_classes=None)
+
+
+def test_the_first_lines_of_a_run_name_the_classes_and_their_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """40 images of each class, 4 for validation; 0.9 of the other 36 are 32, and 3 * 32 // 10 = 9 positives."""
+    raw = raw_data(4)
+    arrays = {"x_train": raw.train_images, "y_train": raw.train_labels - 1}
+    np.savez(tmp_path / "scans.npz", allow_pickle=False, **arrays, x_test=raw.test_images, y_test=raw.test_labels - 1)
+    argv = "--dataset_name scans --positive_classes 1 --ratio_pos_train 10 --resnet_type linear --num_epochs 1"
+    assert main([*argv.split(), "--seeds", "1", "--data_root", str(tmp_path), "--checkpoint_root", str(tmp_path)]) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "scans 1:10  negatives : positives  train 96 : 9, validation 12 : 4, test 36 : 12"
+    assert second == "training images of each class  negative -1 (32), 0 (32), 2 (32) : positive 1 (9)"
+
+
+def test_no_class_is_left_for_the_other_side() -> None:
+    with pytest.raises(UserError, match=r"negative_classes must name at least one class, got none; .* data are 0, 1 "):
+        task_of(raw_data(2), negative_classes=None, positive_classes=(0, 1))
 
 
 def test_classes_are_checked() -> None:
@@ -147,8 +176,12 @@ def test_every_set_needs_every_class(split: str) -> None:
     labels: Any = getattr(raw, f"{split}_labels")
     change: dict[str, Any] = {f"{split}_labels": np.where(labels == 4, 5, labels)}
     lacking = replace(raw, **change)
-    with pytest.raises(UserError, match=f"got none of class 4 in the {split} set"):
+    with pytest.raises(UserError, match=f"got none of class 4 in the {split} set") as caught:
         task_of(lacking)
+    remedy = "a file without x_val, y_val (val_images, val_labels) gets a validation set drawn from its training images"
+    assert str(caught.value).endswith(f"; {remedy}") == (split == "validation")
+    if split == "validation":  # and the remedy is one
+        assert task_of(replace(lacking, validation_images=None, validation_labels=None)).split(1).validation.size == 16
 
 
 def test_an_impossible_ratio_is_told_when_the_task_is_built() -> None:

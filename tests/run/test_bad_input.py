@@ -124,14 +124,19 @@ OPTIONS = [
     ("--ratio_pos_train 1.5", r"ratio_pos_train must be an integer >= 1 \(negatives per positive\), got 1.5"),
     ("--ratio_pos_train 600", r"must be at most 548, the number of negatives, got 600, .* \(--ratio_pos_train"),
     ("--ratio_pos_train 1", r"must be at least 2, got 1, which needs 548 positives where the data have 541"),
+    ("--positive_classes 0 1 2 3 4 5 6 7 8 9", "negative_classes must name at least one class, got none"),
     ("--negative_classes 1 2 --positive_classes 2 3", r"must not overlap, both name 2 \(--negative_classes, --pos"),
     ("--positive_classes 44", r"positive_classes: no training image has class 44; the classes in the data are 0, 1, "),
     ("--negative_classes 1 1", r"negative_classes must be class numbers, such as 1 3 5, got 1 1"),
-    ("--validation_per_class 133", r"would take 133 of the 133 training images .* lower --validation_per_class"),
-    ("--train_fraction 0.001", r"no negative image is left to train on; raise --train_fraction"),
+    ("--validation_per_class 133", r"would take 133 of the 133 training images .* use --validation_per_class \d+$"),
+    ("--train_fraction 0.001", r"no negative image is left to train on .*; use --train_fraction 0.0\d+, or add"),
     ("--training_type BEC", r"unknown training_type 'BEC'.*; did you mean BCE .*Known: ALPHA_FL, "),
     ("--training_type WBCE", r"WBCE needs c: give --c or a base config with --name_file_bs"),
     ("--training_type SYM_FL --m 2", r"m \(from the command line\) has no use in SYM_FL, which takes gamma, eps"),
+    ("--delta 0.5", r"delta \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file"),
+    ("--use_ALM 1 --constraint rate --delta 1", r"delta \(from .*\) has no use in rate, .*; it belongs to pairwise$"),
+    ("--training_type ANYLOSS --anyloss_metric accuracy --f_beta 2", "f_beta acts only with .*, got accuracy; le"),
+    ("--name_file_bs baseline_anyloss_gm --f_beta 1", "f_beta acts only with .*, got geometric_mean; leave"),
     ("--gamma 2", r"gamma \(from the command line\) has no use in BCE, which takes no options"),
     ("--resnet_type resnet11", r"unknown resnet_type 'resnet11'.*; did you mean resnet1.*Known: dense, "),
     ("--sampler balnced", r"unknown sampler 'balnced' .*; did you mean balanced or .*Known: balanced, "),
@@ -182,8 +187,8 @@ CONTRADICTIONS = [
     ("--resume 1 --train 0", "resume 1 and train 0 exclude each other; resume needs --train 1"),
     ("--continue_train 1 --train 0", "continue_train 1 and train 0 exclude each other"),
     (
-        "--mu 0.2 --rho 2",
-        r"mu, rho \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file",
+        "--mu 0.2 --rho 2 --delta 0.5",
+        r"delta, mu, rho \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file",
     ),
     ("--use_ALM 1 --mu 1 --mu_limit 0.1", "mu_limit 0.1 is below mu 1; raise mu_limit or leave it out"),
     ("--optimizer adam --momentum 0.5", r"momentum \(from the command line\) cannot act with optimizer adam; it bel"),
@@ -256,8 +261,8 @@ DATA: list[tuple[str, Callable[[], dict[str, Any]], str]] = [
         lambda: scans(y_train=np.r_[np.zeros(76), np.ones(4)]),
         "needs 62 positives where the data have 2 ",
     ),
-    ("one positive", lambda: scans(y_train=np.r_[np.zeros(79), 1]), "1 of the 1 training images of class 1 and leave"),
-    ("no positive", lambda: scans(y_train=np.zeros(80)), "no default classes: give both --negative_classes and --pos"),
+    ("one positive", lambda: scans(y_train=np.r_[np.zeros(79), 1]), "class 1 must have two training images or more"),
+    ("no positive", lambda: scans(y_train=np.zeros(80)), "no default classes: give --positive_classes, and --neg"),
     ("no test positive", lambda: scans(y_test=np.zeros(40)), "got none of class 1 in the test set"),
 ]
 
@@ -327,14 +332,14 @@ def test_a_seed_that_is_not_trained(refuse: Refuse, runs: Path) -> None:
 @pytest.mark.parametrize(
     "options, words",
     [
-        ("--delta 0.5", r"delta 0.0 there, 0.5 now\. Choose another --model_name"),
+        ("--weight_dec 0.5", r"weight_dec 0.0002 there, 0.5 now\. Choose another --model_name"),
         ("--lr 0.5 --bsize 8", r"lr 0.01 there, 0.5 now; bsize 64 there, 8 now\."),
         ("--use_ALM 1", r"use_ALM 0 there, 1 now\."),
         ("--resnet_type lenet5", r"resnet_type linear there, lenet5 now\."),
         ("--ratio_pos_train 10", r"ratio_pos_train 20 there, 10 now\."),
         (
             "--negative_classes 1 3",
-            r"negative_classes 1 3 5 7 9 there, 1 3 now; data checksum \w{12} there, \w{12} now\.",
+            r"negative_classes 1 3 5 7 9 there, 1 3 now; positive_classes 0 2 4 6 8 there, 0 2 4 5 6 7 8 9 now\.",
         ),
     ],
 )
@@ -611,8 +616,8 @@ def test_the_program_exits_with_2(prepare: Callable[[], Any] | None, argv: list[
 def test_what_was_refused_left_the_run_as_it_was(refuse: Refuse, runs: Path) -> None:
     """The copy of the trained runs still evaluates to the numbers that training gave."""
     before = json.loads((RUNS / "base/results.json").read_text())
-    refuse([*BASE, "--delta", "0.5"], "holds another run")
+    refuse([*BASE, "--weight_dec", "0.5"], "holds another run")
     assert main(EVALUATE) == 0
     after = json.loads((RUNS / "base/results.json").read_text())
     assert after["seeds"] == before["seeds"]
-    assert yaml.safe_load((RUNS / "base/config.yaml").read_text())["options"]["delta"]["value"] == 0.0
+    assert yaml.safe_load((RUNS / "base/config.yaml").read_text())["options"]["weight_dec"]["value"] == 2e-4

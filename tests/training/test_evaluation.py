@@ -122,7 +122,7 @@ def test_evaluation_needs_nothing_but_best(trained: Path, tmp_path: Path) -> Non
 def test_evaluation_with_the_command_that_trained(trained: Path, tmp_path: Path) -> None:
     """As the README has it: the training's own command with --train 0, of which not all seeds need be there."""
     folder = copied(trained, tmp_path, only_best=True)
-    more = "--delta 0 --ratio_pos_train 20 --bsize 64 --weight_dec 2e-4 --train 0"
+    more = "--ratio_pos_train 20 --bsize 64 --weight_dec 2e-4 --train 0"
     command = f"{OPTIONS} {more}".replace("--seeds 1-3", "").split()
     base = arguments(tmp_path)
     at = base.index("--seeds")

@@ -13,12 +13,26 @@ from typing import Any
 import pytest
 import references
 import torch
-from runs import OPTIONS_OF, assert_same, assert_same_run, best, history, last, results, run, scripted, start_of
+from runs import (
+    OPTIONS_OF,
+    arguments,
+    assert_same,
+    assert_same_run,
+    best,
+    history,
+    last,
+    results,
+    run,
+    scripted,
+    start_of,
+)
 from torch import Tensor, nn
 
+from utils.config.settings import resolve
 from utils.losses import BCE, LOSSES
 from utils.losses.base import Loss
 from utils.run import train as train_run
+from utils.run.command import run as run_command
 from utils.run.experiment import build_state
 from utils.training.epoch import NonFiniteLossError, train_epoch
 from utils.training.evaluation import model_outputs
@@ -297,12 +311,12 @@ def test_the_learning_rate_is_halved_on_a_plateau(tmp_path: Path, monkeypatch: p
 # ---------------------------------------------------------------- history.jsonl
 
 
-@pytest.fixture(scope="module", params=["", "--name_file_alm ALM_12_beg"], ids=["without", "with"])
+@pytest.fixture(scope="module", params=["", "--name_file_alm ALM_12_beg --delta 1"], ids=["without", "with"])
 def recorded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_thread: None, blank_pictures: None
 ) -> tuple[Path, str]:
     """A run of three epochs, and its options."""
-    command = f"--resnet_type lenet5 --bsize 16 --num_epochs 3 --delta 1 {request.param}"
+    command = f"--resnet_type lenet5 --bsize 16 --num_epochs 3 {request.param}"
     return run(tmp_path_factory.mktemp("recorded"), command) / "seed1", command
 
 
@@ -346,7 +360,7 @@ def test_values_of_the_training_set(recorded: tuple[Path, str], tmp_path: Path) 
     assert int((~scores.isnan()).sum()) == len(data.train)  # no other sample was trained on
     scores, targets = scores[data.train], data.labels[data.train]
     record = history(folder)[-1]
-    slow = references.mean_violation(scores, targets, 1.0)
+    slow = references.mean_violation(scores, targets, 1.0 if "ALM" in command else 0.0)
     assert record["constraint_violation"] == pytest.approx(slow, rel=1e-9)
     assert record["constraint_violation"] > 0
     assert record["train_auc"] == pytest.approx(references.auc(targets.tolist(), scores.tolist()), abs=1e-12)
@@ -385,6 +399,13 @@ def test_multipliers_are_those_of_the_training_positives(recorded: tuple[Path, s
 
 
 def test_the_violation_is_that_at_delta_with_the_constraint_off_too(tmp_path: Path) -> None:
-    one, other = (history(run(tmp_path, f"--delta {delta} --model_name d{delta}") / "seed1")[0] for delta in ("0", "1"))
+    (tmp_path / "baseline").mkdir()
+    records = []
+    for delta in (0, 1):  # in a file: on the command line it is refused without the constraint
+        (tmp_path / "baseline" / f"d{delta}.yaml").write_text(f"training_type: BCE\ndelta: {delta}\n")
+        settings = resolve(arguments(tmp_path, f"--name_file_bs d{delta} --model_name d{delta}"), configs=tmp_path)
+        assert run_command(settings) == 0
+        records.append(history(tmp_path / "runs" / f"d{delta}" / "seed1")[0])
+    one, other = records
     assert one["train_auc"] == other["train_auc"]  # delta changes nothing else
     assert 0 < one["constraint_violation"] < other["constraint_violation"]

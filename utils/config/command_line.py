@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import re
+import tomllib
 from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import UserError
 from ..registry import near
+from .constructors import takers
 from .options import GROUPS, OPTIONS
+from .synonyms import ABSENT, FLAGS
+
+NEGATIVE = re.compile(r"-[0-9.]")
+MARKED = re.compile(r"^ (?=-[0-9.])")
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,13 +33,20 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     Raises:
         UserError: an unknown flag, or one without its value.
     """
-    parsed, rest = parser().parse_known_args(argv)
+    # a space before a number such as -1 or -1,2: argparse would take some of them for flags
+    parsed, rest = parser().parse_known_args([f" {text}" if NEGATIVE.match(text) else text for text in argv])
     if rest:
-        flags = [f"--{name}" for name in OPTIONS]
-        close = near(rest[0].split("=")[0], flags)
+        rest = [MARKED.sub("", text) for text in rest]
+        name = rest[0].split("=")[0].lstrip("-")
+        close = [f"--{other}" for other in near(name, OPTIONS, meanings=FLAGS)]
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        reason = ABSENT.get(name.lower().replace("-", "_"))
+        hint = f"; {reason}" if reason else hint
         raise UserError(f"unknown argument {rest[0]!r}{hint} (see python main.py --help)")
-    return vars(parsed)
+    return {
+        name: [MARKED.sub("", text) for text in value] if isinstance(value, list) else MARKED.sub("", value)
+        for name, value in vars(parsed).items()
+    }
 
 
 def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
@@ -38,6 +54,7 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     result = Parser(
         prog="main.py",
         description="Train and evaluate classifiers whose rare class must not be missed.",
+        epilog="python main.py --version prints the version.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
@@ -52,6 +69,15 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     return result
 
 
+def version() -> str:
+    """The version of the installed package, else that of the source tree."""
+    try:
+        return metadata.version("rarecall")
+    except metadata.PackageNotFoundError:
+        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+
+
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:
     return {"switch": "0|1", "int": "N", "float": "X", "ints": "N", "floats": "X", "pairs": "X", "seeds": "S"}.get(
         kind, "|".join(choices) or "TEXT"
@@ -62,6 +88,8 @@ def _help(item: Any, models: Iterable[str]) -> str:
     """The help of an option: its text, the names of its table, its default."""
     text = item.metadata["help"].replace("{models}", ", ".join(models))
     text = text.replace("{names}", ", ".join(item.metadata["names"]))
+    if "{takers}" in text:
+        text = text.replace("{takers}", ", ".join(takers()[item.name]))
     if item.name == "seeds":
         text += f" (default: {item.default[0]}-{item.default[-1]})"
     elif item.default not in (None, ""):

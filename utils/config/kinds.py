@@ -51,7 +51,7 @@ TPRS = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=T
 FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=True)
 PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probability of missing it, each in (0, 1), such "
     "as 0.98 0.05", low=0, high=0.999999, open_low=True)  # fmt: skip
-CLASSES = Kind("ints", "class numbers, such as 1 3 5", low=0)
+CLASSES = Kind("ints", "class numbers, such as 1 3 5")
 
 
 def choice(*choices: str) -> Kind:

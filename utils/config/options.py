@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -49,18 +49,17 @@ GROUPS = {
     "machine": "machine",
 }
 
+NO_TABLE: Mapping[str, str] = {}
 
-def _option(
-    group: str, kind: Kind, default: Any, text: str, *, names: Iterable[str] = (), acts_alone: bool = False
-) -> Any:
+
+def _option(group: str, kind: Kind, default: Any, text: str, *, names: Mapping[str, str] = NO_TABLE) -> Any:
     """A field of ``Config``. Default None: it follows from another option or the data, or is up to the component.
 
     Args:
+        text: the help; ``{names}`` stands for those of ``names``, ``{takers}`` for the components that take the option.
         names: the table of names that the value is chosen from.
-        acts_alone: whether it also acts where the component of its group is not used or does not take it.
     """
-    metadata = {"group": group, "kind": kind, "help": text, "names": tuple(names), "acts_alone": acts_alone}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"group": group, "kind": kind, "help": text, "names": names})
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,9 @@ class Config:
         "folder of the data; <data_root>/<dataset_name>/ is searched too")
     download: int = _option("data", SWITCH, 1, "1 downloads a missing data set")
     negative_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
-        "classes of the majority (default: depends on the data set)")
+        "classes of the majority (default: depends on the data set; with positive_classes alone, the rest)")
     positive_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
-        "classes of the rare, critical class (default: depends on the data set)")
+        "classes of the rare, critical class (default: depends on the data set; with negative_classes alone, the rest)")
     ratio_pos_train: int | None = _option("data", Kind("int", "an integer >= 1 (negatives per positive)", low=1), None,
         "negatives per positive in the training set (default: 100; digits 20)")
     validation_fraction: float | None = _option("data", SHARE, None,
@@ -105,8 +104,7 @@ class Config:
     augment: str | None = _option("data", choice(*AUGMENTS), None,
         "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and colour .npz, else none)")
 
-    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set",
-        acts_alone=True)
+    folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set")
     fold: int = _option("resampling", COUNT, 1, "test fold, 1..K")
     subset_ratios: tuple[int, ...] = _option("resampling", Kind("ints", "integers >= 1, such as 1 99", low=1), (1,),
         "negatives per positive in each of the disjoint subsets that the images are divided into")
@@ -125,34 +123,35 @@ class Config:
     training_type: str = _option("objective", TEXT, "BCE",
         "{names}", names=LOSSES)
     gamma: float | None = _option("objective", NON_NEGATIVE, None,
-        "focusing exponent (SYM_FL, ASYM_FL, ALPHA_FL, cb_FL); exponent of the class sizes (VS)")
+        "focusing exponent, or exponent of the class sizes ({takers})")
     m: float | None = _option("objective", NON_NEGATIVE, None,
-        "margin in logits (SYM_LM, ASYM_LM, SQ_HINGE_PW, SQUARE_PW, PAUC, HINGE, SQ_HINGE) or probabilities (AUCM)")
-    c: float | None = _option("objective", POSITIVE, None, "weight of a positive, in units of ratio_pos_train (WBCE)")
+        "margin, in logits or, where the loss is one of probabilities, in those ({takers})")
+    c: float | None = _option("objective", POSITIVE, None,
+        "weight of a positive, in units of ratio_pos_train ({takers})")
     beta: float | None = _option("objective", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), None,
-        "base of the effective number of samples (cb_BCE, cb_FL, LDAM_DRW)")
+        "base of the effective number of samples ({takers})")
     tau: float | None = _option("objective", NON_NEGATIVE, None,
-        "strength of the prior's logarithm in the logits (LA, VS; default 1)")
+        "strength of the prior's logarithm in the logits ({takers}; default 1)")
     focal_alpha: float | None = _option("objective", UNIT, None,
-        "weight of the positives, 1 - focal_alpha of the negatives (ALPHA_FL; default 0.25)")
+        "weight of the positives, 1 - focal_alpha of the negatives ({takers}; default 0.25)")
     max_fpr: float | None = _option("objective", RATE, None,
-        "only the fraction max_fpr of the negatives with the highest scores counts (PAUC; default 0.1)")
+        "only the fraction max_fpr of the negatives with the highest scores counts ({takers}; default 0.1)")
     anyloss_metric: str | None = _option("objective",
         choice("f_beta", "balanced_accuracy", "geometric_mean", "accuracy"), None,
-        "metric of the smoothed confusion matrix to maximise (ANYLOSS; default f_beta)")
+        "metric of the smoothed confusion matrix to maximise ({takers}; default f_beta)")
     f_beta: float | None = _option("objective", POSITIVE, None,
-        "weight of recall relative to precision in f_beta (ANYLOSS; default 1)")
+        "weight of recall relative to precision in f_beta ({takers}; default 1)")
     amplification: float | None = _option("objective", POSITIVE, None,
-        "steepness of the smoothed confusion matrix (ANYLOSS; default 73)")
+        "steepness of the smoothed confusion matrix ({takers}; default 73)")
     drw_from: int | None = _option("objective", WHOLE, None,
-        "epoch from which the classes are reweighted (LDAM_DRW; default 80)")
+        "epoch from which the classes are reweighted ({takers}; default 80)")
     eps: float | None = _option("objective", NON_NEGATIVE, None,
-        "added inside the logarithm (margin and focal losses; alm-dnn uses 1e-4; default 0, the exact form)")
+        "added inside the logarithm ({takers}; alm-dnn uses 1e-4; default 0, the exact form)")
     max_margin: float | None = _option("objective", POSITIVE, None,
-        "largest cosine margin (LDAM, LDAM_DRW; default 0.5)")
-    scale: float | None = _option("objective", POSITIVE, None, "factor on the cosines (LDAM, LDAM_DRW; default 30)")
+        "largest cosine margin ({takers}; default 0.5)")
+    scale: float | None = _option("objective", POSITIVE, None, "factor on the cosines ({takers}; default 30)")
 
-    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint", acts_alone=True)
+    use_ALM: int = _option("constraint", SWITCH, 0, "1 adds the constraint")
     constraint: str = _option("constraint", TEXT, DEFAULT_CONSTRAINT,
         "constraint on the scores: {names}", names=CONSTRAINTS)
     tpr_at_least: float = _option("constraint", RATE, 0.98, "TPR that the learned threshold must reach")
@@ -167,24 +166,23 @@ class Config:
     rho: float = _option("constraint", Kind("float", "a number in [1, 1e6]", low=1, high=1e6), 2.0,
         "factor by which mu grows")
     delta: float = _option("constraint", NON_NEGATIVE, 0.0,
-        "margin in logits by which positives must outrank negatives, also in the logged violation",
-        acts_alone=True)
+        "margin in logits by which positives must outrank negatives")
     cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
 
     sampler: str = _option("sampling", TEXT, "natural",
         "how batches are drawn: {names}", names=SAMPLERS)
     positive_share: float | None = _option("sampling", SHARE, None,
-        "fraction of positives in a batch (balanced, balanced_random, two_phase; default 0.5)")
+        "fraction of positives in a batch ({takers}; default 0.5)")
     least_positives: int | None = _option("sampling", COUNT, None,
-        "minimum number of positives in a batch (stratified; default 1)")
+        "minimum number of positives in a batch ({takers}; default 1)")
     natural_from: int | None = _option("sampling", WHOLE, None,
-        "pass over the data from which sampling is natural (two_phase; default 80)")
+        "pass over the data from which sampling is natural ({takers}; default 80)")
     temperature: float | None = _option("sampling", Kind("float", "a number >= 1", low=1), None,
-        "initially, a class is drawn in proportion to its size to the power 1/temperature (temperature; default 10)")
+        "initially, a class is drawn in proportion to its size to the power 1/temperature ({takers}; default 10)")
     cool_down: int | None = _option("sampling", COUNT, None,
-        "passes over the data until the temperature is 1 (temperature; default 80)")
+        "passes over the data until the temperature is 1 ({takers}; default 80)")
     neighbours: int | None = _option("sampling", COUNT, None,
-        "number of nearest positives used for interpolation (smote; default 5)")
+        "number of nearest positives used for interpolation ({takers}; default 5)")
 
     optimizer: str = _option("optimisation", choice("sgd", "adam", "adamw"), "sgd", "update rule")
     lr: float | None = _option("optimisation", POSITIVE, None, "learning rate (default: 0.01; cifar100 0.001)")
@@ -240,6 +238,7 @@ class Config:
         return FITTED_MODEL if self.is_fitted else self.resnet_type
 
 
+SWITCHES = {"resampling": "folds", "constraint": "use_ALM"}  # group -> the option without which its others cannot act
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
 # may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed
 FREE = {

@@ -20,7 +20,8 @@ from ..registry import unknown
 from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
-from .options import OPTIONS, Config, convert
+from .options import OPTIONS, SWITCHES, Config, convert
+from .synonyms import FLAGS, VALUES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMMAND_LINE = "the command line"
@@ -99,12 +100,15 @@ def with_defaults(settings: Settings) -> Settings:
     """With the values filled in that follow from the name of the data set and from other options.
 
     What follows from the data stays None until they are read: of a user's own file the classes, ``augment`` and
-    ``validation_fraction`` (it may have its own validation set), and under ``folds`` the ``ratio_pos_train``.
+    ``validation_fraction`` (it may have its own validation set), under ``folds`` the ``ratio_pos_train``, and, where
+    the classes of one side are given, those of the other.
     """
     config = settings.config
     defaults = defaults_for(config.dataset_name)
     origin = f"default of {config.dataset_name}"
-    names = ["lr", "negative_classes", "positive_classes", "augment"]
+    names = ["lr", "augment"]
+    if config.negative_classes is None and config.positive_classes is None:
+        names += ["negative_classes", "positive_classes"]  # of one side alone, the other is the rest
     names += [] if config.folds else ["ratio_pos_train"]  # the subsets decide
     settings = settings.completed({name: getattr(defaults, name) for name in names}, origin)
     if not config.folds and config.validation_fraction is None:
@@ -128,7 +132,7 @@ def find_config(folder: Path, name: str, *, flag: str) -> Path:
     for ending in (".yaml", ".yml", ".json"):
         stem = stem.removesuffix(ending)
     if stem not in files:
-        raise unknown(flag, name, [path.stem for path in files.values()])
+        raise unknown(flag, name, [path.stem for path in files.values()], meanings=VALUES.get(flag, {}))
     return files[stem]
 
 
@@ -146,7 +150,7 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
         raise UserError(f"{origin} must hold lines such as 'gamma: 2.0', got {type(content).__name__}")
     for key in content:
         if key not in OPTIONS or key in ("name_file_bs", "name_file_alm"):
-            raise unknown("key", str(key), OPTIONS, origin=origin)
+            raise unknown("key", str(key), OPTIONS, origin=origin, meanings=FLAGS)
     return {key: _converted(key, value, origin) for key, value in content.items() if value is not None}
 
 
@@ -175,7 +179,7 @@ def check_names(settings: Settings) -> None:
     for name, item in OPTIONS.items():
         known, value = item.metadata["names"], getattr(config, name)
         if known and value not in known:
-            raise unknown(name, value, known, origin=origins[name])
+            raise unknown(name, value, known, origin=origins[name], meanings=VALUES.get(name, {}))
     for name in FIXED if config.is_fitted else ():
         if getattr(config, name) != (only := OPTIONS[name].default):
             raise UserError(
@@ -239,10 +243,8 @@ def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
 
 
 def _group(group: str) -> set[str]:
-    """The options of a group that act only where the group is switched on."""
-    return {
-        name for name, item in OPTIONS.items() if item.metadata["group"] == group and not item.metadata["acts_alone"]
-    }
+    """The options of a group that act only where its switch is on."""
+    return {name for name, item in OPTIONS.items() if item.metadata["group"] == group} - {SWITCHES[group]}
 
 
 def _converted(name: str, value: Any, origin: str) -> Any:

@@ -131,18 +131,33 @@ def _subsets(
         negatives += share
         for i in range(len(ratios)):
             subset_of[shuffled[c][i * share : (i + 1) * share]] = i
+    positives = sum(len(shuffled[c]) for c in positive_classes)
+    _check_ratios(ratios, negatives, positives)
     for i, ratio in enumerate(ratios):
         left = {c: len(shuffled[c]) for c in sorted(positive_classes)}
         wanted = negatives // ratio
-        if wanted < 1 or wanted > sum(left.values()):
-            raise UserError(
-                f"subset {i + 1} needs {wanted} positives (1:{ratio} of {negatives} negatives), but "
-                f"{sum(left.values())} are left for it (--subset_ratios)"
-            )
         for c, size in even_shares(wanted, capacities=left, order=sorted(positive_classes)).items():
             subset_of[shuffled[c][:size]] = i
             shuffled[c] = shuffled[c][size:]
     return subset_of
+
+
+def _check_ratios(ratios: tuple[int, ...], negatives: int, positives: int) -> None:
+    """Raise UserError, with the nearest ratios that would do, if they do not fit the negatives of each subset."""
+
+    def fits(tried: Sequence[int]) -> bool:
+        return all(negatives // ratio for ratio in tried) and sum(negatives // ratio for ratio in tried) <= positives
+
+    if fits(ratios):
+        return
+    needed = " + ".join(str(negatives // ratio) for ratio in ratios)
+    raised = ([min(max(ratio, least), negatives) for ratio in ratios] for least in range(1, negatives + 1))
+    nearest = next((tried for tried in raised if fits(tried)), None)
+    remedy = f"use --subset_ratios {' '.join(map(str, nearest))}" if nearest else "ask for fewer --subset_ratios"
+    raise UserError(
+        f"subset_ratios {' '.join(map(str, ratios))} need {needed} positives, at least one in each subset, for the"
+        f" {negatives} negatives of each subset, but there are {positives}; {remedy}"
+    )
 
 
 def _folds(

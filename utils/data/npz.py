@@ -17,8 +17,18 @@ import numpy.typing as npt
 
 from ..errors import UserError
 from ..errors import one_line as printable
+from ..registry import near
 from ..system.memory import memory_to_spare
-from .raw import ENLARGED_SIDE, SHORTEST_SIDE, Int64Array, RawData, UInt8Array, one_line, with_small_images_enlarged
+from .raw import (
+    ENLARGED_SIDE,
+    SHORTEST_SIDE,
+    WITHOUT_VALIDATION,
+    Int64Array,
+    RawData,
+    UInt8Array,
+    one_line,
+    with_small_images_enlarged,
+)
 
 # the keys of (images, labels) in each layout; the validation set is optional
 _KERAS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
@@ -56,9 +66,11 @@ def load_npz(name: str, *, data_root: Path, download: bool) -> RawData:
     path = find_npz(name, data_root=data_root)
     if path is None:
         places = " nor ".join(str(place) for place in npz_candidates(name, data_root=data_root))
+        close = near(name, DATASETS)
+        hint = f"did you mean {' or '.join(close)}? Else put" if close else "put"
         raise UserError(
             f"dataset_name must be one of {', '.join(DATASETS)} or the name of an .npz file, got {name!r}: neither"
-            f" {places} exists; put the file there ({KEYS_HINT}) or change --dataset_name or --data_root"
+            f" {places} exists; {hint} the file there ({KEYS_HINT}) or change --dataset_name or --data_root"
         )
     return read_npz(path, name=name)
 
@@ -196,6 +208,10 @@ def _check_memory(path: Path, headers: Mapping[str, _Header]) -> None:
 def _part(
     path: Path, arrays: Mapping[str, npt.NDArray[Any]], image_key: str, label_key: str
 ) -> tuple[UInt8Array, Int64Array]:
+    for key in (image_key, label_key):
+        if arrays[key].size == 0:
+            remedy = WITHOUT_VALIDATION if "val" in key else "it must hold images of each class in use and their labels"
+            raise UserError(f"{path}: {key} is empty (shape {arrays[key].shape}); {remedy}")
     images = _images(f"{path}: {image_key}", arrays[image_key])
     labels = _labels(f"{path}: {label_key}", arrays[label_key])
     if len(images) != len(labels):
@@ -208,8 +224,6 @@ def _part(
 
 def _images(what: str, array: npt.NDArray[Any]) -> UInt8Array:
     """(n, H, W, C) uint8."""
-    if array.size == 0:
-        raise UserError(f"{what} is empty (shape {array.shape})")
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
         raise UserError(
             f"{what} must have shape (n, H, W), (n, H, W, 1) or (n, H, W, 3), channels last, got shape {array.shape}"
@@ -238,8 +252,6 @@ def _check_pixels(what: str, array: npt.NDArray[Any]) -> None:
 
 def _labels(what: str, array: npt.NDArray[Any]) -> Int64Array:
     """(n,) int64."""
-    if array.size == 0:
-        raise UserError(f"{what} is empty (shape {array.shape})")
     if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
         raise UserError(f"{what} must have shape (n,) or (n, 1), one class number per image, got {array.shape}")
     array = array.reshape(-1)

@@ -10,6 +10,9 @@ import numpy.typing as npt
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 
+WITHOUT_VALIDATION = (
+    "a file without x_val, y_val (val_images, val_labels) gets a validation set drawn from its training images"
+)
 SHORTEST_SIDE = 28  # pixels, because the networks halve the image up to three times
 ENLARGED_SIDE = 32  # pixels
 _IMAGES_AT_ONCE = 1024

@@ -6,7 +6,7 @@ for one seed, the positives at 1:200 are a subset of those at 1:100.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,25 +40,36 @@ def check_classes(negative_classes: Sequence[int], positive_classes: Sequence[in
     """Raise UserError unless both lists name classes of the data, each class once in total."""
     for flag, classes in (("negative_classes", negative_classes), ("positive_classes", positive_classes)):
         if len(classes) == 0:
-            raise UserError(f"{flag} must name at least one class, got none (--{flag})")
+            raise UserError(
+                f"{flag} must name at least one class, got none; the classes in the data are"
+                f" {listed(sorted(existing))} (--negative_classes, --positive_classes)"
+            )
         if len(set(classes)) < len(classes):
-            raise UserError(f"{flag} must name each class once, got {_listed(classes)} (--{flag})")
+            raise UserError(f"{flag} must name each class once, got {listed(classes)} (--{flag})")
         missing = [c for c in classes if c not in existing]
         if missing:
             raise UserError(
-                f"{flag}: no training image has class {_listed(missing)}; the classes in the data are"
-                f" {_listed(sorted(existing))} (--{flag})"
+                f"{flag}: no training image has class {listed(missing)}; the classes in the data are"
+                f" {listed(sorted(existing))} (--{flag})"
             )
     both = sorted(set(negative_classes) & set(positive_classes))
     if both:
         raise UserError(
-            f"negative_classes and positive_classes must not overlap, both name {_listed(both)}"
+            f"negative_classes and positive_classes must not overlap, both name {listed(both)}"
             " (--negative_classes, --positive_classes)"
         )
 
 
+def _anything(left: Mapping[int, int]) -> str:
+    return ""
+
+
 def fixed_validation(
-    classes: Int64Array, *, validation_fraction: float, validation_per_class: int | None = None
+    classes: Int64Array,
+    *,
+    validation_fraction: float,
+    validation_per_class: int | None = None,
+    needed: Callable[[Mapping[int, int]], str | None] = _anything,
 ) -> Int64Array:
     """Draw the validation set, the same for every run.
 
@@ -69,12 +80,14 @@ def fixed_validation(
         classes: (n,) the original class of each row of the training file; all are in use.
         validation_fraction: of each class, in (0, 1).
         validation_per_class: rows of each class, >= 1.
+        needed: the flags with which a training set can be drawn from so many images of each class, for the advice of an
+            error (see ``flags_needed``).
 
     Returns:
         Row numbers, sorted.
 
     Raises:
-        UserError: a value is out of range, or no row of a class would remain for training.
+        UserError: a value is out of range, or no row of a class would remain for training; the text says what would do.
     """
     if not 0 < validation_fraction < 1:
         raise UserError(
@@ -85,17 +98,77 @@ def fixed_validation(
             f"validation_per_class must be an integer >= 1 (images of each class), got {validation_per_class}"
             " (--validation_per_class)"
         )
-    chosen = []
-    for c in np.unique(classes).tolist():
-        rows = np.flatnonzero(classes == c)
-        size = validation_per_class or max(1, _part_of(len(rows), validation_fraction))
-        if size >= len(rows):
-            raise UserError(
-                f"validation would take {size} of the {len(rows)} training images of class {c} and leave"
-                " none to train on; lower --validation_per_class or --validation_fraction, or drop the class"
-            )
-        chosen.append(numpy_stream(_FIXED, f"validation/{c}").permutation(rows)[:size])
-    return _sorted(chosen)
+    found, counts = (numbers.tolist() for numbers in np.unique(classes, return_counts=True))
+    images = dict(zip(found, counts, strict=True))
+    sizes = {c: validation_per_class or max(1, _part_of(n, validation_fraction)) for c, n in images.items()}
+    if any(sizes[c] >= images[c] for c in images):
+        raise UserError(_too_large(images, sizes, needed))
+    streams = {c: numpy_stream(_FIXED, f"validation/{c}") for c in images}
+    return _sorted([streams[c].permutation(np.flatnonzero(classes == c))[: sizes[c]] for c in images])
+
+
+def _too_large(
+    images: Mapping[int, int], sizes: Mapping[int, int], needed: Callable[[Mapping[int, int]], str | None]
+) -> str:
+    """Why ``sizes`` of ``images`` in each class cannot be a validation set, and what would work."""
+    if single := [c for c in images if images[c] == 1]:
+        remedies = ["add images"]
+        if (flags := needed(images)) is not None:
+            remedies.append(f"put a validation set of its own into the file (x_val, y_val{_with(flags)})")
+        left = {c: n - min(sizes[c], n - 1) for c, n in images.items() if n > 1}
+        if (flags := needed(left)) is not None:
+            remedies.append(f"leave class {listed(single)} out (--negative_classes, --positive_classes{_with(flags)})")
+        return (
+            f"class {listed(single)} must have two training images or more, one of them for validation, got one;"
+            f" {', or '.join(remedies)}"
+        )
+    worst = next(c for c in images if sizes[c] >= images[c])
+    most = min(images.values()) - 1
+    remains = {size: {c: n - size for c, n in images.items()} for size in range(most, 0, -1)}
+    size = next((size for size in remains if needed(remains[size]) == ""), 1)
+    return (
+        f"validation would take {sizes[worst]} of the {images[worst]} training images of class {worst} and leave none"
+        f" to train on; use --validation_per_class {size}{_with(needed(remains[size]) or '')}"
+    )
+
+
+def _with(flags: str) -> str:
+    return f", with {flags}" if flags else ""
+
+
+def flags_needed(
+    images: Mapping[int, int],
+    *,
+    negative_classes: Sequence[int],
+    positive_classes: Sequence[int],
+    ratio_pos_train: int,
+    train_fraction: float,
+) -> str | None:
+    """The flags with which a training set can be drawn from ``images[c]`` images of each class; None if there are none.
+
+    >>> flags_needed({0: 90, 1: 1}, negative_classes=[0], positive_classes=[1], ratio_pos_train=50, train_fraction=0.9)
+    '--train_fraction 1'
+    """
+
+    def drawn(fraction: float) -> tuple[int, int]:
+        negatives, positives = (
+            sum(_part_of(images.get(c, 0), fraction) for c in side) for side in (negative_classes, positive_classes)
+        )
+        return negatives, positives
+
+    fractions = [train_fraction, *(k / 1000 for k in range(1, 1001) if k / 1000 > train_fraction)]
+    for fits_ratio in (True, False):
+        for fraction in fractions:
+            negatives, positives = drawn(fraction)
+            if not negatives or not positives:
+                continue
+            least, most = negatives // (positives + 1) + 1, negatives
+            ratio = min(max(ratio_pos_train, least), most)
+            if ratio == ratio_pos_train or not fits_ratio:
+                flags = [f"--train_fraction {fraction:g}"] if fraction != train_fraction else []
+                flags += [f"--ratio_pos_train {ratio}"] if ratio != ratio_pos_train else []
+                return " ".join(flags)
+    return None
 
 
 def fixed_calibration(classes: Int64Array, *, excluded: Int64Array, calibration_fraction: float) -> Int64Array:
@@ -169,7 +242,20 @@ def training_indices(
     keep = {c: _part_of(len(rows[c]), train_fraction) for c in rows}
     negatives = sum(keep[c] for c in negative_classes)
     capacities = {c: keep[c] for c in sorted(positive_classes)}
-    positives = _number_of_positives(negatives, sum(capacities.values()), ratio_pos_train)
+    available = sum(capacities.values())
+    if not negatives or not available:
+        flags = flags_needed(
+            {c: len(rows[c]) for c in rows},
+            negative_classes=negative_classes,
+            positive_classes=positive_classes,
+            ratio_pos_train=ratio_pos_train,
+            train_fraction=train_fraction,
+        )
+        raise UserError(
+            f"no {'positive' if negatives else 'negative'} image is left to train on at train_fraction"
+            f" {train_fraction:g}; {f'use {flags}, or ' if flags else ''}add images"
+        )
+    positives = _number_of_positives(negatives, available, ratio_pos_train)
     order = numpy_stream(seed, "remainders").permutation(sorted(positive_classes)).tolist()
     keep.update(even_shares(positives, capacities=capacities, order=order))
     return _sorted([numpy_stream(seed, f"training/{c}").permutation(rows[c])[: keep[c]] for c in rows])
@@ -202,12 +288,6 @@ def even_shares(total: int, *, capacities: Mapping[int, int], order: Sequence[in
 
 
 def _number_of_positives(negatives: int, available: int, ratio_pos_train: int) -> int:
-    if negatives == 0 or available == 0:
-        kind = "negative" if negatives == 0 else "positive"
-        raise UserError(
-            f"no {kind} image is left to train on; raise --train_fraction, lower --validation_per_class or"
-            f" --validation_fraction, or add classes (--{kind}_classes)"
-        )
     positives = negatives // ratio_pos_train
     if positives == 0:
         raise UserError(
@@ -235,7 +315,7 @@ def _sorted(rows: Sequence[Int64Array]) -> Int64Array:
     return np.sort(np.concatenate(rows)).astype(np.int64)
 
 
-def _listed(classes: Sequence[int], *, most: int = 30) -> str:
+def listed(classes: Sequence[object], *, most: int = 30) -> str:
     """The first classes, separated by commas."""
     text = ", ".join(str(c) for c in classes[:most])
     return text if len(classes) <= most else f"{text}, ... ({len(classes)} in all)"

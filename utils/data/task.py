@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,18 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from . import EVEN, ODD
 from .folds import Resampling, resampled_split
-from .raw import Int64Array, RawData, UInt8Array
+from .raw import WITHOUT_VALIDATION, Int64Array, RawData, UInt8Array
 from .repeats import count_repeats
-from .splits import Split, check_classes, fixed_calibration, fixed_validation, training_indices
+from .splits import (
+    Split,
+    check_classes,
+    fixed_calibration,
+    fixed_validation,
+    flags_needed,
+    listed,
+    training_indices,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +161,13 @@ def build_task(
                 original_class[in_train_file],
                 validation_fraction=validation_fraction,
                 validation_per_class=validation_per_class,
+                needed=functools.partial(
+                    flags_needed,
+                    negative_classes=negative,
+                    positive_classes=positive,
+                    ratio_pos_train=ratio_pos_train or 1,
+                    train_fraction=train_fraction,
+                ),
             )
         calibration_rows = fixed_calibration(
             original_class[in_train_file],
@@ -193,31 +208,33 @@ def resolve_classes(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The classes to use, checked against every set of the data.
 
-    If both are None, a file with the classes 0 and 1 gives 0 (negative) against 1, and one with 0..9 odd (negative)
-    against even.
+    If one is None, it is all other classes of the training file. If both are, a file with the classes 0 and 1 gives 0
+    (negative) against 1.
 
     Raises:
         UserError: no default applies, a set lacks one of the classes, or see ``splits.check_classes``.
     """
     existing: list[int] = np.unique(raw.train_labels).tolist()
     if negative_classes is None and positive_classes is None:
-        if existing == [0, 1]:
-            negative_classes, positive_classes = (0,), (1,)
-        elif existing == list(range(10)):
-            negative_classes, positive_classes = ODD, EVEN
-    if negative_classes is None or positive_classes is None:
-        shown = ", ".join(str(c) for c in existing[:30]) + (", ..." if len(existing) > 30 else "")
-        raise UserError(
-            f"{raw.name} has no default classes: give both --negative_classes and --positive_classes;"
-            f" {raw.source} has the classes {shown}"
-        )
+        if existing != [0, 1]:
+            raise UserError(
+                f"{raw.name} has no default classes: give --positive_classes, and --negative_classes unless they are"
+                f" all others; {raw.source} has the classes {listed(existing)}"
+            )
+        positive_classes = (1,)
+    given = negative_classes if positive_classes is None else positive_classes
+    assert given is not None
+    rest = tuple(c for c in existing if c not in given)
+    negative_classes = rest if negative_classes is None else negative_classes
+    positive_classes = rest if positive_classes is None else positive_classes
     check_classes(negative_classes, positive_classes, existing=existing)
     for split, _, labels in raw.parts():
         missing = sorted({*negative_classes, *positive_classes} - set(np.unique(labels).tolist()))
         if missing:
+            remedy = f"; {WITHOUT_VALIDATION}" if split == "validation" else ""
             raise UserError(
-                f"every set must have images of each class in use, got none of class {', '.join(map(str, missing))} in"
-                f" the {split} set ({raw.source}) (--negative_classes, --positive_classes)"
+                f"every set must have images of each class in use, got none of class {listed(missing)} in"
+                f" the {split} set ({raw.source}) (--negative_classes, --positive_classes){remedy}"
             )
     return tuple(int(c) for c in negative_classes), tuple(int(c) for c in positive_classes)
 

@@ -28,7 +28,7 @@ class AnyLoss(Loss):
 
     Args:
         anyloss_metric: f_beta, balanced_accuracy, geometric_mean or accuracy.
-        f_beta: weight of recall relative to precision in f_beta, > 0; 1 is F1.
+        f_beta: weight of recall relative to precision in f_beta, > 0, and of that metric only; None is 1, the F1.
         amplification: L, > 0; the authors use 73.
 
     Reference: Han, Moniz, Chawla, "AnyLoss: transforming classification metrics into loss functions", KDD 2024.
@@ -39,10 +39,14 @@ class AnyLoss(Loss):
     0.5
     """
 
-    def __init__(self, *, anyloss_metric: str = "f_beta", f_beta: float = 1.0, amplification: float = 73.0) -> None:
+    def __init__(
+        self, *, anyloss_metric: str = "f_beta", f_beta: float | None = None, amplification: float = 73.0
+    ) -> None:
         super().__init__()
         require(anyloss_metric in METRICS, f"anyloss_metric must be one of {', '.join(METRICS)}", anyloss_metric)
-        require_positive("f_beta", f_beta)
+        if f_beta is not None and anyloss_metric != "f_beta":
+            raise ValueError(f"f_beta acts only with anyloss_metric f_beta, got {anyloss_metric}; leave one out")
+        f_beta = require_positive("f_beta", 1.0 if f_beta is None else f_beta)
         self.amplification = require_positive("amplification", amplification)
         self.metric_name = anyloss_metric
         self.recall_share = (f_beta / math.hypot(1.0, f_beta)) ** 2  # b^2 / (1 + b^2) without overflow

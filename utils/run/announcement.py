@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import numpy as np
+
 from ..config.options import Config
 from ..constraints import label
+from ..data.splits import listed
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
 from ..training.notices import data_notices
@@ -20,12 +23,25 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
     constraint = f" + {label(asdict(config))}" if config.use_ALM else ""
     sampler = f", {config.sampler} sampler" if config.sampler != Config.sampler else ""
     print(f"{task.name} 1:{config.ratio_pos_train}  negatives : positives  {shown}")
+    print(f"training images of each class  {_classes(experiment)}")
     print(
         f"{config.resnet_type}, {config.training_type}{constraint}{sampler}, seeds {' '.join(map(str, config.seeds))}, "
         f"on {_shown(experiment.machine)} -> {paths.folder}"
     )
     for line in data_notices(counts, tprs=config.tpr, repeats=task.repeats):
         print(f"note: {line}")
+
+
+def _classes(experiment: Experiment) -> str:
+    """The classes of both sides with their numbers of training images; those of the first seed."""
+    task = experiment.task
+    drawn = task.original_class[task.split(experiment.config.seeds[0]).train]
+    found, numbers = np.unique(drawn, return_counts=True)
+    counts = dict(zip(found.tolist(), numbers.tolist(), strict=True))
+    return " : ".join(
+        f"{side} {listed([f'{c} ({counts.get(c, 0)})' for c in classes], most=12)}"
+        for side, classes in (("negative", task.negative_classes), ("positive", task.positive_classes))
+    )
 
 
 def _shown(machine: Machine) -> str:

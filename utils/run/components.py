@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Generator, Tensor
 
-from ..config.options import OPTIONS
+from ..config.options import OPTIONS, SWITCHES
 from ..config.settings import Settings
 from ..constraints import constraint_class
 from ..constraints.base import Constraint
@@ -86,12 +86,11 @@ def _options(settings: Settings, choice: str) -> dict[str, Any]:
     config, name = settings.config, getattr(settings.config, choice)
     parameters = _parameters(choice, name)
     group = OPTIONS[choice].metadata["group"]
-    known = [option for option, item in OPTIONS.items() if item.metadata["group"] == group and option != choice]
+    switches = {choice, SWITCHES.get(group)}
+    known = [option for option, item in OPTIONS.items() if item.metadata["group"] == group and option not in switches]
     takes = [option for option in known if option in parameters]
     for option in known:
-        item = OPTIONS[option]
-        is_set = settings.is_given(option) or getattr(config, option) != item.default
-        if is_set and option not in takes and not item.metadata["acts_alone"]:
+        if settings.is_given(option) and option not in takes:
             takers = [other for other in OPTIONS[choice].metadata["names"] if option in _parameters(choice, other)]
             raise UserError(
                 f"{option} (from {settings.origins[option]}) has no use in {name}, "

@@ -14,6 +14,7 @@ from models import MODELS, build_model
 
 from ..config.options import OPTIONS, Config
 from ..config.settings import Settings, check_names
+from ..config.synonyms import VALUES
 from ..data.batches import Batches
 from ..data.splits import Split
 from ..data.task import Task
@@ -67,7 +68,8 @@ def prepare(settings: Settings) -> Experiment:
     """
     config = settings.config
     if config.resnet_type not in (known := {**MODELS, **LEARNERS}):
-        raise unknown("resnet_type", config.resnet_type, known, origin=settings.origins["resnet_type"])
+        origin, meanings = settings.origins["resnet_type"], VALUES["resnet_type"]
+        raise unknown("resnet_type", config.resnet_type, known, origin=origin, meanings=meanings)
     check_names(settings)  # again, as those of an evaluation come from best.pt
     check_components(settings)
     machine = set_up_machine(

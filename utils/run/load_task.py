@@ -46,12 +46,10 @@ def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]
         device=device,
     )
     settings = settings.completed({"ratio_pos_train": task.ratio_pos_train}, "the subsets")
-    found = {
-        "negative_classes": task.negative_classes,
-        "positive_classes": task.positive_classes,
-        "augment": default_augment(channels=task.channels),
-    }
-    return settings.completed(found, origin), task
+    classes = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
+    is_rest = config.negative_classes is not None or config.positive_classes is not None
+    settings = settings.completed(classes, "the other classes" if is_rest else origin)
+    return settings.completed({"augment": default_augment(channels=task.channels)}, origin), task
 
 
 def _resampling(config: Config) -> Resampling | None:

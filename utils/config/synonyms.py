@@ -1,0 +1,99 @@
+"""What other programs call an option or a value: suggested where such a name is not known here."""
+
+from __future__ import annotations
+
+# other name -> options; a name is looked up in lower case with _ for -
+FLAGS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("loss", "criterion", "objective", "loss_type", "loss_fn"), ("training_type", "name_file_bs")),
+    **dict.fromkeys(("model", "arch", "architecture", "network", "net", "backbone"), ("resnet_type",)),
+    **dict.fromkeys(("dataset", "data", "data_set"), ("dataset_name",)),
+    **dict.fromkeys(("data_dir", "data_path", "data_folder", "root", "datadir"), ("data_root",)),
+    **dict.fromkeys(("batch_size", "batchsize", "batch", "bs", "train_batch_size"), ("bsize",)),
+    **dict.fromkeys(("epochs", "epoch", "n_epochs", "max_epochs", "num_train_epochs"), ("num_epochs",)),
+    **dict.fromkeys(("gpu", "gpus", "gpu_id", "cuda", "cpu", "accelerator", "no_cuda"), ("device",)),
+    **dict.fromkeys(("learning_rate", "base_lr", "initial_lr", "eta"), ("lr",)),
+    **dict.fromkeys(("weight_decay", "wd", "l2"), ("weight_dec",)),
+    **dict.fromkeys(("optim", "opt"), ("optimizer",)),
+    **dict.fromkeys(("seed", "random_seed", "random_state", "manual_seed", "n_seeds", "num_seeds"), ("seeds",)),
+    **dict.fromkeys(("ratio", "imbalance_ratio", "imb_ratio", "imb_factor", "imratio"), ("ratio_pos_train",)),
+    **dict.fromkeys(("classes", "pos_classes", "positive_class", "target_class", "pos_label"), ("positive_classes",)),
+    **dict.fromkeys(("neg_classes", "negative_class"), ("negative_classes",)),
+    **dict.fromkeys(("val_split", "val_fraction", "val_ratio", "valid_size"), ("validation_fraction",)),
+    **dict.fromkeys(("n_splits", "cv", "kfold", "k_folds", "n_folds", "num_folds"), ("folds",)),
+    **dict.fromkeys(("augmentation", "transform", "transforms", "data_augmentation"), ("augment",)),
+    **dict.fromkeys(("oversample", "undersample", "smote", "sampling", "weighted_sampler"), ("sampler",)),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "lr_schedule", "lr_decay"), ("lr_decrease",)),
+    **dict.fromkeys(("patience", "early_stopping", "early_stop"), ("patience_early_stopping",)),
+    **dict.fromkeys(("eval", "evaluate", "test", "test_only", "eval_only"), ("train",)),
+    **dict.fromkeys(("checkpoint", "ckpt", "resume_from", "load"), ("resume", "train")),
+    **dict.fromkeys(("finetune", "fine_tune", "init_from", "pretrained_path"), ("continue_train",)),
+    **dict.fromkeys(("output_dir", "out_dir", "output", "save_dir", "log_dir", "logdir"), ("checkpoint_root",)),
+    **dict.fromkeys(("name", "run_name", "exp_name", "experiment", "experiment_name"), ("model_name",)),
+    **dict.fromkeys(("config", "cfg", "config_file"), ("name_file_bs", "name_file_alm")),
+    **dict.fromkeys(("alm", "constrained", "lagrangian"), ("use_ALM", "name_file_alm")),
+    **dict.fromkeys(("amp", "fp16", "bf16", "half", "mixed_precision", "autocast"), ("precision",)),
+    **dict.fromkeys(("margin",), ("m", "delta")),
+    **dict.fromkeys(("pos_weight", "class_weight", "class_weights"), ("c", "training_type")),
+    **dict.fromkeys(("hidden", "hidden_size", "hidden_sizes", "layers", "hidden_layers"), ("hidden_widths",)),
+    **dict.fromkeys(("n_jobs", "jobs", "processes", "parallel"), ("parallel_seeds",)),
+    **dict.fromkeys(("num_threads", "n_threads"), ("threads",)),
+}
+# other name -> why there is no such option
+ABSENT: dict[str, str] = {
+    **dict.fromkeys(
+        ("pretrained", "pretrain", "weights", "imagenet"),
+        "models start from random weights; --continue_train 1 starts from a baseline that was trained here",
+    ),
+    **dict.fromkeys(
+        ("image_size", "img_size", "input_size", "resize", "crop_size", "resolution"),
+        "images keep the size of their file (sides below 28 pixels are enlarged to 32); save them in another size",
+    ),
+    **dict.fromkeys(
+        ("num_workers", "workers", "n_workers"),
+        "all images are kept in memory and no worker loads them; see --parallel_seeds and --threads",
+    ),
+    **dict.fromkeys(
+        ("threshold", "cutoff"),
+        "thresholds are chosen on the validation set, see --tpr, --fpr and --cost_ratio",
+    ),
+}
+_RESNETS = ("resnet10", "resnet18", "resnet20")
+# option -> other name -> values
+VALUES: dict[str, dict[str, tuple[str, ...]]] = {
+    "training_type": {
+        **dict.fromkeys(("focal", "focal_loss", "fl"), ("ALPHA_FL", "SYM_FL", "ASYM_FL")),
+        **dict.fromkeys(("ce", "cross_entropy", "crossentropy", "log_loss", "logistic", "bce_loss"), ("BCE", "WCE")),
+        **dict.fromkeys(("bcewithlogits", "bcewithlogitsloss", "binary_cross_entropy"), ("BCE",)),
+        **dict.fromkeys(("weighted_bce", "weighted", "pos_weight"), ("WBCE", "WCE")),
+        **dict.fromkeys(("auc", "auc_margin", "aucm_loss", "aucmloss"), ("AUCM", "PAUC", "MBAUC")),
+        **dict.fromkeys(("partial_auc", "pauc_loss"), ("PAUC",)),
+        **dict.fromkeys(("class_balanced", "cb", "cb_loss", "effective_number"), ("cb_BCE", "cb_FL")),
+        **dict.fromkeys(("logit_adjustment", "logit_adjusted", "balanced_softmax"), ("LA", "VS")),
+        **dict.fromkeys(("vector_scaling", "vs_loss"), ("VS",)),
+        **dict.fromkeys(("margin", "large_margin"), ("SYM_LM", "ASYM_LM")),
+        **dict.fromkeys(("pairwise", "ranking", "rank"), ("LOG_PW", "SQ_HINGE_PW", "SQUARE_PW")),
+        **dict.fromkeys(("f1", "f1_loss", "fbeta", "dice", "g_mean"), ("ANYLOSS",)),
+        **dict.fromkeys(("svm",), ("HINGE", "SQ_HINGE")),
+    },
+    "name_file_bs": {
+        **dict.fromkeys(("bce", "ce", "cross_entropy", "baseline"), ("baseline_bce",)),
+        **dict.fromkeys(("focal", "focal_loss"), ("baseline_alpha_FL", "baseline_s_FL_g2", "baseline_a_FL_g2")),
+        **dict.fromkeys(("ldam",), ("baseline_LDAM", "baseline_LDAM_DRW")),
+        **dict.fromkeys(("wbce", "weighted_bce"), ("baseline_WBCE_1",)),
+        **dict.fromkeys(("auc", "aucm"), ("baseline_AUCM",)),
+        **dict.fromkeys(("smote",), ("bce_smote",)),
+    },
+    "sampler": {
+        **dict.fromkeys(("random", "none", "default", "uniform", "shuffle", "imbalanced"), ("natural",)),
+        **dict.fromkeys(("ros", "over", "oversampling", "random_oversampler"), ("oversample",)),
+        **dict.fromkeys(("rus", "under", "undersampling", "random_undersampler"), ("undersample",)),
+        **dict.fromkeys(("weightedrandomsampler", "weighted_random"), ("weighted",)),
+        **dict.fromkeys(("class_balanced", "dual", "dualsampler"), ("balanced", "balanced_random")),
+    },
+    "resnet_type": {
+        **dict.fromkeys(("resnet", "resnet50", "resnet101", "efficientnet", "vit", "densenet"), _RESNETS),
+        **dict.fromkeys(("cnn", "lenet", "lenet_5", "convnet"), ("lenet5",)),
+        **dict.fromkeys(("mlp", "fc", "fully_connected", "fcn"), ("dense",)),
+        **dict.fromkeys(("logistic_regression", "lr", "softmax"), ("linear",)),
+    },
+}
