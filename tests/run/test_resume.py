@@ -52,6 +52,7 @@ def test_every_base_file_trains_and_resumes(tmp_path: Path, base_file: str) -> N
 
 
 RULES = "--use_ALM 1 --mu 0.01 --delta 1 --lr_decrease 1 --patience_lr 0 --optimizer adam --augment crop_flip"
+RATE = "--name_file_alm RATE_TPR98 --lr_decrease 1 --patience_lr 0"
 WITHIN = "--use_ALM 1 --mu 0.01 --delta 1 --evaluate_every_steps 4 --augment crop"
 SEEDS = "--seeds 1-2 --optimizer adamw --resnet_type dense --hidden_widths 16 8"
 
@@ -61,6 +62,7 @@ SEEDS = "--seeds 1-2 --optimizer adamw --resnet_type dense --hidden_widths 16 8"
     [
         (RULES, 1),  # the mu rule's memory, the learning rate on a plateau, Adam's moments, random crops and flips
         (RULES, 4),
+        (RATE, 1),  # the learned threshold has a parameter group of its own, whose rate falls too
         (WITHIN, 3),  # an epoch that ends within a pass: the sampler goes on in the middle of its order
         (SEEDS, 2),
     ],
@@ -130,14 +132,25 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     assert_same_run(folder, run(tmp_path / "straight", command))
 
 
-def test_continued_training_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "of_baseline, command",
+    [
+        ("", "--use_ALM 1 --delta 1"),
+        ("--lr_decrease 1 --patience_lr 0", RATE),
+        (RATE, RATE),  # the baseline's threshold is not taken over
+        (RATE, "--lr_decrease 1 --optimizer sgd"),
+    ],
+)
+def test_continued_training_resumes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_baseline: str, command: str
+) -> None:
     def continued(root: Path, more: str = "") -> int:
-        argv = arguments(root, f"--use_ALM 1 --delta 1 --continue_train 1 --baseline_cont_train base {more}")
+        argv = arguments(root, f"{command} --continue_train 1 --baseline_cont_train base {more}")
         at = argv.index("--num_epochs")
         return main.main([*argv[:at], *argv[at + 2 :], "--continue_train_epochs", "3"])
 
     for root in (tmp_path / "resumed", tmp_path / "straight"):
-        run(root, "--num_epochs 2 --model_name base")
+        run(root, f"{of_baseline} --num_epochs 2 --model_name base")
     with monkeypatch.context() as patch:
         interrupt_at(patch, 1)
         assert continued(tmp_path / "resumed") == 130
