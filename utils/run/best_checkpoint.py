@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..data.task import Task
 from ..errors import UserError
 from ..losses import loss_class
 from ..metrics.scores import Scores
@@ -43,7 +44,13 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "facts": {name: plain(value) for name, value in run_facts(experiment, task.split(seed)).items()},
         "command": experiment.settings.command,
         "data_checksum": task.checksum,
+        "normalisation": normalisation(task),
     }
+
+
+def normalisation(task: Task) -> dict[str, list[float]]:
+    """Mean and standard deviation of each channel, as best.pt and config.yaml record them."""
+    return {"mean": list(task.mean), "std": list(task.std)}
 
 
 def score_checkpoint(
@@ -85,6 +92,7 @@ def config_facts(experiment: Experiment) -> Facts:
         class_counts=task.class_counts(task.split(experiment.config.seeds[0])),
         source=task.source,
         checksum=task.checksum,
+        normalisation=normalisation(task),
         device=machine.name,
         threads=machine.threads,
     )

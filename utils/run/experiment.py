@@ -233,6 +233,11 @@ def _start_from(
             raise UserError(
                 f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"
             )
+    if saved["data_checksum"] != experiment.task.checksum:
+        raise UserError(
+            f"the baseline {path} was trained on data with the checksum {saved['data_checksum']:.12}, but "
+            f"{experiment.task.source} has {experiment.task.checksum:.12}; name its data with --data_root"
+        )
     restore(model, saved["weights"], path=path, what="model")
     restore(loss, saved["loss"], path=path, what="objective")
     asked = [
