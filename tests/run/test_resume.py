@@ -13,6 +13,8 @@ import torch
 from runs import arguments, assert_same, assert_same_run, best, history, results, run, scripted, start_of
 
 import main
+from models import MODELS
+from models.lenet import lenet5
 from utils.config.settings import CONFIGS
 from utils.run import train as train_run
 from utils.training import epoch as training
@@ -79,6 +81,25 @@ def test_batch_normalisation_goes_on_too(tmp_path: Path) -> None:
     straight = run(tmp_path / "straight", f"{command} --num_epochs 2")
     assert_same_run(resumed, straight)
     assert any("running_var" in name for name in best(straight / "seed1")["weights"])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd --momentum 0", "sgd", "adam"])
+def test_a_network_of_which_only_the_head_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    def frozen(**given: Any) -> torch.nn.Module:
+        model = lenet5(**given)
+        for part in (model.conv1, model.conv2, model.dense1, model.dense2):
+            torch.nn.init.constant_(part.requires_grad_(False).weight, 0.01)
+        return model
+
+    monkeypatch.setitem(MODELS, "frozen", "lenet:frozen")
+    monkeypatch.setattr("models.lenet.frozen", frozen, raising=False)
+    command = f"--resnet_type frozen --optimizer {optimizer}"
+    resumed = stop_and_go_on(tmp_path / "resumed", command, first=1, last_epoch=2)
+    assert_same_run(resumed, run(tmp_path / "straight", f"{command} --num_epochs 2"))
+    weights = best(resumed / "seed1")["weights"]
+    assert all((weights[f"{part}.weight"] == 0.01).all() for part in ("conv1", "conv2", "dense1", "dense2"))
 
 
 def test_the_mu_rule_remembers_the_auc_before_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,8 @@ def build_optimizer(
         capturable: whether ``step`` will be captured in a CUDA graph.
     """
     options: dict[str, Any] = {"momentum": momentum} if name == "sgd" else {"capturable": capturable}
-    return _BUILT[name](list(parameters), lr=lr, weight_decay=weight_decay, fused=True, **options)  # type: ignore[call-arg]
+    trained = [parameter for parameter in parameters if parameter.requires_grad]  # a pretrained network may be frozen
+    return _BUILT[name](trained, lr=lr, weight_decay=weight_decay, fused=True, **options)  # type: ignore[call-arg]
 
 
 def add_parameters(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:
