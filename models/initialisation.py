@@ -38,7 +38,8 @@ def constructors_draw_from(generator: torch.Generator | None) -> Iterator[None]:
     """
     with torch.random.fork_rng(devices=[]):
         if generator is not None:
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
+            seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+            torch.default_generator.manual_seed(int(seed))  # of the CPU alone, where constructors draw
         yield
 
 
