@@ -5,8 +5,9 @@ To add an architecture, put a file here with a builder of the signature below an
 
     def builder(*, channels, image_size, head, hidden_widths) -> nn.Module
 
-``head(features)`` creates the last layer for that number of features. A layer of another type than those that
-initialisation.py knows needs a method ``initialise(generator)``.
+``head(features)`` creates the last layer for that number of features. Weights that the builder loads or sets are kept,
+and what the constructors of its layers draw follows the seed; a layer with a method ``initialise(generator)`` is drawn
+by that.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ def build_model(
         normalised_head: whether the last layer gives cosines between features and class vectors (LDAM).
         hidden_widths: widths of the hidden layers of ``dense``; ignored by the other architectures.
         bias: initial bias of the last layer; None to draw it like the rest.
-        generator: the only source of the initial weights; the global random state is neither used nor changed. The
-            model is created on the device of the generator.
+        generator: the only source of what is drawn; the global random state is neither used nor changed. Weights that
+            the architecture's builder loads are kept. The model is moved to the device of the generator.
 
     Raises:
         ValueError: an unknown name, or sizes that the architecture does not support.
     """
     from .heads import head_factory, set_bias
-    from .initialisation import initialise, keep_global_random_state
+    from .initialisation import constructors_draw_from, initialise, initialise_own, is_drawn_by_generator
 
     if name not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
@@ -70,7 +71,8 @@ def build_model(
             raise ValueError(f"{what} of the images must be at least 1, got {value}")
     module, function = MODELS[name].split(":")
     builder = getattr(import_module(f".{module}", __name__), function)
-    with keep_global_random_state():
+    all_drawn = is_drawn_by_generator(builder)
+    with constructors_draw_from(None if all_drawn else generator):
         model: nn.Module = builder(
             channels=channels,
             image_size=image_size,
@@ -78,7 +80,7 @@ def build_model(
             hidden_widths=tuple(hidden_widths),
         )
     model.to(generator.device)
-    initialise(model, generator=generator)
+    (initialise if all_drawn else initialise_own)(model, generator=generator)
     if bias is not None:
         set_bias(model, bias)
     return model

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .heads import HeadFactory
+from .initialisation import drawn_by_generator
 
 
 class Dense(nn.Module):
@@ -28,6 +29,7 @@ class Dense(nn.Module):
         return outputs
 
 
+@drawn_by_generator
 def linear(
     *, channels: int, image_size: tuple[int, int], head: HeadFactory, hidden_widths: Sequence[int] = ()
 ) -> Dense:
@@ -35,9 +37,8 @@ def linear(
     return Dense(inputs=channels * image_size[0] * image_size[1], hidden_widths=(), head=head)
 
 
-def dense(
-    *, channels: int, image_size: tuple[int, int], head: HeadFactory, hidden_widths: Sequence[int] = ()
-) -> Dense:
+@drawn_by_generator
+def dense(*, channels: int, image_size: tuple[int, int], head: HeadFactory, hidden_widths: Sequence[int] = ()) -> Dense:
     """Fully connected layers of the given hidden widths.
 
     Raises:

@@ -1,10 +1,11 @@
-"""Initial weights in torch's default distributions, drawn from an explicit generator."""
+"""Initial weights, a function of an explicit generator; weights that a model brings along are kept."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -13,11 +14,40 @@ _Affine = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm)
 
 
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+_DRAWN: set[Callable[..., nn.Module]] = set()
+
+
+def drawn_by_generator(builder: Builder) -> Builder:
+    """Mark a builder that loads no weights: ``initialise`` draws all of them, whatever the constructors have drawn."""
+    _DRAWN.add(builder)
+    return builder
+
+
+def is_drawn_by_generator(builder: Callable[..., nn.Module]) -> bool:
+    """Whether ``builder`` itself was marked; one that wraps it may load weights."""
+    return builder in _DRAWN
+
+
 @contextmanager
-def keep_global_random_state() -> Iterator[None]:
-    """Restore the global random state, from which torch's constructors draw, on exit."""
+def constructors_draw_from(generator: torch.Generator | None) -> Iterator[None]:
+    """Seed the global random state, from which torch's constructors draw, by ``generator``; restore it on exit.
+
+    Args:
+        generator: it makes one draw; None to leave the state unseeded.
+    """
     with torch.random.fork_rng(devices=[]):
+        if generator is not None:
+            seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+            torch.default_generator.manual_seed(int(seed))  # of the CPU alone, where constructors draw
         yield
+
+
+def initialise_own(model: nn.Module, *, generator: torch.Generator) -> None:
+    """Call ``initialise(generator)`` of the modules that have it, in order; keep the rest."""
+    for module in model.modules():
+        if callable(own := getattr(module, "initialise", None)):
+            own(generator)
 
 
 def initialise(model: nn.Module, *, generator: torch.Generator) -> None:

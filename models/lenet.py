@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from .heads import HeadFactory
 from .image_size import check_image_size
+from .initialisation import drawn_by_generator
 
 GRID = 5  # side of the feature map that the dense layers take
 SMALLEST_IMAGE = 18  # gives exactly that side after the second convolution
@@ -52,6 +53,7 @@ class LeNet5(nn.Module):
         return outputs
 
 
+@drawn_by_generator
 def lenet5(
     *, channels: int, image_size: tuple[int, int], head: HeadFactory, hidden_widths: Sequence[int] = ()
 ) -> LeNet5:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from .heads import HeadFactory
 from .image_size import check_image_size
+from .initialisation import drawn_by_generator
 
 SMALLEST_IMAGE = 8  # three stages halve the image
 
@@ -119,8 +120,8 @@ def _family(
 _imagenet = partial(_family, widths=(64, 128, 256, 512), projected=True)
 _cifar = partial(_family, widths=(16, 32, 64), projected=False)
 
-resnet10 = partial(_imagenet, name="resnet10", depths=(1, 1, 1, 1))  # the paper's CIFAR experiments
-resnet18 = partial(_imagenet, name="resnet18", depths=(2, 2, 2, 2))
-resnet34 = partial(_imagenet, name="resnet34", depths=(3, 4, 6, 3))
-resnet20 = partial(_cifar, name="resnet20", depths=(3, 3, 3))
-resnet32 = partial(_cifar, name="resnet32", depths=(5, 5, 5))
+resnet10 = drawn_by_generator(partial(_imagenet, name="resnet10", depths=(1, 1, 1, 1)))  # the paper's CIFAR experiments
+resnet18 = drawn_by_generator(partial(_imagenet, name="resnet18", depths=(2, 2, 2, 2)))
+resnet34 = drawn_by_generator(partial(_imagenet, name="resnet34", depths=(3, 4, 6, 3)))
+resnet20 = drawn_by_generator(partial(_cifar, name="resnet20", depths=(3, 3, 3)))
+resnet32 = drawn_by_generator(partial(_cifar, name="resnet32", depths=(5, 5, 5)))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models import MODELS, build_model
-from models.heads import LinearHead, NormalisedHead
+from models.heads import HeadFactory, LinearHead, NormalisedHead
 from models.initialisation import initialise
+from models.lenet import lenet5
+from models.resnet import resnet20
 from utils.testing import check_model
 
 ALL = sorted(MODELS)
@@ -224,6 +228,65 @@ def test_layer_that_nobody_initialises_is_an_error() -> None:
 
     with pytest.raises(TypeError, match=r"layer '1' \(Scaled\) has parameters, so it must have a method"):
         initialise(nn.Sequential(nn.Linear(2, 2), Scaled()), generator=torch.Generator())
+
+
+class Pretrained(nn.Module):
+    """Layers of every kind, whose weights are all loaded, and a head of its own."""
+
+    def __init__(self, channels: int, head: HeadFactory) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(8))  # of a kind that nobody knows how to draw
+        self.body = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.PReLU(), nn.AdaptiveAvgPool2d(1))
+        self.adapter = nn.Linear(8, 6)
+        self.head = head(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.adapter(self.body(x).flatten(1) + self.token))
+        return outputs
+
+
+def load_into(model: nn.Module, *, parts: tuple[str, ...]) -> nn.Module:
+    """``model`` with every tensor of these parts counting up from 0, as if loaded from a file."""
+    for name, value in model.state_dict().items():
+        if name.startswith(parts):
+            value.copy_((0.01 * torch.arange(value.numel())).view_as(value))
+    return model
+
+
+def own_network(*, channels: int, head: HeadFactory, **_: object) -> nn.Module:
+    return load_into(Pretrained(channels, head), parts=("body", "token"))
+
+
+@wraps(lenet5)
+def our_lenet(**given: Any) -> nn.Module:
+    return load_into(lenet5(**given), parts=("conv1", "conv2"))
+
+
+def our_frozen_resnet(**given: Any) -> nn.Module:
+    return load_into(resnet20(**given), parts=("stem", "norm", "blocks")).requires_grad_(False)
+
+
+BROUGHT = {own_network: ("body", "token"), our_lenet: ("conv1", "conv2"), our_frozen_resnet: ("stem", "norm", "blocks")}
+
+
+@pytest.mark.parametrize("builder", BROUGHT, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("normalised_head", [False, True])
+def test_weights_that_a_builder_loads_are_kept_and_the_rest_follows_the_seed(
+    monkeypatch: pytest.MonkeyPatch, builder: Callable[..., nn.Module], normalised_head: bool
+) -> None:
+    monkeypatch.setitem(MODELS, "ours", "lenet:ours")
+    monkeypatch.setattr("models.lenet.ours", builder, raising=False)
+    random_state = torch.get_rng_state()
+    first, again, other = (
+        build("ours", outputs=2, normalised_head=normalised_head, seed=seed).state_dict() for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.get_rng_state(), random_state)
+    for name, value in first.items():
+        assert torch.equal(value, again[name]), name
+        if name.startswith(BROUGHT[builder]):
+            assert torch.equal(value, (0.01 * torch.arange(value.numel())).view_as(value).to(value.dtype)), name
+        else:
+            assert not torch.equal(value, other[name]), name
 
 
 # --- state, names, bad input -------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_by_hand import STORED
@@ -41,7 +42,7 @@ def test_a_second_report_is_the_first(tmp_path: Path, capsys: pytest.CaptureFixt
     """By default it lies beside the runs, and is neither a run nor a row of the sweep's table."""
     make_run(tmp_path, "run")
     make_run(tmp_path, "alm", use_ALM=1)
-    rows = [{"name": name, "folder": name, "seeds": [1], "options": {}} for name in ("run", "alm")]
+    rows: list[dict[str, Any]] = [{"name": name, "folder": name, "seeds": [1], "options": {}} for name in ("run", "alm")]
     (tmp_path / "table.json").write_text(json.dumps({"title": "sweep", "rows": rows}))
     texts = []
     for _ in range(2):

@@ -47,6 +47,65 @@ def test_plain_lines_of_a_resumed_training(capsys: pytest.CaptureFixture[str]) -
     assert [line.split()[3] for line in capsys.readouterr().out.splitlines()] == ["8/9", "9/9"]
 
 
+class Clock:
+    """A second passes whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = -1.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_steps_and_time_left_of_the_first_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(seed=3, first=2, total=4, shares_terminal=True, clock=Clock())
+    for epoch in (2, 3):
+        for number in range(1, 101):
+            progress.step(number, steps=100)
+        progress.epoch(records(4)[epoch], 0.9)
+    lines = capsys.readouterr().out.splitlines()
+    # a second a step: at step 1 of 2 x 100 there are 199 s left; the next lines 5, 10, 20 and 40 steps later
+    assert [line.split("  ", 2)[2] for line in lines[:5]] == [
+        "step 1/100  3:19 left",
+        "step 6/100  3:14 left",
+        "step 16/100  3:04 left",
+        "step 36/100  2:44 left",
+        "step 76/100  2:04 left",
+    ]
+    assert lines[0].startswith("seed 3  epoch 3/4  step")
+    assert [line.split("  ")[1] for line in lines[5:]] == ["epoch 3/4", "epoch 4/4"]
+    assert not any("step" in line for line in lines[5:])
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_each_seed_shows_its_first_steps_and_that_it_is_evaluated(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], at_once: int
+) -> None:
+    run(tmp_path, f"--seeds 1-2 --parallel_seeds {at_once} --num_epochs 2")
+    lines = capfd.readouterr().out.splitlines()
+    for seed in (1, 2):
+        own = [line for line in lines if line.startswith(f"seed {seed}  ")]
+        assert own[0].startswith(f"seed {seed}  epoch 1/2  step 1/")
+        assert own[0].endswith(" left")
+        assert own[1].startswith(f"seed {seed}  epoch 1/2  val AUC") or "step" in own[1]
+        (at,) = (number for number, line in enumerate(own) if line == f"seed {seed}  evaluating the best epoch")
+        assert own[at - 1].startswith(f"seed {seed}  epoch 2/2  val AUC")
+
+
+def test_the_bar_shows_steps_of_the_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def act() -> None:
+        progress = Progress(seed=2, first=0, total=3, clock=Clock())
+        progress.step(1, steps=10)
+        progress.step(2, steps=10)
+        show(progress, records(3))
+
+    shown = on_a_terminal(act, monkeypatch)
+    assert "step 1/10  0:29 left" in shown
+    assert "step 2/10  0:28 left" in shown
+    assert shown.index("step 2/10") < shown.index("epoch 3/3")
+
+
 def on_a_terminal(act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> str:
     """What ``act`` writes to a pseudo-terminal that stands in for stderr."""
     ours, theirs = pty.openpty()

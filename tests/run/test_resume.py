@@ -13,6 +13,8 @@ import torch
 from runs import arguments, assert_same, assert_same_run, best, history, results, run, scripted, start_of
 
 import main
+from models import MODELS
+from models.lenet import lenet5
 from utils.config.settings import CONFIGS
 from utils.run import train as train_run
 from utils.training import epoch as training
@@ -52,6 +54,7 @@ def test_every_base_file_trains_and_resumes(tmp_path: Path, base_file: str) -> N
 
 
 RULES = "--use_ALM 1 --mu 0.01 --delta 1 --lr_decrease 1 --patience_lr 0 --optimizer adam --augment crop_flip"
+RATE = "--name_file_alm RATE_TPR98 --lr_decrease 1 --patience_lr 0"
 WITHIN = "--use_ALM 1 --mu 0.01 --delta 1 --evaluate_every_steps 4 --augment crop"
 SEEDS = "--seeds 1-2 --optimizer adamw --resnet_type dense --hidden_widths 16 8"
 
@@ -61,6 +64,7 @@ SEEDS = "--seeds 1-2 --optimizer adamw --resnet_type dense --hidden_widths 16 8"
     [
         (RULES, 1),  # the mu rule's memory, the learning rate on a plateau, Adam's moments, random crops and flips
         (RULES, 4),
+        (RATE, 1),  # the learned threshold has a parameter group of its own, whose rate falls too
         (WITHIN, 3),  # an epoch that ends within a pass: the sampler goes on in the middle of its order
         (SEEDS, 2),
     ],
@@ -77,6 +81,25 @@ def test_batch_normalisation_goes_on_too(tmp_path: Path) -> None:
     straight = run(tmp_path / "straight", f"{command} --num_epochs 2")
     assert_same_run(resumed, straight)
     assert any("running_var" in name for name in best(straight / "seed1")["weights"])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd --momentum 0", "sgd", "adam"])
+def test_a_network_of_which_only_the_head_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    def frozen(**given: Any) -> torch.nn.Module:
+        model = lenet5(**given)
+        for part in (model.conv1, model.conv2, model.dense1, model.dense2):
+            torch.nn.init.constant_(part.requires_grad_(False).weight, 0.01)
+        return model
+
+    monkeypatch.setitem(MODELS, "frozen", "lenet:frozen")
+    monkeypatch.setattr("models.lenet.frozen", frozen, raising=False)
+    command = f"--resnet_type frozen --optimizer {optimizer}"
+    resumed = stop_and_go_on(tmp_path / "resumed", command, first=1, last_epoch=2)
+    assert_same_run(resumed, run(tmp_path / "straight", f"{command} --num_epochs 2"))
+    weights = best(resumed / "seed1")["weights"]
+    assert all((weights[f"{part}.weight"] == 0.01).all() for part in ("conv1", "conv2", "dense1", "dense2"))
 
 
 def test_the_mu_rule_remembers_the_auc_before_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,14 +153,25 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     assert_same_run(folder, run(tmp_path / "straight", command))
 
 
-def test_continued_training_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "of_baseline, command",
+    [
+        ("", "--use_ALM 1 --delta 1"),
+        ("--lr_decrease 1 --patience_lr 0", RATE),
+        (RATE, RATE),  # the baseline's threshold is not taken over
+        (RATE, "--lr_decrease 1 --optimizer sgd"),
+    ],
+)
+def test_continued_training_resumes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_baseline: str, command: str
+) -> None:
     def continued(root: Path, more: str = "") -> int:
-        argv = arguments(root, f"--use_ALM 1 --delta 1 --continue_train 1 --baseline_cont_train base {more}")
+        argv = arguments(root, f"{command} --continue_train 1 --baseline_cont_train base {more}")
         at = argv.index("--num_epochs")
         return main.main([*argv[:at], *argv[at + 2 :], "--continue_train_epochs", "3"])
 
     for root in (tmp_path / "resumed", tmp_path / "straight"):
-        run(root, "--num_epochs 2 --model_name base")
+        run(root, f"{of_baseline} --num_epochs 2 --model_name base")
     with monkeypatch.context() as patch:
         interrupt_at(patch, 1)
         assert continued(tmp_path / "resumed") == 130

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import json
 import math
 import shutil
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from runs import (
     NAMES,
     arguments,
@@ -51,6 +54,7 @@ from utils.run.printed_table import report
 from utils.run_files.done import write_done
 from utils.run_files.paths import RunPaths
 from utils.run_files.results_json import seed_result
+from utils.run_files.roc_png import roc_figure
 from utils.run_files.scores_csv import COLUMNS, read_scores, write_scores
 from utils.system.files import locked
 from utils.training.evaluation import model_outputs
@@ -476,6 +480,49 @@ def test_the_picture_is_a_png(trained: Path) -> None:
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
     assert width > height > 400
+
+
+def normal_scores(shift: float, *, negatives: int, positives: int) -> Scores:
+    generator = np.random.Generator(np.random.PCG64(2))
+    label = np.repeat([0, 1], [negatives, positives])
+    score = generator.normal(size=len(label)) + shift * (label - 0.5)
+    return Scores(np.arange(len(label)), label, score, ["test"] * len(label), label)
+
+
+@pytest.mark.parametrize("tprs", [(0.98, 0.95, 0.9), (0.995, 0.99, 0.98, 0.95, 0.9, 0.8), (1.0,)])
+@pytest.mark.parametrize(
+    "shift", [-3.0, 0.1, 2.5, 7.0, 50.0], ids=["inverted", "poor", "good", "nearly perfect", "perfect"]
+)
+def test_points_and_labels_of_the_picture(shift: float, tprs: tuple[float, ...]) -> None:
+    """In the right panel all points lie whole within the picture, and no label covers a label or a point."""
+    scores = normal_scores(shift, negatives=900, positives=100)
+    options = EvaluationOptions(
+        tprs=tprs, alpha=0.5, default_threshold=0.0, fprs=(0.1,), cost_ratio=1.0, class_counts=(9, 1)
+    )
+    result = seed_result(scores, scores, options=options, stream="picture", seed=0)
+    figure = roc_figure({1: scores}, scores, result, title="run")
+    figure.savefig(io.BytesIO(), format="png")
+    corner = figure.axes[1]
+    panel = corner.get_window_extent()
+    (marks,) = (line for line in corner.lines if line.get_marker() == "o")  # the chosen thresholds
+    assert not marks.get_clip_on()
+    at = corner.transData.transform(np.column_stack(marks.get_data()))
+    points = result["test"]["operating_points"]
+    assert len(at) == len(points) == len(tprs)
+    assert all(panel.contains(x, y) for x, y in at)
+    labels = [Text.get_window_extent(text) for text in corner.texts]  # without the lines to the points
+    assert len(labels) == len(tprs)
+    for one, other in itertools.combinations(labels, 2):
+        assert not one.overlaps(other)
+    for label in labels:
+        assert panel.contains(label.x0, label.y0)
+        assert panel.contains(label.x1, label.y1)
+    # the panel is not wider than what it shows needs: the curve from 80% to the highest TPR, and the points
+    left, right = corner.get_xlim()
+    fpr, tpr, _ = roc_curve(scores.label, scores.score, drop_intermediate=False)
+    lowest = min([0.8, *(point["tpr"] for point in points)])
+    ends = [fpr[(tpr >= lowest).argmax()], fpr[(tpr >= max(tprs)).argmax()], *(point["fpr"] for point in points)]
+    assert right - left <= max(1.1 * (max(ends) - min(ends)), 14 / 900)
 
 
 def test_done_says_what_was_done(trained: Path) -> None:

@@ -205,7 +205,7 @@ def dot_chart(across: Axis, title: str, names: Sequence[str], *, hints: tuple[st
 def forest(metric: Metric, comparisons: Sequence[Comparison]) -> Panel:
     """Difference and interval of each row in one metric; filled dots are clear after correction."""
     changes = [each.changes[metric.key] for each in comparisons]
-    reach = 1.08 * max([1e-3, *(abs(bound) for change in changes for bound in _ends(change))])
+    reach = 1.08 * max([1e-3, *(abs(bound) for change in changes for bound in change.ends)])
     name = "AUC, with ALM minus without" if metric.tpr is None else "FPR in points, with ALM minus without"
     hints = ("", "ALM better \N{RIGHTWARDS ARROW}") if metric.sign > 0 else ("\N{LEFTWARDS ARROW} ALM better", "")
     across = axis(-reach, reach, name, percent=metric.tpr is not None, most=5)
@@ -213,7 +213,7 @@ def forest(metric: Metric, comparisons: Sequence[Comparison]) -> Panel:
     panel.line([(0, -1), (0, len(comparisons))], "zero")
     for (height, _), label, change in zip(panel.y.ticks, _forest_labels(comparisons), changes, strict=True):
         text = f"{label}: {_change_in_words(metric, change)}"
-        low, high = _ends(change)
+        low, high = change.ends
         panel.line([(low, height), (high, height)], "c1")
         panel.dot((change.difference, height), "c1" if change.clear else "c1 hollow", label=text, radius=5)
         panel.words.append(f"{text}.")
@@ -229,13 +229,6 @@ def _forest_labels(comparisons: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def _ends(change: Change) -> tuple[float, float]:
-    """The interval; of one seed, which has none, the difference itself."""
-    if change.low is None or change.high is None:
-        return change.difference, change.difference
-    return change.low, change.high
-
-
 def _change_in_words(metric: Metric, change: Change) -> str:
-    found = f"{metric.text(change.difference, sign=True)} {metric.bounds(*_ends(change), sign=True)}"
+    found = f"{metric.text(change.difference, sign=True)} {metric.bounds(*change.ends, sign=True)}"
     return found if metric.tpr is None else f"{found} points"

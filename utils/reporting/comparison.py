@@ -39,6 +39,13 @@ class Change:
     p_corrected: float | None = None  # after Holm's correction over the rows and metrics of the page
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The interval; of one seed, which has none, the difference itself."""
+        if self.low is None or self.high is None:
+            return self.difference, self.difference
+        return self.low, self.high
+
+    @property
     def clear(self) -> bool:
         """Whether the corrected p is below the level: beyond what seeds and images explain by chance."""
         return self.p_corrected is not None and self.p_corrected < CLEAR

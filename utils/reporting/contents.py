@@ -78,7 +78,7 @@ def comparison_table(metric: Metric, comparisons: Sequence[Comparison]) -> Table
     rows = []
     for each in comparisons:
         change = each.changes[metric.key]
-        interval = "" if change.low is None else metric.bounds(change.low, change.high, sign=True)
+        interval = "" if change.low is None else metric.bounds(*change.ends, sign=True)
         cells = [name_cell(each.alm), count(len(each.seeds)), metric.cell(change.difference, interval, sign=True)]
         cells += [p_cell(change.p), p_cell(change.p_corrected)]
         cells += [metric.cell(change.without), metric.cell(change.with_alm)]

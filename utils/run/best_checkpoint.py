@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..config.options import Config
+from ..data.task import Task
 from ..errors import UserError
 from ..losses import loss_class
 from ..metrics.promises import USUAL_RISK, Promise
@@ -45,7 +46,13 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "facts": {name: plain(value) for name, value in run_facts(experiment, task.split(seed)).items()},
         "command": experiment.settings.command,
         "data_checksum": task.checksum,
+        "normalisation": normalisation(task),
     }
+
+
+def normalisation(task: Task) -> dict[str, list[float]]:
+    """Mean and standard deviation of each channel, as best.pt and config.yaml record them."""
+    return {"mean": list(task.mean), "std": list(task.std)}
 
 
 def score_checkpoint(
@@ -89,6 +96,7 @@ def config_facts(experiment: Experiment) -> Facts:
         class_counts=task.class_counts(task.split(experiment.config.seeds[0])),
         source=task.source,
         checksum=task.checksum,
+        normalisation=normalisation(task),
         device=machine.name,
         threads=machine.threads,
     )

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
-from ..config.options import FREE
+from ..config.options import FREE, Config
 from ..config.settings import Settings
 from ..errors import UserError
 from ..run_files.best_pt import BEST, from_checkpoint
 from ..run_files.checkpoints import load
-from ..run_files.config_yaml import write_config
-from ..run_files.done import read_done
+from ..run_files.config_yaml import read_config, write_config
+from ..run_files.done import read_done, read_failed
+from ..run_files.history_jsonl import read_history
 from ..run_files.paths import RunPaths
 from ..run_files.scores_csv import write_scores
 from ..system.files import locked
-from .best_checkpoint import config_facts, evaluation_options, result_facts, score_checkpoint
-from .experiment import prepare
+from .best_checkpoint import config_facts, evaluation_options, normalisation, result_facts, score_checkpoint
+from .experiment import Experiment, prepare
 from .printed_table import report
 
 
 def evaluate_run(settings: Settings) -> int:
-    """Rebuild each model from best.pt alone, score validation and test, write the results."""
+    """Rebuild each model from best.pt alone, score validation and test, write the results.
+
+    Raises:
+        UserError: the checkpoints cannot be read or do not belong together, or the data are not those of the run.
+    """
     paths = RunPaths.of(settings.config)
     seeds = _evaluated_seeds(settings, paths)
     checkpoints = {seed: load(paths.seed(seed).best, BEST) for seed in seeds}
@@ -29,12 +35,11 @@ def evaluate_run(settings: Settings) -> int:
         read_done(paths.seed(seed))
     _check_alike(merged, paths)
     experiment = prepare(merged[seeds[0]])
+    _check_data(experiment, checkpoints, paths)
+    unfinished = [note for seed, each in merged.items() if (note := _unfinished(seed, each.config, paths))]
     scores = {
         seed: score_checkpoint(experiment, seed, content, paths.seed(seed)) for seed, content in checkpoints.items()
     }
-    stale = [seed for seed, content in checkpoints.items() if content["data_checksum"] != experiment.task.checksum]
-    if stale:
-        print(f"note: the data differ from those that seeds {' '.join(map(str, stale))} were trained with (checksum)")
     with contextlib.ExitStack() as locks:
         for seed in seeds:
             locks.enter_context(locked(paths.seed(seed).lock, what=f"seed {seed} of {paths.folder}"))
@@ -48,9 +53,51 @@ def evaluate_run(settings: Settings) -> int:
         paths,
         evaluated={seed: int(content["epoch"]) for seed, content in checkpoints.items()},
         options=evaluation_options(experiment),
-        facts=lambda seed: result_facts(experiment, paths, seed),
+        facts=lambda seed: result_facts(experiment, paths, seed) | {"notes": unfinished},
     )
     return 0
+
+
+def _check_data(experiment: Experiment, checkpoints: dict[int, dict[str, Any]], paths: RunPaths) -> None:
+    """Refuse other data than the run was trained and scored on: their numbers would replace its own.
+
+    Raises:
+        UserError: the data, or what their pixels are normalised with, are not what best.pt and config.yaml record.
+    """
+    recorded = {paths.seed(seed).best: content for seed, content in checkpoints.items()}
+    if paths.config.exists():
+        data = read_config(paths.config)["data"]
+        recorded[paths.config] = {**data, "data_checksum": data["checksum"]}
+    task = experiment.task
+    for path, content in recorded.items():
+        theirs, ours = content["data_checksum"], task.checksum
+        what = f"the checksum {theirs:.12}, but {task.source} has {ours:.12}"
+        if theirs == ours:
+            theirs, ours = repr(content.get("normalisation", normalisation(task))), repr(normalisation(task))
+            what = f"the normalisation {theirs:.100}, but {task.source} has {ours:.100}"
+        if theirs != ours:
+            raise UserError(
+                f"{path} records data with {what}: --train 0 repeats the numbers of a run on its own data; "
+                "name those with --data_root (nothing was written)"
+            )
+
+
+def _unfinished(seed: int, config: Config, paths: RunPaths) -> str:
+    """What to say of a seed whose training has not ended; '' if it has, or if best.pt is alone and nothing is known."""
+    files = paths.seed(seed)
+    records = [] if files.done.exists() else read_history(files.history)
+    if not records:
+        return ""
+    first, trained, total = records[0]["epoch"], records[-1]["epoch"] + 1, config.num_epochs
+    if config.continue_train:
+        total = first + config.continue_train_epochs
+    elif paths.config.exists():  # best.pt may be older than the wish for more epochs
+        total = read_config(paths.config)["options"]["num_epochs"]["value"]
+    why = f" ({failure})" if (failure := read_failed(files)) else ""
+    return (
+        f"seed {seed} is not finished: it was trained to epoch {trained} of {total}{why}, and these are the numbers of "
+        "its best epoch so far; train it further with --resume 1"
+    )
 
 
 def _check_alike(merged: dict[int, Settings], paths: RunPaths) -> None:

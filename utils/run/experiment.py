@@ -27,7 +27,15 @@ from ..run_files.checkpoints import load, restore
 from ..seeding import torch_stream
 from ..system.devices import Machine, keep_freed_memory, set_up_machine
 from ..system.memory import check_widths
-from ..training.optimizers import add_parameters, build_optimizer, restore_optimizer, set_learning_rate
+from ..training.optimizers import (
+    add_parameters,
+    build_optimizer,
+    build_scheduler,
+    first_groups,
+    restore_optimizer,
+    set_learning_rate,
+    take_over_plateau,
+)
 from ..training.state import TrainingData, TrainState
 from ..training.training_data import samples_to_make, training_data
 from .components import build_constraint, build_loss, build_sampler, built, check_components
@@ -150,15 +158,14 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     )
     optimizer = _optimizer(config, machine, model)
     add_parameters(optimizer, loss.parameters())
-    scheduler = (
-        torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=config.patience_lr)
-        if config.lr_decrease
-        else None
-    )
-    first_epoch = _start_from(baseline, experiment, model, loss, optimizer, scheduler) if baseline else 0
+    saved = _start_from(baseline, experiment, model, loss, optimizer) if baseline else None
+    first_epoch = int(saved["epoch"]) + 1 if saved else 0
     constraint = build_constraint(experiment.settings, {**facts, "first_epoch": first_epoch})
     if constraint:
-        add_parameters(optimizer, constraint.to(device).parameters())  # last: a baseline's optimizer has none of them
+        add_parameters(optimizer, constraint.to(device).parameters())  # after the baseline's, which has none of them
+    scheduler = build_scheduler(optimizer, patience=config.patience_lr) if config.lr_decrease else None
+    if scheduler and saved and saved.get("scheduler"):
+        take_over_plateau(scheduler, saved["scheduler"])
     state = TrainState(
         model=model,
         loss=loss,
@@ -215,12 +222,11 @@ def _start_from(
     model: torch.nn.Module,
     loss: Loss,
     optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None,
-) -> int:
-    """Load a baseline's best weights, those of its objective too, optimizer and scheduler.
+) -> dict[str, Any]:
+    """Load a baseline's best weights, those of its objective too, and its optimizer; returns the content of best.pt.
 
-    Returns:
-        The number of the epoch to go on with.
+    Raises:
+        UserError: the baseline was trained on other data, or with other options that must be the same.
     """
     saved = load(path, BEST)
     same = [*SAME_DATA, "resnet_type", "training_type", "optimizer", "bsize"]
@@ -230,22 +236,25 @@ def _start_from(
             raise UserError(
                 f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"
             )
+    if saved["data_checksum"] != experiment.task.checksum:
+        raise UserError(
+            f"the baseline {path} was trained on data with the checksum {saved['data_checksum']:.12}, but "
+            f"{experiment.task.source} has {experiment.task.checksum:.12}; name its data with --data_root"
+        )
     restore(model, saved["weights"], path=path, what="model")
     restore(loss, saved["loss"], path=path, what="objective")
     asked = [
         {key: value for key, value in group.items() if _is_asked(experiment.settings, key)}
         for group in optimizer.param_groups
     ]
-    restore_optimizer(optimizer, saved["optimizer"])
+    # a baseline that was trained under a constraint has that one's parameters too, after these
+    restore_optimizer(optimizer, first_groups(saved["optimizer"], len(optimizer.param_groups)))
     for group, values in zip(optimizer.param_groups, asked, strict=True):
         rate = float(values.pop("lr", 0))
         group.update(values)
         if rate:
             set_learning_rate(group, rate)
-    if scheduler and saved["scheduler"]:
-        scheduler.load_state_dict(saved["scheduler"])
-        scheduler.patience = experiment.config.patience_lr
-    return int(saved["epoch"]) + 1
+    return saved
 
 
 def _is_asked(settings: Settings, key: str) -> bool:

@@ -221,7 +221,8 @@ def _train_seed(
     steps = config.evaluate_every_steps or state.sampler.steps_per_epoch
     progress = Progress(seed=seed, first=state.epoch, total=end, shares_terminal=experiment.machine.seeds_at_once > 1)
     runner = TrainingSteps(state, data, machine=experiment.machine)
-    epoch = functools.partial(train_epoch, runner, steps=steps, delta=config.delta)
+    shown = functools.partial(progress.step, steps=steps)
+    epoch = functools.partial(train_epoch, runner, steps=steps, delta=config.delta, after_step=shown)
     if config.is_fitted:
         epoch = functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, delta=config.delta)
     with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
@@ -245,7 +246,7 @@ def _train_seed(
                 progress.epoch(epoch_record, state.best.val_auc)
                 for line in watch.epoch(epoch_record):
                     progress.note(line)
-        progress.close()  # before the next line is printed
+        progress.evaluating()
         stopped_early = config.is_fitted or state.epoch < end  # more epochs would change nothing
         _finish_seed(experiment, seed, files, epochs=state.epoch, stopped_early=stopped_early, events=events)
 

@@ -107,7 +107,10 @@ def best_is_missing(state: TrainState, files: SeedPaths) -> bool:
         # the weights of the older best epoch are gone, and on a CPU that epoch will be the best again
         state.best = Best(saved["epoch"], saved["validation_auc"], saved["validation_loss"], saved["train_auc"])
     elif saved["epoch"] != state.best.epoch:
-        raise UserError(f"{files.best} is not of epoch {state.best.epoch} as {files.last} says; remove {files.folder}")
+        raise UserError(
+            f"{files.best} is not of epoch {state.best.epoch} as {files.last} says, but of epoch {saved['epoch']}; "
+            "restore it from a copy, or train anew under another --model_name"
+        )
     return False
 
 

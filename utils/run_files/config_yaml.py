@@ -31,6 +31,7 @@ class Facts:
     class_counts: Mapping[str, Mapping[str, int]]  # images by set and class, as in the file
     source: str  # of the data
     checksum: str  # of the data
+    normalisation: Mapping[str, list[float]]  # "mean" and "std" of each channel
     device: str
     threads: int  # of each seed
 
@@ -54,7 +55,7 @@ def describe(settings: Settings, facts: Facts, commands: list[str]) -> dict[str,
         "commands": commands,
         "options": settings.as_yaml_ready(),
         "class_counts": facts.class_counts,
-        "data": {"source": facts.source, "checksum": facts.checksum},
+        "data": {"source": facts.source, "checksum": facts.checksum, "normalisation": facts.normalisation},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "device": facts.device,
         "threads": facts.threads,

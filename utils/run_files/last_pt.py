@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..system.files import sync_folder
 from ..training.state import Best, TrainState
 from .checkpoints import Format, check_like, load_sound
@@ -49,7 +49,8 @@ def restore_last(state: TrainState, files: SeedPaths) -> str:
         state.load_state_dict(content)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{files.last} does not belong to this run ({type(error).__name__}); remove {files.folder}"
+            f"{files.last} must hold a state of this run, but it does not fit it ({type(error).__name__}: "
+            f"{one_line(str(error)):.100}); restore it from a copy, or train anew under another --model_name"
         ) from None
     if note:
         # now, as writing the next state keeps the present last.pt as last_before.pt

@@ -84,7 +84,7 @@ def rebuild(
     Args:
         evaluated: best epochs of seeds that were just evaluated, finished or not.
         facts: given the number of the first seed, what else results.json records, such as the command and the data
-            checksum; and "repeats", for the warnings (see ``notices.repeated_images``).
+            checksum; "repeats", for the warnings (see ``notices.repeated_images``); and "notes", further warnings.
 
     Returns:
         The content of results.json.
@@ -111,7 +111,7 @@ def rebuild(
         of_all = replace(options, compared=math.exp(min(len(scores) * math.log(options.compared), MOST_COMPARED)))
         ensemble = seed_result(**mean_scores, options=of_all, stream="bootstrap of the ensemble", seed=0)
         known = facts(min(best_epochs))
-        repeats = known.pop("repeats", {})
+        repeats, notes = known.pop("repeats", {}), known.pop("notes", [])
         result = {
             "seeds": seeds,
             "mean": combined(list(seeds.values()), statistics.fmean),
@@ -120,6 +120,7 @@ def rebuild(
             "n_seeds": len(seeds),
             "warnings": [
                 *warnings(options, ensemble, repeats),
+                *notes,
                 *_shorter_seeds(done),
                 *_training_warnings(paths, best_epochs),
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,12 +21,15 @@ class NonFiniteLossError(Exception):
     """The loss was NaN or infinite; the weights were not updated from that batch on."""
 
 
-def train_epoch(runner: TrainingSteps, *, steps: int, delta: float) -> dict[str, Any]:
+def train_epoch(
+    runner: TrainingSteps, *, steps: int, delta: float, after_step: Callable[[int], None] | None = None
+) -> dict[str, Any]:
     """Train ``steps`` steps, validate, and finish the epoch.
 
     Args:
         runner: the seed's state and data.
         delta: margin at which the violation is logged, with or without a constraint.
+        after_step: called with the number of steps taken so far.
 
     Returns:
         The epoch's record for history.jsonl, and ``is_best``. Train AUC and violation are computed from the scores of
@@ -39,7 +43,7 @@ def train_epoch(runner: TrainingSteps, *, steps: int, delta: float) -> dict[str,
     state, data = runner.state, runner.data
     epoch, lr = state.epoch, float(state.optimizer.param_groups[0]["lr"])
     state.loss.begin_epoch(epoch)
-    sums = runner.run(steps)
+    sums = runner.run(steps, after_step=after_step)
     good = int(sums.good)
     if good < sums.steps:
         what = f"the loss was not finite in epoch {epoch}, batch {good + 1} of {steps}"

@@ -51,7 +51,8 @@ def build_optimizer(
         capturable: whether ``step`` will be captured in a CUDA graph.
     """
     options: dict[str, Any] = {"momentum": momentum} if name == "sgd" else {"capturable": capturable}
-    return _BUILT[name](list(parameters), lr=lr, weight_decay=weight_decay, fused=True, **options)  # type: ignore[call-arg]
+    trained = [parameter for parameter in parameters if parameter.requires_grad]  # a pretrained network may be frozen
+    return _BUILT[name](trained, lr=lr, weight_decay=weight_decay, fused=True, **options)  # type: ignore[call-arg]
 
 
 def add_parameters(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:
@@ -60,6 +61,27 @@ def add_parameters(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Par
     if added:
         # the same object: if the rate is a tensor, all groups must follow when it changes
         optimizer.add_param_group({"params": added, "lr": optimizer.param_groups[0]["lr"], "weight_decay": 0.0})
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, *, patience: int) -> torch.optim.lr_scheduler.ReduceLROnPlateau:
+    """Halves the learning rate after more than ``patience`` epochs without a better validation AUC.
+
+    To be built once all parameters are in ``optimizer``: its state has an entry for each parameter group.
+    """
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=patience)
+
+
+def take_over_plateau(scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau, saved: dict[str, Any]) -> None:
+    """Go on with the plateau that another scheduler's ``state_dict`` has seen, whose parameter groups may be others."""
+    plateau = {name: saved[name] for name in ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")}
+    scheduler.load_state_dict({**scheduler.state_dict(), **plateau})
+
+
+def first_groups(state: dict[str, Any], number: int) -> dict[str, Any]:
+    """The first ``number`` parameter groups of an optimizer's ``state_dict``, with their state."""
+    groups = state["param_groups"][:number]
+    kept = {parameter for group in groups for parameter in group["params"]}
+    return {"state": {key: value for key, value in state["state"].items() if key in kept}, "param_groups": groups}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ fixed addresses, so that on a GPU the whole step can be replayed from a CUDA gra
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -58,8 +59,8 @@ class TrainingSteps:
         state.optimizer.found_inf = self._skip_update  # type: ignore[attr-defined]
         self._run_step = CapturedStep(self.step, generators=[state.augmentation]) if machine.captures else self.step
 
-    def run(self, steps: int) -> Sums:
-        """Take the next ``steps`` batches of the sampler."""
+    def run(self, steps: int, *, after_step: Callable[[int], None] | None = None) -> Sums:
+        """Take the next ``steps`` batches of the sampler; ``after_step`` is told how many have been taken."""
         self.state.model.train()
         self.sums.reset()
         for _ in range(steps):
@@ -68,6 +69,8 @@ class TrainingSteps:
             self._run_step(indices)
             self.sums.samples += len(indices)
             self.sums.steps += 1
+            if after_step:
+                after_step(self.sums.steps)
         return self.sums
 
     def step(self, indices: Tensor) -> None:
