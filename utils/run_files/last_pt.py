@@ -49,7 +49,7 @@ def restore_last(state: TrainState, files: SeedPaths) -> str:
         state.load_state_dict(content)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{files.last} must hold a state of this run, but it does not fit it ({type(error).__name__}: "
+            f"{files.last} does not belong to this run ({type(error).__name__}: "
             f"{one_line(str(error)):.100}); restore it from a copy, or train anew under another --model_name"
         ) from None
     if note:
