@@ -24,7 +24,7 @@ from scipy.stats import expon, norm, rankdata
 from studies.published_runs import markdown, record, write
 from utils.metrics.bootstrap import bootstrap, bootstraps, interval
 from utils.metrics.intervals import auc_interval, clopper_pearson, fpr_at_tpr_interval
-from utils.metrics.promises import allowed_misses, crc_threshold
+from utils.metrics.promised_thresholds import allowed_misses, crc_threshold
 from utils.metrics.roc import Array
 from utils.metrics.seed_tests import seed_test
 

@@ -151,7 +151,7 @@ def test_the_first_lines_of_a_run_name_the_classes_and_their_counts(
 ) -> None:
     """40 images of each class, 4 for validation; 0.9 of the other 36 are 32, and 3 * 32 // 10 = 9 positives."""
     raw = raw_data(4)
-    arrays = {"x_train": raw.train_images, "y_train": raw.train_labels - 1}
+    arrays: dict[str, Any] = {"x_train": raw.train_images, "y_train": raw.train_labels - 1}
     np.savez(tmp_path / "scans.npz", allow_pickle=False, **arrays, x_test=raw.test_images, y_test=raw.test_labels - 1)
     argv = "--dataset_name scans --positive_classes 1 --ratio_pos_train 10 --resnet_type linear --num_epochs 1"
     assert main([*argv.split(), "--seeds", "1", "--data_root", str(tmp_path), "--checkpoint_root", str(tmp_path)]) == 0

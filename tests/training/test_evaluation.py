@@ -49,6 +49,7 @@ from utils.data import load_raw
 from utils.errors import UserError
 from utils.metrics.scores import Scores, averaged
 from utils.metrics.summary import EvaluationOptions
+from utils.run.best_checkpoint import evaluation_options
 from utils.run.experiment import build_state
 from utils.run.printed_table import report
 from utils.run_files.done import write_done
@@ -217,8 +218,9 @@ COMMON = {
     *("auc", "auprc", "prior", "fpr_at_tpr", "balanced_accuracy", "weighted_rate", "at_default_threshold"),
     *("tpr_at_fpr", "error_at_fpr", "cost_ratio", "n_positive", "n_negative"),
 }
-TEST_ONLY = {"auc_interval", "fpr_at_tpr_interval", "operating_points", "thresholds", "calibration"}
-POINT = {"target_tpr", "threshold", "tpr", "fpr", "tp", "fp", "tn", "fn", "tpr_interval", "fpr_interval"}
+PROMISED = ("promises", "two_thresholds", "interval_methods")
+TEST_ONLY = {"auc_interval", "fpr_at_tpr_interval", "operating_points", "thresholds", "calibration", *PROMISED}
+POINT = {"target_tpr", "rule", "threshold", "tpr", "fpr", "tp", "fp", "tn", "fn", "tpr_interval", "fpr_interval"}
 OF_CALLS = ("precision", "f1", "mcc", "expected_cost")
 OTHER_POINT = {"rule", "target", "threshold", "tpr", "fpr", "tp", "fp", "tn", "fn", *OF_CALLS, "balanced_accuracy"}
 
@@ -596,8 +598,7 @@ def test_a_seed_that_another_process_finished_meanwhile_counts(tmp_path: Path) -
     run(tmp_path, "--seeds 1")
     assert list(results(folder)["seeds"]) == ["1"]
     facts = {key: expected[key] for key in ("command", "data_checksum", "class_counts")}
-    fprs = (0.01, 0.05, 0.1)
-    options = EvaluationOptions((0.98, 0.95, 0.9), 0.5, 0.0, fprs=fprs, cost_ratio=10.0, class_counts=TRAINING)
+    options = evaluation_options(experiment_of(tmp_path, OPTIONS))
     waiting = threading.Thread(target=lambda: report(paths, options=options, facts=lambda seed: facts))
     with locked(paths.lock, what="the results"):
         waiting.start()

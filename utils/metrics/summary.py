@@ -11,7 +11,7 @@ import numpy as np
 
 from .calibration import BINS, calibration_error, fitted_temperature
 from .intervals import METHODS, auc_interval, clopper_pearson, fpr_at_tpr_interval
-from .promises import TINY, Promise, crc_threshold, np_threshold, samples_needed, two_thresholds
+from .promised_thresholds import TINY, Promise, crc_threshold, np_threshold, samples_needed, two_thresholds
 from .roc import Rates, Roc, auc, auprc, rates_at, roc
 from .scores import Scores
 from .thresholds import cost_threshold, fpr_threshold, prior_threshold, shown_threshold
@@ -171,7 +171,7 @@ def rule_point(rule: str, target: float, threshold: float, test: Scores, *, opti
 def promised(
     validation: Scores, test: Scores, *, calibration: Scores | None, options: EvaluationOptions
 ) -> dict[str, Any]:
-    """Thresholds that promise a TPR on new samples, and what they give on test (see ``metrics.promises``).
+    """Thresholds that promise a TPR on new samples, and what they give on test (see ``metrics.promised_thresholds``).
 
     "promises": two of each promise, by the rules NP and CRC; a threshold of None has too few positives, and "needed"
     says how many there must be. "two_thresholds": rule out, refer, rule in, for each promise with each FPR.

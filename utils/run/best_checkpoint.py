@@ -12,7 +12,7 @@ from ..config.options import Config
 from ..data.task import Task
 from ..errors import UserError
 from ..losses import loss_class
-from ..metrics.promises import USUAL_RISK, Promise
+from ..metrics.promised_thresholds import USUAL_RISK, Promise
 from ..metrics.scores import Scores
 from ..metrics.summary import EvaluationOptions
 from ..run_files.best_pt import BEST, checked_facts

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from utils.metrics.promises import (
+from utils.metrics.promised_thresholds import (
     Promise,
     allowed_misses,
     crc_threshold,
