@@ -7,20 +7,20 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from utils.config.options import convert
+from models import ONE_THREAD
 from utils.errors import UserError, message_of, one_line
-from utils.sweeping.arguments import pairs, parser
-from utils.sweeping.blocks import BLOCKS, block_of
+from utils.sweeping.arguments import OF_MAIN, parse
+from utils.sweeping.blocks import block_of
 from utils.sweeping.display import counted, failure_lines, status_lines
 from utils.sweeping.job_state import State
-from utils.sweeping.jobs import JobMaker, own_command
+from utils.sweeping.jobs import OWN_COMMAND, JobMaker
 from utils.sweeping.local import LocalRun
 from utils.sweeping.plan import Board, Sweep
-from utils.sweeping.slurm import Queue, SlurmOptions, submit
-from utils.sweeping.table_file import parse_set, read_table
-from utils.system.resources import share_out
+from utils.sweeping.slurm import Queue, submit
+from utils.sweeping.table_file import Table, options_of, pairs, read_table, seeds_of
+from utils.system.resources import Shares, share_out
 from utils.system.streams import run_command
 
 FIRST_WORDS = """\
@@ -52,7 +52,7 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
         return 0
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        return _main(parser().parse_args(argv), command or own_command())
+        return _main(parse(argv), command or OWN_COMMAND)
     except BrokenPipeError:  # an OSError that is no bad input
         raise
     except (UserError, OSError) as error:
@@ -67,55 +67,45 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
 
 
 def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
-    sweep = _sweep(asked)
-    if asked.dry_run or asked.status or asked.launcher == "print":
-        return _show(sweep.board(advance=False), asked, sweep)
-    retry = asked.retry == "failed"
+    table = _table(asked)
+    threads = table.overrides.get("threads") or table.machine.get("threads") or None
     if asked.launcher == "slurm":
+        shares = Shares(asked.jobs or 256, threads or 2, threads or 1)
+    else:
+        shares = share_out(asked.jobs, threads)
+    maker = JobMaker(table, shares.threads, shares.small_threads, ONE_THREAD)
+    sweep = Sweep(maker, block_of(table), only=asked.only, is_queued=Queue().number, committed=asked.committed)
+    sweep.check()
+    board = sweep.board(advance=False)
+    if asked.dry_run or asked.status or asked.launcher == "print":
+        return _show(board, asked, sweep)
+    wanted = (State.TODO, State.FAILED) if asked.retry else (State.TODO,)
+    sweep.check_start(board, *wanted, shares=None if asked.launcher == "slurm" else shares)
+    if asked.launcher == "slurm":
+        print("\n".join(submit(sweep, asked, *wanted, cpus=shares.threads, command=command)))
         sweep.write_table()
-        options = SlurmOptions(
-            partition=asked.partition,
-            time_min=asked.time_min,
-            mem_gb=asked.mem_gb,
-            cpus=asked.threads or 2,
-            gpus=asked.gpus,
-            concurrency=asked.jobs or 256,
-            signal_s=asked.signal_s,
-            others=pairs(asked.slurm),
-        )
-        print("\n".join(submit(sweep, options, command=command, retry_failed=retry)))
         return _ended(sweep.board(advance=False), missing_is_bad=False)
-    shares = share_out(asked.jobs, asked.threads)
-    board = LocalRun(sweep, shares, command=command, retry_failed=retry).run()
+    board = LocalRun(sweep, shares, command=command, retry_failed=bool(asked.retry)).run()
     sweep.write_table()
     return _ended(board, missing_is_bad=True)
 
 
-def _sweep(asked: argparse.Namespace) -> Sweep:
-    try:
-        seeds = None if asked.seeds is None else convert("seeds", asked.seeds, "--seeds")
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    table = read_table(asked.table, blocks=list(BLOCKS)).changed(overrides=parse_set(asked.set), seeds=seeds)
-    if asked.launcher == "slurm":
-        threads, small_threads = asked.threads or 2, asked.threads or 1
-    else:
-        shares = share_out(asked.jobs, asked.threads)
-        threads, small_threads = shares.threads, shares.small_threads
-    maker = JobMaker(
-        root=table.checkpoint_root,
-        table=table.name,
-        rows={row.name: row for row in table.rows()},
-        threads=threads,
-        small_threads=small_threads,
-    )
-    sweep = Sweep(table, block_of(table), maker, only=asked.only, is_queued=Queue().number, committed=asked.committed)
+def _table(asked: argparse.Namespace) -> Table:
+    """The table with what the command line changes."""
+    overrides = options_of(pairs(asked.set, "--set", "num_epochs=5"), "--set")
+    machine: dict[str, Any] = {}
+    for name, value in vars(asked).items():
+        if name in OF_MAIN and value is not None:
+            if name in overrides:
+                raise UserError(f"{name} stands twice, as --{name} and in --set; remove one")
+            machine |= options_of({name: value}, f"--{name}")
+    seeds = seeds_of({"seeds": asked.seeds}, "--seeds")
+    table = read_table(asked.table, overrides=overrides, machine=machine, forced_seeds=seeds)
     if asked.committed and table.block:
         raise UserError(f"--committed needs a plain table; the {table.block[0]} of {table.path} reads all results")
     if asked.committed and not asked.committed.is_dir():
         raise UserError(f"--committed must be a folder such as results/paper, got {asked.committed}")
-    sweep.check()
-    return sweep
+    return table
 
 
 def _show(board: Board, asked: argparse.Namespace, sweep: Sweep) -> int:
@@ -127,7 +117,7 @@ def _show(board: Board, asked: argparse.Namespace, sweep: Sweep) -> int:
     if asked.launcher == "print":
         for job, _ in board.having(*wanted):
             print(job.command)
-        for line in (*board.notes, *([board.later] if board.later else [])):
+        for line in filter(None, (*board.notes, board.later)):
             print("note:", line, file=sys.stderr)
         return 0
     for job, found in board.entries:

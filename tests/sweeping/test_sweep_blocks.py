@@ -180,7 +180,7 @@ def test_damaged_proposals_are_refused_and_made_again(tmp_path: Path, capsys: py
     path = search(tmp_path)
     run(path)
     file = tmp_path / "checkpoint/t/.sweep/search.json"
-    for content in ("[]", '{"a": [3]}', "{", file.read_text().replace("bsize", "momentum")):
+    for content in ("[]", '{"a": [3]}', '{"a": [], "a": []}', "{", file.read_text().replace("bsize", "momentum")):
         file.write_text(content)
         assert sweep.main([str(path), "--status"]) == 2
         assert f"cannot read {file}" in capsys.readouterr().err
@@ -199,6 +199,13 @@ BAD = {
     "{flags: {delta: {low: 0, high: 1, log: true}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": (
         "log without step above 0"
     ),
+    "{flags: {lr: {low: 1, high: 2, log: yes}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": (
+        "log of lr must be 0 or 1, got yes"
+    ),
+    "{flags: {lr: [0.1, .1]}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "has a value twice",
+    "{flags: {delta: [1], delta: [2]}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "it has delta twice",
+    "{flags: {lr: [1, 2]}, trials: 1:20, sampler: tpe, seed: 1, select: validation AUC}": "trials must be an integer",
+    "{flags: {lr: [1, 2]}, trials: 1, sampler: tpe, seed: 1_0, select: validation AUC}": "seed must be an integer >= 0",
     "{flags: {bsize: {low: 1, high: 9, step: 0.5}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": (
         "step of bsize"
     ),

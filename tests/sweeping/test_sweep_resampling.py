@@ -8,7 +8,7 @@ import pytest
 
 from utils.config.settings import resolve
 from utils.errors import UserError
-from utils.sweeping.blocks import BLOCKS, block_of
+from utils.sweeping.blocks import block_of
 from utils.sweeping.table_file import Row, arguments, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ ROWS = "rows: [{name: a, objective: baseline_bce}, {name: b, objective: baseline
 def rows_of(folder: Path, block: str, *, rows: str = ROWS) -> tuple[Row, ...]:
     path = folder / "t.yaml"
     path.write_text(f"seeds: 1-2\ncommon: {{dataset_name: digits}}\nresampling: {block}\n{rows}\n", encoding="utf-8")
-    return block_of(read_table(path, blocks=list(BLOCKS))).examples()
+    return block_of(read_table(path)).examples()
 
 
 def test_every_row_stands_once_for_each_fold_subset_and_way(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_downsampled_sizes_are_jobs_of_their_own(tmp_path: Path) -> None:
 
 
 def test_the_table_of_the_project() -> None:
-    table = read_table(ROOT / "configs" / "table" / "mnist_same_other_all.yaml", blocks=list(BLOCKS))
+    table = read_table(ROOT / "configs" / "table" / "mnist_same_other_all.yaml")
     rows = block_of(table).examples()
     assert len(rows) == 2 * 5 * 2 * 3  # models, folds, subsets, ways
     assert {resolve(arguments(row.options)).config.subset_ratios for row in rows} == {(1, 99)}

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from sweeps import ended, kill, run, start, table, until
 
-from utils.sweeping.jobs import own_command
+from utils.sweeping.jobs import OWN_COMMAND
 
-MAIN = own_command()
+MAIN = OWN_COMMAND
 
 
 def workers(folder: Path) -> list[int]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sweeps import ROOT, ended, run, start, until
 
-from utils.sweeping.jobs import own_command
+from utils.sweeping.jobs import OWN_COMMAND
 
 SCRIPT = str(ROOT / "tests" / "slurm" / "start.sh")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
@@ -33,7 +33,7 @@ rows:
     delta: 1
     set: {{num_epochs: {LONG}, patience_early_stopping: {LONG}}}
 """
-MAIN = own_command()
+MAIN = OWN_COMMAND
 SLOW = (sys.executable, str(ROOT / "tests" / "slow_main.py"))
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 

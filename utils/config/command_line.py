@@ -11,7 +11,7 @@ from ..registry import near
 from .options import GROUPS, OPTIONS
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see python {self.prog} --help)")
 
@@ -33,7 +33,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     """The command line; flags that are not given leave no trace in what it returns. ``models`` are for the help."""
-    result = _Parser(
+    result = Parser(
         prog="main.py",
         description="Train and evaluate classifiers whose rare class must not be missed.",
         argument_default=argparse.SUPPRESS,

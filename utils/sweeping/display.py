@@ -40,9 +40,9 @@ class Display:
         self._clear()
         print(text, file=self.stream, flush=True)
 
-    def notes(self, board: Board) -> None:
-        """Print the choices made, each once."""
-        for note in board.notes:
+    def notes(self, *notes: str) -> None:
+        """Print lines above the table, each once."""
+        for note in notes:
             if note not in self._said:
                 self._said.add(note)
                 self.event(note)
@@ -102,10 +102,10 @@ class Display:
 
 def counted(board: Board) -> str:
     """``12 of 170 done, 2 running, 156 to do``."""
-    counts = board.counts()
-    rest = [f"{counts[state]} {state}" for state in State if state != State.DONE and counts[state]]
-    later = [board.later] if board.later else []
-    return ", ".join([f"{counts[State.DONE]} of {len(board.entries)} done", *rest, *later])
+    counts = {state: len(board.having(state)) for state in State}
+    done = f"{counts.pop(State.DONE)} of {len(board.entries)} done"
+    rest = [f"{count} {state}" for state, count in counts.items() if count]
+    return ", ".join([done, *rest, *filter(None, [board.later])])
 
 
 def status_lines(board: Board) -> list[str]:

@@ -20,15 +20,7 @@ TAIL_LINES = 40
 
 
 class Worker(Child):
-    """Runs a job, holds the job's claim while it lives, and logs what it prints.
-
-    Args:
-        job: the job.
-        claim: the file that ``claimed`` returned.
-        command: what starts main.py; the job's arguments are appended.
-        environment: variables to set.
-        ignored: signals that it ignores from its start.
-    """
+    """Runs ``command`` with the job's arguments, holds the job's claim while it lives, and logs what it prints."""
 
     def __init__(
         self,
