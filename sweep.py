@@ -85,7 +85,8 @@ def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
         print("\n".join(submit(sweep, asked, *wanted, cpus=shares.threads, command=command)))
         sweep.write_table()
         return _ended(sweep.board(advance=False), missing_is_bad=False)
-    board = LocalRun(sweep, shares, command=command, retry_failed=bool(asked.retry)).run()
+    retry = [job.key for job, _ in board.having(State.FAILED)] if asked.retry else ()
+    board = LocalRun(sweep, shares, command=command, retry=retry).run()
     sweep.write_table()
     return _ended(board, missing_is_bad=True)
 

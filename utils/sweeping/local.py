@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from tqdm import tqdm
 
 from ..errors import UserError
 from ..system.child_processes import stop_all, was_killed
 from ..system.resources import Shares
-from .display import Display, duration
+from .display import Display
 from .job_state import Look, State, claimed, finished_epochs, look_inside
 from .jobs import Job, Key
 from .plan import Board, Sweep
@@ -25,25 +27,19 @@ MOST_KILLS = 2  # in a row without a completed epoch, after which a job has fail
 
 
 class LocalRun:
-    """Starts jobs, reads their output and records how each ended.
+    """Starts jobs with ``command``, reads their output and records how each ended.
 
-    Args:
-        sweep: the jobs.
-        shares: the number of concurrent jobs, and their GPUs.
-        command: what starts main.py.
-        retry_failed: also start the jobs that failed before, once each.
+    ``retry`` are those that failed before, to be started once each.
     """
 
-    def __init__(self, sweep: Sweep, shares: Shares, *, command: Sequence[str], retry_failed: bool = False) -> None:
+    def __init__(self, sweep: Sweep, shares: Shares, *, command: Sequence[str], retry: Collection[Key]) -> None:
         self.sweep = sweep
         self.shares = shares
-        self.command = tuple(command)
+        self.command = command
+        self.retry = set(retry)
         self.display = Display(shares.jobs)
         self.workers: dict[int, Worker] = {}
-        self.first_epochs: dict[Key, int] = {}
         self.kills: Counter[Key] = Counter()
-        failed = sweep.board(advance=False).having(State.FAILED) if retry_failed else []
-        self.retry = {job.key for job, _ in failed}
         self.never = set[Key]()  # moved to another folder once already
 
     def run(self) -> Board:
@@ -62,7 +58,7 @@ class LocalRun:
                 self.display.progress(board)
                 self._listen()
         finally:
-            self.display.close()
+            self.display.clear()
             stop_all(list(self.workers.values()))
 
     def _must_wait(self, board: Board) -> bool:
@@ -100,10 +96,10 @@ class LocalRun:
             self.sweep.verdicts.pop(job.key, None)
             with contextlib.suppress(OSError):
                 job.files.failed.unlink(missing_ok=True)
-            self.workers[slot] = Worker(job, claim, command=self.command, environment=self.shares.environment(slot))
+            worker = Worker(job, claim, command=self.command, environment=self.shares.environment(slot))
+            self.workers[slot] = worker
             until_started.pop_all()
-        first = self.first_epochs[job.key] = finished_epochs(job)
-        self.display.event(f"start   {job}{f' from epoch {first}' if first else ''}")
+        self.display.event(f"start   {job}{f' from epoch {worker.first_epoch}' if worker.first_epoch else ''}")
 
     def _listen(self) -> None:
         """Wait until a process ends or the next scan of the folders is due."""
@@ -123,8 +119,8 @@ class LocalRun:
     def _judge(self, worker: Worker, code: int) -> None:
         job, key = worker.job, worker.job.key
         seconds = time.monotonic() - worker.started
-        took = duration(seconds)
-        if was_killed(code) and look_inside(job).state == State.TODO and self._is_worth_a_restart(job):
+        took = tqdm.format_interval(seconds)
+        if was_killed(code) and look_inside(job).state == State.TODO and self._is_worth_a_restart(worker):
             self.display.event(f"killed  {job} after {took}; it resumes from epoch {finished_epochs(job)}")
             return
         if any("holds another run" in line for line in worker.tail) and key not in self.never:
@@ -136,13 +132,13 @@ class LocalRun:
         if found.state == State.FAILED:
             self._failed(job, found)
         else:
-            self.display.learn(job, seconds=seconds, epochs=found.epochs - self.first_epochs[key])
+            self.display.learn(job, seconds=seconds, epochs=found.epochs - worker.first_epoch)
             self.display.event(f"{found.state:7} {job} after {took}, {found.epochs} epochs")
 
-    def _is_worth_a_restart(self, job: Job) -> bool:
-        progress = finished_epochs(job) > self.first_epochs[job.key]
-        self.kills[job.key] = 1 if progress else self.kills[job.key] + 1
-        return self.kills[job.key] < MOST_KILLS
+    def _is_worth_a_restart(self, worker: Worker) -> bool:
+        key = worker.job.key
+        self.kills[key] = 1 if finished_epochs(worker.job) > worker.first_epoch else self.kills[key] + 1
+        return self.kills[key] < MOST_KILLS
 
     def _failed(self, job: Job, found: Look) -> None:
         self.sweep.verdicts[job.key] = found

@@ -68,8 +68,8 @@ class Search(Selection):
 
     def examples(self) -> tuple[Row, ...]:
         """A trial at the lower and one at the upper end of all ranges, and the rows that would follow."""
-        ends = [{name: _end(spec, last) for name, spec in self.flags.items()} for last in (False, True)]
-        points = [options_of(end, "search") for end in ends]
+        values = {name: s if isinstance(s, list) else (s["low"], s["high"]) for name, s in self.flags.items()}
+        points = [{name: ends[end] for name, ends in values.items()} for end in (0, -1)]
         return tuple(row for point in points for row in (self.row(0, point), *self.table.rows(point)))
 
     def row(self, number: int, point: Mapping[str, Any]) -> Row:
@@ -190,12 +190,6 @@ def _distribution(name: str, spec: Any) -> BaseDistribution:
     if OPTIONS[name].metadata["kind"].name == "int":
         return IntDistribution(spec["low"], spec["high"], log=spec["log"], step=int(spec["step"] or 1))
     return FloatDistribution(spec["low"], spec["high"], log=spec["log"], step=spec["step"])
-
-
-def _end(spec: Any, last: bool) -> Any:
-    if isinstance(spec, list):
-        return spec[-1 if last else 0]
-    return spec["high" if last else "low"]
 
 
 def _read(kind: Kind, value: Any, what: str, origin: str) -> Any:

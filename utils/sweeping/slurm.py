@@ -80,7 +80,6 @@ class Task:
         self.job = job
         self.command = tuple(command)
         self.stalls = stalls
-        self.before = 0
         self.worker: Worker | None = None
 
     def __call__(self) -> str:
@@ -93,7 +92,6 @@ class Task:
         if look_inside(self.job).state == State.DONE:
             claim.close()
             return State.DONE
-        self.before = finished_epochs(self.job)
         with suppress(OSError):
             self.job.files.failed.unlink(missing_ok=True)
         self.worker = Worker(self.job, claim, command=self.command, ignored=FOR_THE_TASK)
@@ -112,7 +110,8 @@ class Task:
         import submitit
 
         self._stop()
-        stalls = self.stalls + 1 if finished_epochs(self.job) <= self.before else 0
+        before = self.worker.first_epoch if self.worker else 0
+        stalls = self.stalls + 1 if finished_epochs(self.job) <= before else 0
         if stalls >= MOST_STALLS:
             message = f"SLURM ended it {stalls} times before an epoch was finished; give it more --time_min"
             mark_failed(self.job, message)
