@@ -6,8 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from models import ONE_THREAD
 from utils.errors import UserError, message_of, one_line
@@ -20,6 +19,7 @@ from utils.sweeping.local import LocalRun
 from utils.sweeping.plan import Board, Sweep
 from utils.sweeping.slurm import Queue, submit
 from utils.sweeping.table_file import Table, options_of, pairs, read_table, seeds_of
+from utils.system.interruption import SIGNALS, Interruption
 from utils.system.resources import Shares, share_out
 from utils.system.streams import run_command
 
@@ -33,13 +33,6 @@ No arguments. Try first:
 All options             python sweep.py --help"""
 
 
-class Stopped(BaseException):
-    """A signal stopped the sweep."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
 def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 success, 1 a job failed or could not start, 2 bad input, 128 + n stopped by signal n.
 
@@ -50,20 +43,17 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     if not argv:
         print(FIRST_WORDS)
         return 0
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        return _main(parse(argv), command or OWN_COMMAND)
-    except BrokenPipeError:  # an OSError that is no bad input
-        raise
-    except (UserError, OSError) as error:
-        print("error:", one_line(message_of(error)), file=sys.stderr)
-        return 2
-    except Stopped as stopped:
-        print("stopped; nothing is lost: the same command resumes the sweep", file=sys.stderr)
-        return 128 + stopped.number
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with Interruption((*SIGNALS, signal.SIGHUP), once=True) as interruption:
+        try:
+            return _main(parse(argv), command or OWN_COMMAND)
+        except BrokenPipeError:  # an OSError that is no bad input
+            raise
+        except (UserError, OSError) as error:
+            print("error:", one_line(message_of(error)), file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("stopped; nothing is lost: the same command resumes the sweep", file=sys.stderr)
+            return interruption.exit_code
 
 
 def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
@@ -138,12 +128,6 @@ def _ended(board: Board, *, missing_is_bad: bool) -> int:
     if failed:
         print("--retry failed starts them again; finished jobs are kept")
     return 1 if failed or missing else 0
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(other, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
-    raise Stopped(number)
 
 
 if __name__ == "__main__":

@@ -133,10 +133,8 @@ class Sweep:
         """All jobs, the first seed of every row first, so that half a sweep is a whole table with fewer seeds."""
         stage = self.stage(advance=advance)
         jobs = [job for row in stage.rows if self._wanted(row) for job in self.jobs(row)]
-        order: dict[int, int] = {}
-        for job in jobs:
-            order.setdefault(job.seed, len(order))
-        jobs.sort(key=lambda job: order[job.seed])
+        seeds = list(dict.fromkeys(job.seed for job in jobs))
+        jobs.sort(key=lambda job: seeds.index(job.seed))
         return Board(tuple((job, self.look(job)) for job in jobs), stage.later, stage.notes)
 
     def is_ready(self, job: Job) -> bool:
