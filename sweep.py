@@ -6,21 +6,21 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
-from typing import NoReturn
+from typing import Any
 
-from utils.config.options import convert
+from models import ONE_THREAD
 from utils.errors import UserError, message_of, one_line
-from utils.sweeping.arguments import pairs, parser
-from utils.sweeping.blocks import BLOCKS, block_of
+from utils.sweeping.arguments import OF_MAIN, parse
+from utils.sweeping.blocks import block_of
 from utils.sweeping.display import counted, failure_lines, status_lines
 from utils.sweeping.job_state import State
-from utils.sweeping.jobs import JobMaker, own_command
+from utils.sweeping.jobs import OWN_COMMAND, JobMaker
 from utils.sweeping.local import LocalRun
 from utils.sweeping.plan import Board, Sweep
-from utils.sweeping.slurm import Queue, SlurmOptions, submit
-from utils.sweeping.table_file import parse_set, read_table
-from utils.system.resources import share_out
+from utils.sweeping.slurm import Queue, submit
+from utils.sweeping.table_file import Table, options_of, pairs, read_table, seeds_of
+from utils.system.interruption import SIGNALS, Interruption
+from utils.system.resources import Shares, share_out
 from utils.system.streams import run_command
 
 FIRST_WORDS = """\
@@ -33,13 +33,6 @@ No arguments. Try first:
 All options             python sweep.py --help"""
 
 
-class Stopped(BaseException):
-    """A signal stopped the sweep."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
 def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 success, 1 a job failed or could not start, 2 bad input, 128 + n stopped by signal n.
 
@@ -50,72 +43,60 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     if not argv:
         print(FIRST_WORDS)
         return 0
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        return _main(parser().parse_args(argv), command or own_command())
-    except BrokenPipeError:  # an OSError that is no bad input
-        raise
-    except (UserError, OSError) as error:
-        print("error:", one_line(message_of(error)), file=sys.stderr)
-        return 2
-    except Stopped as stopped:
-        print("stopped; nothing is lost: the same command resumes the sweep", file=sys.stderr)
-        return 128 + stopped.number
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with Interruption((*SIGNALS, signal.SIGHUP), once=True) as interruption:
+        try:
+            return _main(parse(argv), command or OWN_COMMAND)
+        except BrokenPipeError:  # an OSError that is no bad input
+            raise
+        except (UserError, OSError) as error:
+            print("error:", one_line(message_of(error)), file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("stopped; nothing is lost: the same command resumes the sweep", file=sys.stderr)
+            return interruption.exit_code
 
 
 def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
-    sweep = _sweep(asked)
-    if asked.dry_run or asked.status or asked.launcher == "print":
-        return _show(sweep.board(advance=False), asked, sweep)
-    retry = asked.retry == "failed"
+    table = _table(asked)
+    threads = table.overrides.get("threads") or table.machine.get("threads") or None
     if asked.launcher == "slurm":
+        shares = Shares(asked.jobs or 256, threads or 2, threads or 1)
+    else:
+        shares = share_out(asked.jobs, threads)
+    maker = JobMaker(table, shares.threads, shares.small_threads, ONE_THREAD)
+    sweep = Sweep(maker, block_of(table), only=asked.only, is_queued=Queue().number, committed=asked.committed)
+    sweep.check()
+    board = sweep.board(advance=False)
+    if asked.dry_run or asked.status or asked.launcher == "print":
+        return _show(board, asked, sweep)
+    wanted = (State.TODO, State.FAILED) if asked.retry else (State.TODO,)
+    sweep.check_start(board, *wanted, shares=None if asked.launcher == "slurm" else shares)
+    if asked.launcher == "slurm":
+        print("\n".join(submit(sweep, asked, *wanted, cpus=shares.threads, command=command)))
         sweep.write_table()
-        options = SlurmOptions(
-            partition=asked.partition,
-            time_min=asked.time_min,
-            mem_gb=asked.mem_gb,
-            cpus=asked.threads or 2,
-            gpus=asked.gpus,
-            concurrency=asked.jobs or 256,
-            signal_s=asked.signal_s,
-            others=pairs(asked.slurm),
-        )
-        print("\n".join(submit(sweep, options, command=command, retry_failed=retry)))
         return _ended(sweep.board(advance=False), missing_is_bad=False)
-    shares = share_out(asked.jobs, asked.threads)
-    board = LocalRun(sweep, shares, command=command, retry_failed=retry).run()
+    retry = [job.key for job, _ in board.having(State.FAILED)] if asked.retry else ()
+    board = LocalRun(sweep, shares, command=command, retry=retry).run()
     sweep.write_table()
     return _ended(board, missing_is_bad=True)
 
 
-def _sweep(asked: argparse.Namespace) -> Sweep:
-    try:
-        seeds = None if asked.seeds is None else convert("seeds", asked.seeds, "--seeds")
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    table = read_table(asked.table, blocks=list(BLOCKS)).changed(overrides=parse_set(asked.set), seeds=seeds)
-    if asked.launcher == "slurm":
-        threads, small_threads = asked.threads or 2, asked.threads or 1
-    else:
-        shares = share_out(asked.jobs, asked.threads)
-        threads, small_threads = shares.threads, shares.small_threads
-    maker = JobMaker(
-        root=table.checkpoint_root,
-        table=table.name,
-        rows={row.name: row for row in table.rows()},
-        threads=threads,
-        small_threads=small_threads,
-    )
-    sweep = Sweep(table, block_of(table), maker, only=asked.only, is_queued=Queue().number, committed=asked.committed)
+def _table(asked: argparse.Namespace) -> Table:
+    """The table with what the command line changes."""
+    overrides = options_of(pairs(asked.set, "--set", "num_epochs=5"), "--set")
+    machine: dict[str, Any] = {}
+    for name, value in vars(asked).items():
+        if name in OF_MAIN and value is not None:
+            if name in overrides:
+                raise UserError(f"{name} stands twice, as --{name} and in --set; remove one")
+            machine |= options_of({name: value}, f"--{name}")
+    seeds = seeds_of({"seeds": asked.seeds}, "--seeds")
+    table = read_table(asked.table, overrides=overrides, machine=machine, forced_seeds=seeds)
     if asked.committed and table.block:
         raise UserError(f"--committed needs a plain table; the {table.block[0]} of {table.path} reads all results")
     if asked.committed and not asked.committed.is_dir():
         raise UserError(f"--committed must be a folder such as results/paper, got {asked.committed}")
-    sweep.check()
-    return sweep
+    return table
 
 
 def _show(board: Board, asked: argparse.Namespace, sweep: Sweep) -> int:
@@ -127,7 +108,7 @@ def _show(board: Board, asked: argparse.Namespace, sweep: Sweep) -> int:
     if asked.launcher == "print":
         for job, _ in board.having(*wanted):
             print(job.command)
-        for line in (*board.notes, *([board.later] if board.later else [])):
+        for line in filter(None, (*board.notes, board.later)):
             print("note:", line, file=sys.stderr)
         return 0
     for job, found in board.entries:
@@ -147,12 +128,6 @@ def _ended(board: Board, *, missing_is_bad: bool) -> int:
     if failed:
         print("--retry failed starts them again; finished jobs are kept")
     return 1 if failed or missing else 0
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(other, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
-    raise Stopped(number)
 
 
 if __name__ == "__main__":

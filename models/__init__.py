@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["MODELS", "build_model"]
+__all__ = ["MODELS", "ONE_THREAD", "build_model"]
 
 MODELS: dict[str, str] = {
     "resnet10": "resnet:resnet10",
@@ -32,6 +32,7 @@ MODELS: dict[str, str] = {
     "linear": "dense:linear",
     "dense": "dense:dense",
 }
+ONE_THREAD = frozenset({"lenet5", "linear", "dense"})  # too small to gain from a second CPU thread
 
 
 def build_model(

@@ -73,20 +73,15 @@ def resumed(folder: Path) -> list[int]:
     return [int(line.split()[-1]) for line in (folder / "checkpoint" / "starts.txt").read_text().splitlines()]
 
 
-def done(folder: Path) -> int:
-    """How many seeds are done."""
-    return len(list(folder.glob("checkpoint/t/*/seed*/done")))
-
-
-def workers(folder: Path) -> list[int]:
-    """The processes of the stand-in that work below ``folder``, by their command lines."""
+def workers(folder: Path, command: tuple[str, ...] = FAKE) -> list[int]:
+    """The processes of the stand-in, or of another command, that work below ``folder``, by their command lines."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if len(words) > 1 and words[1] == FAKE[1] and f"{folder}/checkpoint" in words:
+        if len(words) > 1 and words[1] == command[1] and f"{folder}/checkpoint" in words:
             found.append(int(path.parent.name))
     return found
 
@@ -99,6 +94,10 @@ def until(condition: Callable[[], object], *, timeout: float = 240) -> None:
         time.sleep(0.02)
 
 
-def kill(pid: int) -> None:
-    """SIGKILL."""
-    os.kill(pid, signal.SIGKILL)
+def kill(victim: int | subprocess.Popen[str]) -> None:
+    """SIGKILL; of a process of ours, also wait for its end."""
+    if isinstance(victim, int):
+        os.kill(victim, signal.SIGKILL)
+    else:
+        victim.kill()
+        victim.communicate()

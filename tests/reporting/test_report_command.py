@@ -42,7 +42,8 @@ def test_a_second_report_is_the_first(tmp_path: Path, capsys: pytest.CaptureFixt
     """By default it lies beside the runs, and is neither a run nor a row of the sweep's table."""
     make_run(tmp_path, "run")
     make_run(tmp_path, "alm", use_ALM=1)
-    rows: list[dict[str, Any]] = [{"name": name, "folder": name, "seeds": [1], "options": {}} for name in ("run", "alm")]
+    names = ("run", "alm")
+    rows: list[dict[str, Any]] = [{"name": name, "folder": name, "seeds": [1], "options": {}} for name in names]
     (tmp_path / "table.json").write_text(json.dumps({"title": "sweep", "rows": rows}))
     texts = []
     for _ in range(2):

@@ -30,7 +30,7 @@ from utils.losses.base import Loss
 from utils.metrics.roc import auc, fpr_at_tpr
 from utils.run_files.scores_csv import write_scores
 from utils.samplers import SAMPLERS
-from utils.sweeping.blocks import BLOCKS, block_of
+from utils.sweeping.blocks import block_of
 from utils.sweeping.table_file import arguments, read_table
 
 TABLES = Path(__file__).resolve().parents[2] / "configs" / "table"
@@ -52,7 +52,7 @@ def test_examples(name: str) -> None:
 
 def rows_of(name: str) -> dict[str, tuple[Config, tuple[int, ...]]]:
     """The rows of a table, those that follow from its first choice among them, as main.py will see them."""
-    table = read_table(TABLES / f"{name}.yaml", blocks=list(BLOCKS))
+    table = read_table(TABLES / f"{name}.yaml")
     return {row.name: (resolve(arguments(row.options)).config, row.seeds) for row in block_of(table).examples()}
 
 

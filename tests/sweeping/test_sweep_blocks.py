@@ -91,8 +91,7 @@ def test_rows_that_follow_are_listed_as_soon_as_they_run(tmp_path: Path) -> None
     process = start(grid(tmp_path), "--jobs", "3", hold="chosen:0")
     until(lambda: any(job.startswith("chosen_training_type=BCE") for job in starts(tmp_path)))
     assert chosen_lr(tmp_path, "chosen_training_type=BCE") == "0.01"
-    kill(process.pid)
-    process.communicate()
+    kill(process)
 
 
 def test_the_lowest_fpr_at_a_tpr_may_choose(tmp_path: Path) -> None:
@@ -154,8 +153,7 @@ def test_a_search_is_the_same_whether_or_not_it_is_killed(tmp_path: Path, sample
     for count in (2, 5):
         process = start(path, hold=f"trial_{count - 1:04d}:0")
         until(functools.partial(has_started, cut, count))
-        kill(process.pid)
-        process.communicate()
+        kill(process)
     assert "10 of 10 done" in run(path)
     assert [line.replace(str(cut), "") for line in trials(cut)] == [
         line.replace(str(whole), "") for line in trials(whole)
@@ -180,7 +178,7 @@ def test_damaged_proposals_are_refused_and_made_again(tmp_path: Path, capsys: py
     path = search(tmp_path)
     run(path)
     file = tmp_path / "checkpoint/t/.sweep/search.json"
-    for content in ("[]", '{"a": [3]}', "{", file.read_text().replace("bsize", "momentum")):
+    for content in ("[]", '{"a": [3]}', '{"a": [], "a": []}', "{", file.read_text().replace("bsize", "momentum")):
         file.write_text(content)
         assert sweep.main([str(path), "--status"]) == 2
         assert f"cannot read {file}" in capsys.readouterr().err
@@ -191,34 +189,42 @@ def test_damaged_proposals_are_refused_and_made_again(tmp_path: Path, capsys: py
     assert set(starts(tmp_path).values()) == {1}
 
 
+BAD_FLAGS = {
+    "{}": "must hold ranges",
+    "{lr: {low: 1}}": "low, high and if need be",
+    "{lr: {low: 1, high: 1}}": "needs low < high",
+    "{lr: {low: 1, high: x}}": "lr must be a number",
+    "{lr: {low: 1, high: 2, log: yes}}": "log of lr must be 0 or 1, got yes",
+    "{delta: {low: 0, high: 1, log: true}}": "log without step above 0",
+    "{bsize: {low: 1, high: 9, step: 0.5}}": "step of bsize must be an integer >= 1, got 0.5",
+    "{optimizer: {low: 1, high: 9}}": "no range",
+    "{optimizer: [sgd, rmsprop]}": "one of sgd",
+    "{lr: [0.1, .1]}": "has a value twice",
+    "{delta: [1], delta: [2]}": "it has delta twice",
+    "{alm: [x], name_file_alm: [x]}": "an option twice, under two names",
+}
 BAD = {
-    "{flags: {}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "must hold ranges",
-    "{flags: {lr: {low: 1}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "low, high and if need be",
-    "{flags: {lr: {low: 1, high: 1}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "needs low < high",
-    "{flags: {lr: {low: 1, high: x}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "lr must be a number",
-    "{flags: {delta: {low: 0, high: 1, log: true}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": (
-        "log without step above 0"
-    ),
-    "{flags: {bsize: {low: 1, high: 9, step: 0.5}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": (
-        "step of bsize"
-    ),
-    "{flags: {optimizer: {low: 1, high: 9}}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "no range",
-    "{flags: {optimizer: [sgd, rmsprop]}, trials: 1, sampler: tpe, seed: 1, select: validation AUC}": "one of sgd",
-    "{flags: {lr: [1, 2]}, sampler: tpe, seed: 1, select: validation AUC}": "trials must be an integer >= 1, got None",
-    "{flags: {lr: [1, 2]}, trials: 1, sampler: gp, seed: 1, select: validation AUC}": "sampler must be one of tpe",
-    "{flags: {lr: [1, 2]}, trials: 1, sampler: tpe, select: validation AUC}": "seed must be an integer >= 0, got None",
-    "{flags: {lr: [1, 2]}, trials: 1, sampler: tpe, seed: 1, select: best}": "select must be",
+    "sampler: tpe, seed: 1, select: validation AUC": "trials must be an integer >= 1, got None",
+    "trials: 1:20, sampler: tpe, seed: 1, select: validation AUC": "trials must be an integer >= 1, got 1:20",
+    "trials: 1, sampler: gp, seed: 1, select: validation AUC": "sampler must be one of tpe",
+    "trials: 1, sampler: tpe, select: validation AUC": "seed must be an integer >= 0, got None",
+    "trials: 1, sampler: tpe, seed: 1_0, select: validation AUC": "seed must be an integer >= 0, got 1_0",
+    "trials: 1, sampler: tpe, seed: 1, select: best": "select must be",
+}
+SEARCHES = {f"flags: {{lr: [1, 2]}}, {rest}": match for rest, match in BAD.items()} | {
+    f"flags: {flags}, trials: 1, sampler: tpe, seed: 1, select: validation AUC": match
+    for flags, match in BAD_FLAGS.items()
 }
 
 
-@pytest.mark.parametrize("content", BAD, ids=range(len(BAD)))
+@pytest.mark.parametrize("content", SEARCHES)
 def test_a_bad_search_is_refused_in_one_line(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("optuna")
     path = tmp_path / "t.yaml"
-    path.write_text(f"common: {{checkpoint_root: {tmp_path}/c}}\nsearch: {content}\n")
+    path.write_text(f"common: {{checkpoint_root: {tmp_path}/c}}\nsearch: {{{content}}}\n")
     assert sweep.main([str(path), "--dry_run"]) == 2
     error = capsys.readouterr().err
-    assert BAD[content] in error
+    assert SEARCHES[content] in error
     assert error.count("\n") == 1
 
 

@@ -7,22 +7,28 @@ import json
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweeps import run, starts, table
 
+from models import ONE_THREAD
 from utils.config.settings import resolve
 from utils.errors import UserError
 from utils.sweeping.job_state import State, claimed, epoch_seconds, look, mark_failed
 from utils.sweeping.jobs import Job, JobMaker, differences
-from utils.sweeping.table_file import Row
+from utils.sweeping.table_file import Row, Table
 from utils.sweeping.worker import judged, reason
 from utils.system.files import locked
 
 
+def maker_of(root: Path, **options: Any) -> JobMaker:
+    return JobMaker(Table("t", Path("t.yaml"), common={"checkpoint_root": str(root)}), **options)
+
+
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    maker = JobMaker(root=tmp_path, table="t", small_threads=1)
+    maker = maker_of(tmp_path, small_threads=1)
     (job,) = maker.jobs(Row("a", {"dataset_name": "digits", "resnet_type": "linear", "num_epochs": 5}, (3,)))
     return job
 
@@ -168,7 +174,7 @@ def test_a_default_that_is_said_is_no_change() -> None:
 
 
 def test_threads_follow_the_size_of_the_model(tmp_path: Path) -> None:
-    maker = JobMaker(root=tmp_path, table="t", threads=8, small_threads=1)
+    maker = maker_of(tmp_path, threads=8, small_threads=1, small=ONE_THREAD)
 
     def threads(**options: str | int) -> str:
         (job,) = maker.jobs(Row("a", options, (1,)))
@@ -180,7 +186,7 @@ def test_threads_follow_the_size_of_the_model(tmp_path: Path) -> None:
 
 
 def test_a_damaged_config_is_left_to_main(tmp_path: Path) -> None:
-    maker = JobMaker(root=tmp_path, table="t")
+    maker = maker_of(tmp_path)
     folder = tmp_path / "t" / "a"
     folder.mkdir(parents=True)
     for content in ("", "options: 3", "options: {num_epochs: {value: x}}", "\0", "[", "options: {a: 1}"):

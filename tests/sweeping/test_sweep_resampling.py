@@ -8,17 +8,16 @@ import pytest
 
 from utils.config.settings import resolve
 from utils.errors import UserError
-from utils.sweeping.blocks import BLOCKS, block_of
+from utils.sweeping.blocks import block_of
 from utils.sweeping.table_file import Row, arguments, read_table
 
-ROOT = Path(__file__).resolve().parents[2]
 ROWS = "rows: [{name: a, objective: baseline_bce}, {name: b, objective: baseline_LDAM, set: {lr: 0.1}}]"
 
 
 def rows_of(folder: Path, block: str, *, rows: str = ROWS) -> tuple[Row, ...]:
     path = folder / "t.yaml"
     path.write_text(f"seeds: 1-2\ncommon: {{dataset_name: digits}}\nresampling: {block}\n{rows}\n", encoding="utf-8")
-    return block_of(read_table(path, blocks=list(BLOCKS))).examples()
+    return block_of(read_table(path)).examples()
 
 
 def test_every_row_stands_once_for_each_fold_subset_and_way(tmp_path: Path) -> None:
@@ -45,13 +44,6 @@ def test_downsampled_sizes_are_jobs_of_their_own(tmp_path: Path) -> None:
     assert len(rows) == 2 * 2 * 2 * 2
     assert {row.options["downsample"] for row in rows if "_cut_" in row.name} == {1}
     assert {row.options["downsample"] for row in rows if "_cut_" not in row.name} == {0}
-
-
-def test_the_table_of_the_project() -> None:
-    table = read_table(ROOT / "configs" / "table" / "mnist_same_other_all.yaml", blocks=list(BLOCKS))
-    rows = block_of(table).examples()
-    assert len(rows) == 2 * 5 * 2 * 3  # models, folds, subsets, ways
-    assert {resolve(arguments(row.options)).config.subset_ratios for row in rows} == {(1, 99)}
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweeps import ended, kill, run, start, table, until
+from sweeps import ended, kill, run, start, table, until, workers
 
-from utils.sweeping.jobs import own_command
+from utils.sweeping.jobs import OWN_COMMAND
 
-MAIN = own_command()
-
-
-def workers(folder: Path) -> list[int]:
-    """Processes of main.py that work below ``folder``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        words = path.read_bytes().decode(errors="replace").split("\0") if path.exists() else []
-        if len(words) > 1 and words[1] == MAIN[1] and f"{folder}/checkpoint" in words:
-            found.append(int(path.parent.name))
-    return found
+MAIN = OWN_COMMAND
 
 
 @pytest.mark.slow
@@ -34,7 +24,7 @@ def test_a_killed_worker_and_a_loss_that_is_not_finite(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint" / "t"
     sweep = start(path, "--seeds", "1", "--jobs", "2", command=MAIN)
     until(lambda: (folder / "wild/seed1/failed").exists() and (folder / "good/seed1/best.pt").exists())
-    for pid in workers(tmp_path):
+    for pid in workers(tmp_path, MAIN):
         kill(pid)
     output = ended(sweep, code=1)
     assert "1 of 2 done, 1 failed" in output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from sweeps import ROOT, ended, run, start, until
 
-from utils.sweeping.jobs import own_command
+from utils.sweeping.jobs import OWN_COMMAND
 
 SCRIPT = str(ROOT / "tests" / "slurm" / "start.sh")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
@@ -33,14 +32,13 @@ rows:
     delta: 1
     set: {{num_epochs: {LONG}, patience_early_stopping: {LONG}}}
 """
-MAIN = own_command()
+MAIN = OWN_COMMAND
 SLOW = (sys.executable, str(ROOT / "tests" / "slow_main.py"))
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 def missing() -> list[str]:
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
+    return [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
 
 
 @pytest.fixture
@@ -71,11 +69,6 @@ def queue() -> str:
     return done.stdout
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def numbers(folder: Path) -> dict[str, Any]:
     """Everything that a run computes; the checksum of best.pt is left out, since that file holds the command too."""
     seeds = json.loads((folder / "results.json").read_text())["seeds"]
@@ -84,8 +77,7 @@ def numbers(folder: Path) -> dict[str, Any]:
     history = [json.loads(line) for line in (folder / "seed1/history.jsonl").read_text().splitlines()]
     return {
         "history": [{key: value for key, value in record.items() if key != "seconds"} for record in history],
-        "validation": rows_of(folder / "seed1/validation.csv"),
-        "test": rows_of(folder / "seed1/test.csv"),
+        "scores": [(folder / "seed1" / name).read_bytes() for name in ("validation.csv", "test.csv")],
         "results": seeds,
     }
 
@@ -95,19 +87,8 @@ def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: None, tmp_path: 
     path.write_text(TABLE)
     there, here = (("--set", f"checkpoint_root={tmp_path}/{name}") for name in ("there", "here"))
     folder = tmp_path / "there" / "t"
-    submit: list[str | Path] = [
-        path,
-        "--launcher",
-        "slurm",
-        "--time_min",
-        "1",
-        "--signal_s",
-        "40",
-        "--mem_gb",
-        "1",
-        *there,
-    ]
-
+    limits = ["--time_min", "1", "--signal_s", "40", "--mem_gb", "1"]
+    submit: list[str | Path] = [path, "--launcher", "slurm", *limits, *there]
     assert "submitted 2 jobs" in run(*submit, command=SLOW)
     assert "nothing to submit" in run(*submit, command=SLOW)
     number = json.loads((folder / ".sweep/short.seed1.slurm").read_text())["slurm"]

@@ -21,7 +21,7 @@ import sweep
 from utils.config.options import OPTIONS, Config
 from utils.config.settings import resolve
 from utils.errors import UserError
-from utils.sweeping.blocks import BLOCKS, block_of
+from utils.sweeping.blocks import block_of
 from utils.sweeping.table_file import arguments, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,6 +189,8 @@ BAD = {
     "rows: [{name: a, objective: baseline_nothing}]": "row 'a': unknown name_file_bs 'baseline_nothing'",
     "rows: [{name: a, alm: ALM_99}]": "row 'a': unknown name_file_alm 'ALM_99'",
     "rows: [{name: a, delta: -1}]": "delta must be a number >= 0, got -1 .from row 'a' of",
+    "rows: [{name: a, delta: 1, set: {delta: 2}}]": "delta stands twice in row 'a' of .*, in set and beside it",
+    "rows: [{name: a, objective: x, set: {name_file_bs: y}}]": "name_file_bs stands twice in row 'a'",
     "rows: [{name: a, set: {gama: 1}}]": "unknown key 'gama'.*did you mean gamma",
     "rows: [{name: a, set: {seeds: 3}}]": "seeds cannot be set .from row 'a' of",
     "rows: [{name: a, set: {delta: 1, num_epochs: x}}]": "num_epochs must be an integer >= 1, got x",
@@ -212,6 +214,12 @@ BAD = {
     "grid: {flags: {}, select: validation AUC}": "flags of the grid of .* must hold lists",
     "grid: {flags: {lr: 1}, select: validation AUC}": "lr of the grid of .* must be a list",
     "grid: {flags: {lr: [1, 1.0]}, select: validation AUC}": "has a value twice",
+    "grid: {flags: {lr: [1:20]}, select: validation AUC}": "lr must be a number > 0, got 1:20",
+    "grid: {flags: {bsize: [64, 064]}, select: validation AUC}": "bsize of the grid of .* has a value twice",
+    "grid: {flags: {lr: [1], lr: [2]}, select: validation AUC}": "it has lr twice",
+    "grid: {flags: {alm: [x], name_file_alm: [x]}, select: validation AUC}": "have name_file_alm twice",
+    "grid: {flags: {lr: [1]}, also: {lr: {1: {}, 1.0: {}}}, select: validation AUC}": "has lr 1.0 twice",
+    "grid: {flags: {lr: [1]}, select: validation FPR at TPR 0_9}": "select must be",
     "grid: {flags: {lr: [0]}, select: validation AUC}": "lr must be a number > 0, got 0",
     "grid: {flags: {lr: [1]}, for_each: [m], select: validation AUC}": "unknown flag in for_each 'm'",
     "grid: {flags: {lr: [1]}, for_each: lr, select: validation AUC}": "for_each of the grid of .* must be a list",
@@ -253,7 +261,20 @@ def test_a_bad_file_is_refused_in_one_line(content: str, tmp_path: Path, capsys:
         (["--jobs", "0"], "must be an integer >= 1, got '0'"),
         (["--launcher", "pbs"], "invalid choice: 'pbs'"),
         (["--only", "zzz"], "--only 'zzz' matches no row of .*; rows: a"),
-        (["--set", "num_epochs"], "--set must be flag=value"),
+        (["--jobs", "１"], "must be an integer >= 1"),
+        (["--set", "lr=1", "lr=2"], "--set has lr twice; remove one"),
+        (["--set", "delta=1", "--set", "delta=1"], "--set has delta twice; remove one"),
+        (["--set", "name_file_bs=x", "objective=x"], "objective stands twice in --set"),
+        (["--set", "threads=3", "--threads", "2"], "threads stands twice, as --threads and in --set"),
+        (["--set", "ratio_pos_train=1:20"], "ratio_pos_train must be an integer >= 1 .*, got 1:20 .from --set."),
+        (["--threads", "1_0"], r"threads must be an integer in 0..1024, got 1_0 \(from --threads\)"),
+        (["--device", "gpu"], "row 'a': device must be auto, cpu, cuda or cuda:N, got 'gpu'"),
+        (["--device", "cuda:77"], "row 'a': device cuda:77 is not there"),
+        (["--data_root", "a\nb"], "data_root must be a path in printable text"),
+        (["--num_epochs", "3"], "--num_epochs is an option of main.py; give it as --set num_epochs=VALUE"),
+        (["--committed=~/nowhere"], "--committed must be a folder .*, got /.*/nowhere"),
+        (["--launcher", "slurm", "--slurm", "account=a", "account=b"], "--slurm has account twice"),
+        (["--set", "num_epochs"], "--set must be name=value"),
         (["--set", "epochs=3"], "unknown key 'epochs' .from --set."),
         (["--set", "model_name=x"], "model_name cannot be set"),
         (["--seeds", "x"], "seeds must be seeds such as"),
@@ -266,7 +287,48 @@ def test_a_bad_command_is_refused_in_one_line(
 ) -> None:
     path = tmp_path / "t.yaml"
     path.write_text(GOOD)
-    assert re.search(match, refused([str(path), *argv], capsys))
+    assert re.search(match, refused([str(path), *argv, "--set", f"checkpoint_root={tmp_path}/c"], capsys))
+    assert [file.name for file in tmp_path.iterdir()] == ["t.yaml"]
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ("dataset_name: scans", "row 'b': dataset_name must be one of .* neither .*/scans.npz nor .* exists"),
+        ("dataset_name: mnist, download: 0", "row 'b': mnist: neither torchvision's MNIST/raw nor mnist.npz exists"),
+        ("dataset_name: cifar10, download: 0", "row 'b': cifar10: torchvision refuses the folder"),
+        ("dataset_name: torn", "row 'b': .*/torn.npz: expected an .npz file .*, but it is not a zip"),
+    ],
+)
+def test_missing_data_fail_once_and_before_any_job(
+    options: str, match: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, data = tmp_path / "t.yaml", tmp_path / "data"
+    (data / "cifar-10-batches-py").mkdir(parents=True)
+    (data / "cifar-10-batches-py" / "test_batch").touch()
+    (data / "torn.npz").write_text("no")
+    rows = f"[{{name: a, set: {{dataset_name: digits}}}}, {{name: b, set: {{{options}}}}}]"
+    path.write_text(f"common: {{checkpoint_root: {tmp_path}/c}}\nrows: {rows}\n")
+    argv = [str(path), "--data_root", str(data)]
+    error = refused(argv, capsys)
+    assert re.search(match, error), error
+    assert not (tmp_path / "c").exists()
+    assert sweep.main([*argv, "--dry_run"]) == 0
+    assert sweep.main([*argv, "--only", "a", "--seeds", "1", "--jobs", "1"], command=("true",)) == 1
+    assert "ended without finishing the seed" in capsys.readouterr().out  # it was started
+
+
+def test_the_machine_is_chosen_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wins over the table, and is no other run."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "t.yaml"
+    path.write_text("common: {dataset_name: digits, threads: 5, data_root: x}\nrows: [{name: a, set: {device: cuda}}]")
+    (config,) = listed(
+        capsys, "~/t.yaml", "--seeds", "1", "--data_root", "~/data", "--device", "cpu", "--threads", "3"
+    )["a"].values()
+    assert (config.data_root, config.device, config.threads) == (f"{tmp_path}/data", "cpu", 3)
 
 
 def test_a_table_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,7 +378,7 @@ def test_what_a_file_says_is_what_main_gets(
     path = tmp_path / "t.yaml"
     lines = [{"name": name, "set": options} for name, options in rows.items()]
     path.write_text(yaml.safe_dump({"common": common, "rows": lines}))
-    for row in read_table(path, blocks=list(BLOCKS)).rows():
+    for row in read_table(path).rows():
         config = resolve(shlex.split(shlex.join(arguments(row.options)))).config
         for key, value in {**common, **rows[row.name]}.items():
             assert getattr(config, key) == (tuple(value) if isinstance(value, list) else value)
@@ -342,7 +404,7 @@ def test_any_other_file_is_refused_and_nothing_worse(content: Any, tmp_path: Pat
     path = tmp_path / "t.yaml"
     path.write_bytes(content if isinstance(content, bytes) else yaml.safe_dump(content).encode())
     with contextlib.suppress(UserError):
-        table = read_table(path, blocks=list(BLOCKS))
+        table = read_table(path)
         block_of(table).examples()
 
 

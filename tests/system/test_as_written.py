@@ -115,7 +115,7 @@ def test_a_table_keeps_names_and_refuses_what_the_command_line_refuses(
 
 
 def sweep_search(folder: Path, trials: str) -> None:
-    from utils.sweeping.search import Search
+    from utils.sweeping.blocks import block_of
     from utils.sweeping.table_file import read_table
 
     path = folder / "s.yaml"
@@ -123,6 +123,4 @@ def sweep_search(folder: Path, trials: str) -> None:
         f"search: {{trials: {trials}, seed: 1, sampler: tpe, flags: {{lr: {{low: 0.1, high: 1}}}},"
         " select: validation AUC}\n"
     )
-    table = read_table(path, blocks=("search",))
-    assert table.block
-    Search(table, table.block[1])
+    block_of(read_table(path))

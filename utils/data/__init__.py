@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,11 +87,34 @@ def load_raw(dataset_name: str, *, data_root: str | Path, download: bool = False
     Raises:
         UserError: the files are missing, unreadable or invalid.
     """
+    loader = _loader(dataset_name)
+    raw: RawData = loader(dataset_name, data_root=Path(data_root), download=download)
+    return raw
+
+
+def check_raw(dataset_name: str, *, data_root: str | Path, download: bool) -> None:
+    """Fail as ``load_raw`` does where data are missing. Those that are there are not read; others are downloaded.
+
+    Only a dataset whose module has ``FILES``, and an .npz file, can be missing.
+    """
+    module = sys.modules[_loader(dataset_name).__module__]
+    root, files = Path(data_root), getattr(module, "FILES", {}).get(dataset_name)
+    if files and any(files.complete(folder) for folder in (root, root / dataset_name)):
+        return
+    if files or dataset_name not in DATASETS:
+        from .npz import check_npz, find_npz
+
+        if path := find_npz(dataset_name, data_root=root):
+            check_npz(path)
+        else:
+            load_raw(dataset_name, data_root=root, download=download)
+
+
+def _loader(dataset_name: str) -> Callable[..., RawData]:
     if not re.fullmatch(r"\w[\w.+-]*", dataset_name) or dataset_name.endswith(".npz"):
         raise UserError(
             f"dataset_name must be one of {', '.join(DATASETS)}, or the name of an .npz file in data_root,"
             f" without folder and ending, got {dataset_name!r} (--dataset_name)"
         )
     module, function = DATASETS.get(dataset_name, ".npz:load_npz").split(":")
-    loader = cast("Callable[..., RawData]", getattr(importlib.import_module(module, package=__package__), function))
-    return loader(dataset_name, data_root=Path(data_root), download=download)
+    return cast("Callable[..., RawData]", getattr(importlib.import_module(module, package=__package__), function))

@@ -12,18 +12,21 @@ from .torchvision_files import TorchvisionFiles, load
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
-_CIFAR10 = TorchvisionFiles("CIFAR10", "cifar-10-batches-py", (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"))
-_CIFAR100 = TorchvisionFiles("CIFAR100", "cifar-100-python", ("train", "test"))
+_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+FILES = {
+    "cifar10": TorchvisionFiles("CIFAR10", "cifar-10-batches-py", _BATCHES),
+    "cifar100": TorchvisionFiles("CIFAR100", "cifar-100-python", ("train", "test")),
+}
 
 
 def load_cifar10(name: str, *, data_root: Path, download: bool) -> RawData:
     """50,000 + 10,000 colour images of 32 x 32 in 10 classes."""
-    return _with_constants(load(name, _CIFAR10, data_root=data_root, download=download))
+    return _with_constants(load(name, FILES["cifar10"], data_root=data_root, download=download))
 
 
 def load_cifar100(name: str, *, data_root: Path, download: bool) -> RawData:
     """50,000 + 10,000 colour images of 32 x 32 in 100 fine classes."""
-    return _with_constants(load(name, _CIFAR100, data_root=data_root, download=download))
+    return _with_constants(load(name, FILES["cifar100"], data_root=data_root, download=download))
 
 
 def _with_constants(raw: RawData) -> RawData:

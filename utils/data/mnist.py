@@ -7,20 +7,23 @@ from pathlib import Path
 from .raw import RawData
 from .torchvision_files import TorchvisionFiles, load
 
-_FILES = (
+_NAMES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+FILES = {
+    "mnist": TorchvisionFiles("MNIST", "MNIST/raw", _NAMES),
+    "fashion_mnist": TorchvisionFiles("FashionMNIST", "FashionMNIST/raw", _NAMES),
+}
 
 
 def load_mnist(name: str, *, data_root: Path, download: bool) -> RawData:
     """60,000 + 10,000 grey images of 28 x 28, the digits 0..9."""
-    return load(name, TorchvisionFiles("MNIST", "MNIST/raw", _FILES), data_root=data_root, download=download)
+    return load(name, FILES["mnist"], data_root=data_root, download=download)
 
 
 def load_fashion_mnist(name: str, *, data_root: Path, download: bool) -> RawData:
     """60,000 + 10,000 grey images of 28 x 28, ten kinds of clothes."""
-    files = TorchvisionFiles("FashionMNIST", "FashionMNIST/raw", _FILES)
-    return load(name, files, data_root=data_root, download=download)
+    return load(name, FILES["fashion_mnist"], data_root=data_root, download=download)

@@ -84,20 +84,10 @@ def read_npz(path: Path, *, name: str) -> RawData:
     Raises:
         UserError: the file cannot be read or has other contents.
     """
-    with _readable(path):
-        if not path.is_file():  # opening a pipe would block
-            raise UserError(f"{path}: expected an .npz file, but it is not a regular file and cannot be opened")
-        with path.open("rb") as opened:
-            start = opened.read(2)
-        if start != b"PK":
-            raise UserError(f"{path}: expected an .npz file (a zip archive of .npy arrays), but it is not a zip")
-        with zipfile.ZipFile(path) as archive:
-            keys = _keys_in_use(path, [file[:-4] for file in archive.namelist() if file.endswith(".npy")])
-            headers = {key: _header(path, archive, key) for pair in keys.values() for key in pair}
-            _check_memory(path, headers)
-        with np.load(path, allow_pickle=False) as file:
-            # the full name, because another member could be called just "x_train"
-            arrays = {key: file[f"{key}.npy"] for pair in keys.values() for key in pair}
+    keys = check_npz(path)
+    with _readable(path), np.load(path, allow_pickle=False) as file:
+        # the full name, because another member could be called just "x_train"
+        arrays = {key: file[f"{key}.npy"] for pair in keys.values() for key in pair}
     parts = {split: _part(path, arrays, *pair) for split, pair in keys.items()}
     shapes = {keys[split][0]: images.shape[1:] for split, (images, _) in parts.items()}
     if len(set(shapes.values())) > 1:
@@ -109,6 +99,26 @@ def read_npz(path: Path, *, name: str) -> RawData:
         for field, array in zip(("images", "labels"), part, strict=True)
     }
     return with_small_images_enlarged(RawData(name=name, source=str(path), **arrays_by_field))
+
+
+def check_npz(path: Path) -> dict[str, tuple[str, str]]:
+    """Check all of a file but its values, which are not read; returns the keys (images, labels) of each split.
+
+    Raises:
+        UserError: see ``read_npz``.
+    """
+    with _readable(path):
+        if not path.is_file():  # opening a pipe would block
+            raise UserError(f"{path}: expected an .npz file, but it is not a regular file and cannot be opened")
+        with path.open("rb") as opened:
+            start = opened.read(2)
+        if start != b"PK":
+            raise UserError(f"{path}: expected an .npz file (a zip archive of .npy arrays), but it is not a zip")
+        with zipfile.ZipFile(path) as archive:
+            keys = _keys_in_use(path, [file[:-4] for file in archive.namelist() if file.endswith(".npy")])
+            headers = {key: _header(path, archive, key) for pair in keys.values() for key in pair}
+            _check_memory(path, headers)
+    return keys
 
 
 @contextmanager

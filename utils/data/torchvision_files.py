@@ -32,6 +32,10 @@ class TorchvisionFiles:
         """Whether any of the files exists (a failed download leaves an empty folder)."""
         return any(os.path.isfile(root / self.folder / file) for file in self.files)
 
+    def complete(self, root: Path) -> bool:
+        """Whether all of the files exist."""
+        return all(os.path.isfile(root / self.folder / file) for file in self.files)
+
 
 class _RefusedError(Exception):
     """torchvision could not read, verify or download the files."""

@@ -1,26 +1,19 @@
 """Which rows a sweep runs. A plain table runs all of its rows; a block adds rows as results come in.
 
-A new kind of block is a module here with a class that has ``stage`` and ``examples``, and one line in ``BLOCKS``, whose
-key is the block's name in a table file.
+A new kind of block is a module here with a subclass of ``Block``, and one line in ``table_file.BLOCKS``, whose key is
+the block's name in a table file.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any
 
+from ..registry import load
 from .job_state import Look
 from .jobs import Job
-from .table_file import Row, Table
-
-# key in a table file -> "module:class"
-BLOCKS: dict[str, str] = {
-    "grid": ".grid:Grid",
-    "search": ".search:Search",
-    "resampling": ".cross_validation:Resampling",
-}
+from .table_file import BLOCKS, Row, Table, check_keys
 
 Scan = Callable[[Row], list[tuple[Job, Look]]]
 
@@ -34,29 +27,26 @@ class Stage:
     notes: tuple[str, ...] = ()
 
 
-class Block(Protocol):
-    """Decides which rows to run, given the results so far."""
+class Block:
+    """Decides which rows to run, given the results so far; this one, of a table without a block, runs all.
 
-    def stage(self, scan: Scan, *, advance: bool) -> Stage:
-        """The rows so far. ``scan`` returns the jobs of a row with their states. Writes nothing without ``advance``."""
+    Args:
+        content: what the table file says under the block's key.
+    """
+
+    keys: Sequence[str] = ()  # known in the content
+
+    def __init__(self, table: Table, content: Mapping[str, Any], origin: str) -> None:
+        check_keys(content, self.keys, origin)
+        self.table = table
 
     def examples(self) -> tuple[Row, ...]:
         """Typical rows, so that their settings can be checked before anything starts."""
-
-
-@dataclass(frozen=True)
-class Plain:
-    """A table without a block."""
-
-    table: Table
+        return self.table.rows()
 
     def stage(self, scan: Scan, *, advance: bool) -> Stage:
-        """All rows."""
-        return Stage(self.table.rows())
-
-    def examples(self) -> tuple[Row, ...]:
-        """All rows."""
-        return self.table.rows()
+        """The rows so far. ``scan`` returns the jobs of a row with their states. Writes nothing without ``advance``."""
+        return Stage(self.examples())
 
 
 def block_of(table: Table) -> Block:
@@ -66,11 +56,7 @@ def block_of(table: Table) -> Block:
         UserError: its content is not what it must be.
     """
     if table.block is None:
-        return Plain(table)
+        return Block(table, {}, "")
     name, content = table.block
-    module, attribute = BLOCKS[name].split(":")
-    make = cast(
-        "Callable[[Table, Mapping[str, Any]], Block]",
-        getattr(importlib.import_module(module, package=__package__), attribute),
-    )
-    return make(table, content)
+    block: Block = load(BLOCKS, name, kind="block", package=__package__)(table, content, f"{name} of {table.path}")
+    return block

@@ -17,26 +17,17 @@ from typing import Any
 
 from ..config.options import OPTIONS
 from ..errors import UserError
-from ..registry import unknown
-from .blocks import Scan, Stage
+from .blocks import Block
 from .table_file import Row, Table, options_of
 
-KEYS = ("folds", "subset_ratios", "train_on", "downsample")
-WAYS = OPTIONS["train_on"].metadata["kind"].choices
 
+class Resampling(Block):
+    """See above."""
 
-class Resampling:
-    """See above.
+    keys = ("folds", "subset_ratios", "train_on", "downsample")
 
-    Raises:
-        UserError: the block has an unknown key or an invalid value.
-    """
-
-    def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
-        origin = f"resampling of {table.path}"
-        for key in content:
-            if key not in KEYS:
-                raise unknown("key", str(key), KEYS, origin=origin)
+    def __init__(self, table: Table, content: Mapping[str, Any], origin: str) -> None:
+        super().__init__(table, content, origin)
         checked = options_of({key: content[key] for key in ("folds", "subset_ratios") if key in content}, origin)
         self.folds: int = checked.get("folds", 0)
         if self.folds < 2:
@@ -44,30 +35,21 @@ class Resampling:
         if not table.lines:
             raise UserError(f"{origin} needs rows: what is to be cross-validated")
         self.ratios: tuple[int, ...] = checked.get("subset_ratios", (1,))
-        self.ways = self._values(content, "train_on", WAYS if len(self.ratios) > 1 else ("same",), origin)
-        if len(self.ratios) == 1 and "other" in self.ways:
+        several = len(self.ratios) > 1
+        ways = OPTIONS["train_on"].metadata["kind"].choices if several else ("same",)
+        self.ways = _values(content, "train_on", ways, origin)
+        if not several and "other" in self.ways:
             raise UserError(f"train_on other of {origin} needs two subset_ratios or more, got one")
-        self.cuts = self._values(content, "downsample", (0,), origin)
-        self.table = table
-
-    @staticmethod
-    def _values(content: Mapping[str, Any], name: str, default: tuple[Any, ...], origin: str) -> tuple[Any, ...]:
-        given = content.get(name, list(default))
-        values = given if isinstance(given, list) else [given]
-        return tuple(options_of({name: value}, origin)[name] for value in values)
+        self.cuts = _values(content, "downsample", (0,), origin)
 
     def examples(self) -> tuple[Row, ...]:
         """All rows."""
+        subsets, folds = range(1, len(self.ratios) + 1), range(1, self.folds + 1)
         return tuple(
             self._row(row, subset, way, cut, fold)
             for row in self.table.rows()
-            for subset, way, cut in itertools.product(range(1, len(self.ratios) + 1), self.ways, self.cuts)
-            for fold in range(1, self.folds + 1)
+            for subset, way, cut, fold in itertools.product(subsets, self.ways, self.cuts, folds)
         )
-
-    def stage(self, scan: Scan, *, advance: bool) -> Stage:
-        """All rows, at once."""
-        return Stage(self.examples())
 
     def _row(self, row: Row, subset: int, way: str, cut: int, fold: int) -> Row:
         own = {
@@ -80,3 +62,10 @@ class Resampling:
         }
         name = f"{row.name}_subset{subset}_on_{way}{'_cut' if cut else ''}_fold{fold}"
         return self.table.row(name, {**row.options, **own}, row.seeds)
+
+
+def _values(content: Mapping[str, Any], name: str, default: tuple[Any, ...], origin: str) -> tuple[Any, ...]:
+    given = content.get(name, list(default))
+    return tuple(
+        options_of({name: value}, origin)[name] for value in (given if isinstance(given, list) else [given])
+    )

@@ -7,7 +7,8 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from typing import TextIO
+
+from tqdm import tqdm
 
 from .job_state import Look, State, epoch_seconds
 from .jobs import Job
@@ -18,17 +19,14 @@ PLAIN_SECONDS = 60.0  # between two progress lines without a terminal
 
 
 class Display:
-    """Shows the progress of the running jobs and the time left.
+    """Shows the progress of the running jobs, of which there are ``slots`` at once, and the time left.
 
-    Args:
-        slots: number of concurrent jobs.
-        stream: output; a terminal gets a table that is redrawn, anything else gets lines.
+    A terminal gets a table that is redrawn, anything else gets lines.
     """
 
-    def __init__(self, slots: int, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, slots: int) -> None:
         self.slots = slots
-        self.stream = stream
-        self.live = stream.isatty()
+        self.live = sys.stdout.isatty()
         self._drawn = 0
         self._last = time.monotonic()
         self._seconds: dict[str, float] = {}
@@ -37,12 +35,12 @@ class Display:
 
     def event(self, text: str) -> None:
         """Print a line above the table."""
-        self._clear()
-        print(text, file=self.stream, flush=True)
+        self.clear()
+        print(text, flush=True)
 
-    def notes(self, board: Board) -> None:
-        """Print the choices made, each once."""
-        for note in board.notes:
+    def notes(self, *notes: str) -> None:
+        """Print lines above the table, each once."""
+        for note in notes:
             if note not in self._said:
                 self._said.add(note)
                 self.event(note)
@@ -57,25 +55,21 @@ class Display:
         if not self.live:
             if time.monotonic() - self._last >= PLAIN_SECONDS:
                 self._last = time.monotonic()
-                print(self._headline(board), file=self.stream, flush=True)
+                print(self._headline(board), flush=True)
             return
         width = shutil.get_terminal_size().columns
         running = board.having(State.RUNNING)
         lines = [self._headline(board), *(_bar(job, found) for job, found in running[:MOST_LINES])]
         if len(running) > MOST_LINES:
             lines.append(f"  and {len(running) - MOST_LINES} more")
-        self._clear()
-        self.stream.write("".join(line[: width - 1] + "\n" for line in lines))
-        self.stream.flush()
+        self.clear()
+        print("\n".join(line[: width - 1] for line in lines), flush=True)
         self._drawn = len(lines)
 
-    def close(self) -> None:
+    def clear(self) -> None:
         """Remove the table."""
-        self._clear()
-
-    def _clear(self) -> None:
         if self._drawn:
-            self.stream.write(f"\x1b[{self._drawn}F\x1b[J")
+            print(end=f"\x1b[{self._drawn}F\x1b[J")
             self._drawn = 0
 
     def _headline(self, board: Board) -> str:
@@ -85,10 +79,9 @@ class Display:
     def _time_left(self, board: Board) -> str:
         """An upper bound, since runs may stop early: from the mean seconds per epoch of each row, where known."""
         for job, found in board.entries:
-            if found.state == State.RUNNING or (found.epochs and job.row not in self._seconds):
-                seconds = epoch_seconds(job)
-                if seconds:
-                    self._seconds[job.row] = statistics.fmean(seconds)
+            is_new = found.epochs and job.row not in self._seconds
+            if (found.state == State.RUNNING or is_new) and (seconds := epoch_seconds(job)):
+                self._seconds[job.row] = statistics.fmean(seconds)
         if not self._seconds:
             return ""
         usual = statistics.fmean(self._seconds.values())
@@ -97,15 +90,15 @@ class Display:
             extra + self._seconds.get(job.row, usual) * max(job.num_epochs - found.epochs, 0)
             for job, found in board.having(State.TODO, State.RUNNING)
         )
-        return duration(total / self.slots)
+        return tqdm.format_interval(total / self.slots)
 
 
 def counted(board: Board) -> str:
     """``12 of 170 done, 2 running, 156 to do``."""
-    counts = board.counts()
-    rest = [f"{counts[state]} {state}" for state in State if state != State.DONE and counts[state]]
-    later = [board.later] if board.later else []
-    return ", ".join([f"{counts[State.DONE]} of {len(board.entries)} done", *rest, *later])
+    counts = {state: len(board.having(state)) for state in State}
+    done = f"{counts.pop(State.DONE)} of {len(board.entries)} done"
+    rest = [f"{count} {state}" for state, count in counts.items() if count]
+    return ", ".join([done, *rest, *filter(None, [board.later])])
 
 
 def status_lines(board: Board) -> list[str]:
@@ -116,13 +109,9 @@ def status_lines(board: Board) -> list[str]:
     width = max(map(len, rows), default=0)
     lines = []
     for row, entries in rows.items():
-        parts = []
-        for state in State:
-            seeds = [(job.seed, found) for job, found in entries if found.state == state]
-            if seeds:
-                shown = " ".join(_seed(seed, found) for seed, found in seeds)
-                parts.append(f"{state}: {shown}")
-        lines.append(f"{row:{width}}  {'; '.join(parts)}  -> {entries[0][0].paths.folder}")
+        seeds = {state: [_seed(job.seed, found) for job, found in entries if found.state == state] for state in State}
+        parts = "; ".join(f"{state}: {' '.join(shown)}" for state, shown in seeds.items() if shown)
+        lines.append(f"{row:{width}}  {parts}  -> {entries[0][0].paths.folder}")
     return [*lines, *board.notes]
 
 
@@ -133,13 +122,6 @@ def failure_lines(failed: Sequence[tuple[Job, Look]]) -> list[str]:
         log = f"\n  log      {job.log}" if job.log.exists() else ""
         lines.append(f"failed: {job}\n  reason   {found.message}\n  command  {job.command}{log}")
     return lines
-
-
-def duration(seconds: float) -> str:
-    """``1:05:09`` or ``5:09``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _seed(seed: int, found: Look) -> str:

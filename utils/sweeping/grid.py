@@ -14,6 +14,7 @@ rows:
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -21,30 +22,20 @@ from typing import Any
 from ..errors import UserError
 from ..registry import unknown
 from .blocks import Scan, Stage
-from .selection import Candidate, Rule, best, candidate, followers, said
-from .table_file import Row, Table, option_name, options_of, seeds_of, shown
+from .selection import Candidate, Selection
+from .table_file import Row, Table, option_name, options_of, shown
 
-KEYS = ("flags", "also", "for_each", "set", "seeds", "select")
 MOST = 10_000  # combinations
 Point = dict[str, Any]
 
 
-class Grid:
-    """See above.
+class Grid(Selection):
+    """See above."""
 
-    Raises:
-        UserError: the content of the block is invalid.
-    """
+    keys = ("flags", "also", "for_each", "set", "seeds", "select")
 
-    def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
-        origin = f"grid of {table.path}"
-        for key in content:
-            if key not in KEYS:
-                raise unknown("key", str(key), KEYS, origin=origin)
-        self.table = table
-        self.rule = Rule.parse(content.get("select"), origin)
-        self.common = options_of(content.get("set", {}), origin, extra=("checkpoint_root",))
-        self.seeds = seeds_of(content, origin)
+    def __init__(self, table: Table, content: Mapping[str, Any], origin: str) -> None:
+        super().__init__(table, content, origin)
         self.flags = _flags(content.get("flags"), origin)
         self.also = _also(content.get("also", {}), self.flags, origin)
         self.for_each = _for_each(content.get("for_each", []), self.flags, origin)
@@ -57,7 +48,7 @@ class Grid:
 
     def row(self, point: Point) -> Row:
         """The run of a combination."""
-        return self.table.row(f"grid_{label(point)}", {**self.common, **self._options(point)}, self.seeds)
+        return self.run(f"grid_{label(point)}", self._options(point))
 
     def _options(self, point: Point) -> Point:
         """The flags of a combination, and the options set together with them."""
@@ -71,28 +62,28 @@ class Grid:
 
     def stage(self, scan: Scan, *, advance: bool) -> Stage:
         """The grid's rows, and the rows that follow from the choices made so far."""
-        rows = [self.row(point) for point in self.points()]
-        groups: dict[tuple[Any, ...], list[tuple[Point, Candidate]]] = {}
-        for point, row in zip(self.points(), rows, strict=True):
-            group = tuple(point[flag] for flag in self.for_each)
-            groups.setdefault(group, []).append((point, candidate(row, scan(row), self.rule)))
-        notes, open_groups = [], 0
+        rows, notes, open_groups = [], [], 0
+        groups: dict[str, list[tuple[Candidate, Point]]] = {}
+        for point in self.points():
+            rows.append(self.row(point))
+            groups.setdefault(self._group(point), []).append((self.candidate(rows[-1], scan(rows[-1])), point))
         for group, members in groups.items():
-            candidates = [item for _, item in members]
+            candidates = [item for item, _ in members]
             if any(item.pending for item in candidates):
                 open_groups += 1
                 continue
-            chosen = best(candidates, self.rule)
-            name = label(dict(zip(self.for_each, group, strict=True))) or "grid"
-            notes.append(said(chosen, candidates, self.rule, of=name))
-            if chosen:
-                rows += self._followers(next(point for point, item in members if item is chosen))
+            chosen, note = self.best(candidates, of=group or "grid")
+            notes.append(note)
+            rows += [row for item, point in members if item is chosen for row in self._followers(point)]
         later = f"{open_groups} of {len(groups)} choices wait for the grid" if open_groups and self.table.lines else ""
         return Stage(tuple(rows), later, tuple(notes))
 
     def _followers(self, point: Point) -> tuple[Row, ...]:
-        group = label({flag: point[flag] for flag in self.for_each})
-        return followers(self.table, self._options(point), suffix=f"_{group}" if group else "")
+        group = self._group(point)
+        return self.table.rows(self._options(point), suffix=f"_{group}" if group else "")
+
+    def _group(self, point: Point) -> str:
+        return label({flag: point[flag] for flag in self.for_each})
 
 
 def label(point: Mapping[str, Any]) -> str:
@@ -110,15 +101,15 @@ def _flags(content: Any, origin: str) -> dict[str, list[Any]]:
     flags: dict[str, list[Any]] = {}
     for given, values in content.items():
         name = option_name(given, origin)
+        if name in flags:
+            raise UserError(f"flags of the {origin} have {name} twice, under two names; remove one")
         if not isinstance(values, list) or not values:
             raise UserError(f"{given} of the {origin} must be a list of values, got {values!r}")
         checked = [options_of({name: value}, origin)[name] for value in values if value is not None]
         if len(checked) < len(values) or len(set(map(repr, checked))) < len(checked):
             raise UserError(f"{given} of the {origin} has a value twice, or an empty one: {values}")
         flags[name] = checked
-    combinations = 1
-    for values in flags.values():
-        combinations *= len(values)
+    combinations = math.prod(map(len, flags.values()))
     if combinations > MOST:
         raise UserError(f"the {origin} has {combinations} combinations; at most {MOST} are sensible, see search:")
     return flags
@@ -137,6 +128,8 @@ def _also(content: Any, flags: Mapping[str, list[Any]], origin: str) -> dict[tup
             checked = options_of({flag: value}, origin).get(flag)
             if checked not in flags[flag]:
                 raise UserError(f"also of the {origin} names {flag} {value}, which is not among its values")
+            if (flag, repr(checked)) in found:
+                raise UserError(f"also of the {origin} has {flag} {value} twice; remove one")
             own = options_of(options, origin)
             if twice := sorted(set(own) & set(flags)):
                 raise UserError(f"also of the {origin} sets {twice[0]}, which is a flag of the grid")

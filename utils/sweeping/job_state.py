@@ -40,12 +40,7 @@ class Look:
 
 
 def look(job: Job, *, is_queued: Callable[[Job], str] = lambda job: "") -> Look:
-    """The state of a job.
-
-    Args:
-        job: the job.
-        is_queued: the scheduler's number of a waiting job, or ''.
-    """
+    """The state of a job; ``is_queued`` returns the scheduler's number of a waiting job, or ''."""
     if is_held(job.claim) or is_held(job.files.lock):
         return Look(State.RUNNING, finished_epochs(job))
     inside = look_inside(job)
@@ -60,9 +55,10 @@ def look_inside(job: Job) -> Look:
     files = job.files
     with contextlib.suppress(UserError):
         done = read_done(files)
-        if is_complete(done, job.num_epochs) or "--continue_train" in job.argv:
+        if is_complete(done, job.num_epochs) or job.after:
             # after a kill between `done` and results.json, main.py has nothing to train and rebuilds the results
-            return Look(State.DONE if _is_in_results(job) else State.TODO, done["epochs"])
+            counts = str(job.seed) in read_results(job.paths.results)["seeds"]
+            return Look(State.DONE if counts else State.TODO, done["epochs"])
     message = read_failed(files)
     if message is not None:
         return Look(State.FAILED, finished_epochs(job), message)
@@ -81,11 +77,7 @@ def epoch_seconds(job: Job) -> list[float]:
 
 
 def claimed(job: Job) -> IO[str] | None:
-    """Take the job's claim; None if another process has it. It ends when the returned file and all copies are closed.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Take the job's claim; None if another process has it. It ends when the file and all its copies are closed."""
     make_folder(job.claim.parent)
     try:
         stream = open(job.claim, "a", encoding="utf-8", opener=no_link)  # noqa: SIM115 (the caller closes it)
@@ -108,10 +100,3 @@ def mark_failed(job: Job, message: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def _is_in_results(job: Job) -> bool:
-    try:
-        return str(job.seed) in read_results(job.paths.results)["seeds"]
-    except UserError:
-        return False

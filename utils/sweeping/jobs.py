@@ -8,13 +8,13 @@ the job resumes where it ended.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +23,19 @@ from ..config.settings import Settings, is_given, resolve
 from ..errors import UserError
 from ..run_files.config_yaml import read_config
 from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
-from .table_file import Row, arguments
+from .table_file import Row, Table, arguments
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
-SMALL = ("lenet5", "linear", "dense")  # models that do not gain from a second thread
+OWN_COMMAND = (sys.executable, str(MAIN))  # what starts main.py in this environment
+Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Job:
     """One seed of one row.
 
-    Args:
-        row: its name in the table.
-        paths: where it is.
-        argv: the arguments of main.py.
-        num_epochs: the maximum number of epochs.
-        after: folder name of the run in which the same seed must be finished first, or ''.
+    ``row`` is its name in the table; ``argv`` are the arguments of main.py; ``after`` is the folder name of the run
+    that it continues, in which the same seed must be finished first, or ''.
     """
 
     row: str
@@ -47,6 +44,11 @@ class Job:
     argv: tuple[str, ...]
     num_epochs: int
     after: str = ""
+
+    @property
+    def key(self) -> Key:
+        """Tells it from the other jobs of its sweep."""
+        return self.paths.model_name, self.seed
 
     @property
     def files(self) -> SeedPaths:
@@ -61,17 +63,17 @@ class Job:
     @property
     def claim(self) -> Path:
         """Locked by the process that works on it."""
-        return self.sweep.claim(self.paths.model_name, self.seed)
+        return self.sweep.claim(*self.key)
 
     @property
     def queued(self) -> Path:
         """Holds its SLURM job number."""
-        return self.sweep.queued(self.paths.model_name, self.seed)
+        return self.sweep.queued(*self.key)
 
     @property
     def log(self) -> Path:
         """What it printed."""
-        return self.sweep.log(self.paths.model_name, self.seed)
+        return self.sweep.log(*self.key)
 
     @property
     def command(self) -> str:
@@ -83,46 +85,34 @@ class Job:
         return f"{self.row} seed {self.seed}"
 
 
-def own_command() -> tuple[str, ...]:
-    """What starts main.py in this environment."""
-    return (sys.executable, str(MAIN))
-
-
 @dataclass(frozen=True)
 class JobMaker:
     """Makes the jobs of a table.
 
     Args:
-        root, table: ``<checkpoint_root>`` and the table's name.
-        rows: the rows that others may continue from.
+        table: the table.
         threads, small_threads: CPU threads of a job unless its row sets them, for a large and a small model; 0: torch's
             own number.
+        small: the models that do not gain from a second thread.
     """
 
-    root: Path
-    table: str
-    rows: Mapping[str, Row] = field(default_factory=dict)
+    table: Table
     threads: int = 0
     small_threads: int = 0
+    small: Collection[str] = ()
 
     def jobs(self, row: Row) -> list[Job]:
-        """The jobs of a row, one per seed.
-
-        Raises:
-            UserError: the row's options contradict each other or contain an unknown name.
-        """
+        """The jobs of a row, one per seed."""
         settings = self.settings(row)
         paths = self.folder(row, settings)
-        options = {**row.options, "checkpoint_root": str(self.root)}
-        if str(self.root) == "checkpoint":
-            del options["checkpoint_root"]
-        after = ""
+        options, after = dict(row.options), ""
         if settings.config.continue_train:
             after = self._baseline(row, settings)
             options["baseline_cont_train"] = after
-        if not settings.config.threads and (threads := self._threads(settings)):
+        threads = self.small_threads if settings.config.resnet_type in self.small else self.threads
+        if threads and not settings.config.threads:
             options["threads"] = threads
-        names = {"subfolder_name": self.table, "model_name": paths.model_name, "resume": 1}
+        names = {"subfolder_name": self.table.name, "model_name": paths.model_name, "resume": 1}
         return [
             Job(
                 row=row.name,
@@ -136,43 +126,36 @@ class JobMaker:
         ]
 
     def settings(self, row: Row) -> Settings:
-        """The settings of a row, as main.py will see them.
-
-        Raises:
-            UserError: see ``jobs``.
-        """
-        try:
+        """The settings of a row, as main.py will see them."""
+        with naming(row):
             return resolve(arguments(row.options))
-        except UserError as error:
-            raise UserError(f"row {row.name!r}: {error}") from None
 
     def folder(self, row: Row, settings: Settings) -> RunPaths:
         """The folder that holds this row, or that it will be made in."""
-        plain = RunPaths(self.root, self.table, row.name)
-        if agrees(plain, settings):
+        plain = RunPaths(self.table.checkpoint_root, self.table.name, row.name)
+        try:
+            if not differences(read_config(plain.config)["options"], settings):
+                return plain
+        except UserError:  # there is none, or it is damaged, which main.py will say
             return plain
         text = json.dumps(_settled(settings), sort_keys=True)
         return replace(plain, model_name=f"{row.name[:119]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
-
-    def _threads(self, settings: Settings) -> int:
-        return self.small_threads if settings.config.resnet_type in SMALL else self.threads
 
     def _baseline(self, row: Row, settings: Settings) -> str:
         name = settings.config.baseline_cont_train
         if name is None or name == row.name or not settings.is_given("baseline_cont_train"):
             raise UserError(f"row {row.name!r}: continue_train needs baseline_cont_train, the name of another row")
-        other = self.rows.get(name)
+        other = next((other for other in self.table.rows() if other.name == name), None)
         return self.folder(other, self.settings(other)).model_name if other else name
 
 
-def agrees(paths: RunPaths, settings: Settings) -> bool:
-    """Whether the folder holds no run, or one with these settings and at most as many epochs."""
+@contextlib.contextmanager
+def naming(row: Row) -> Iterator[None]:
+    """Messages name the row."""
     try:
-        status = paths.config.stat()
-    except OSError:
-        return True
-    theirs = _recorded(paths.config, status.st_mtime_ns, status.st_size)
-    return theirs is None or not differences(theirs, settings)
+        yield
+    except UserError as error:
+        raise UserError(f"row {row.name!r}: {error}") from None
 
 
 def differences(theirs: Mapping[str, Any], settings: Settings) -> list[str]:
@@ -188,16 +171,6 @@ def differences(theirs: Mapping[str, Any], settings: Settings) -> list[str]:
     if settings.config.num_epochs < int(theirs.get("num_epochs", {}).get("value", 0)):
         result.append("num_epochs")
     return result
-
-
-@functools.lru_cache(maxsize=1024)
-def _recorded(path: Path, changed_ns: int, size: int) -> Mapping[str, Any] | None:
-    """The options in config.yaml; None where it cannot be read, which main.py will say."""
-    try:
-        options: Mapping[str, Any] = read_config(path)["options"]
-    except UserError:
-        return None
-    return options
 
 
 def _settled(settings: Settings) -> dict[str, Any]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+
+from tqdm import tqdm
 
 from ..errors import UserError
 from ..system.child_processes import stop_all, was_killed
 from ..system.resources import Shares
-from .display import Display, duration
+from .display import Display
 from .job_state import Look, State, claimed, finished_epochs, look_inside
-from .jobs import Job
+from .jobs import Job, Key
 from .plan import Board, Sweep
 from .worker import Worker, judged
 
@@ -25,39 +26,20 @@ LISTEN_SECONDS = 0.1
 MOST_KILLS = 2  # in a row without a completed epoch, after which a job has failed
 
 
-@dataclass(frozen=True)
-class Key:
-    """Identifies a job."""
-
-    model_name: str
-    seed: int
-
-    @classmethod
-    def of(cls, job: Job) -> Key:
-        """The key of a job."""
-        return cls(job.paths.model_name, job.seed)
-
-
 class LocalRun:
-    """Starts jobs, reads their output and records how each ended.
+    """Starts jobs with ``command``, reads their output and records how each ended.
 
-    Args:
-        sweep: the jobs.
-        shares: the number of concurrent jobs, and their GPUs.
-        command: what starts main.py.
-        retry_failed: also start the jobs that failed before, once each.
+    ``retry`` are those that failed before, to be started once each.
     """
 
-    def __init__(self, sweep: Sweep, shares: Shares, *, command: Sequence[str], retry_failed: bool = False) -> None:
+    def __init__(self, sweep: Sweep, shares: Shares, *, command: Sequence[str], retry: Collection[Key]) -> None:
         self.sweep = sweep
         self.shares = shares
-        self.command = tuple(command)
+        self.command = command
+        self.retry = set(retry)
         self.display = Display(shares.jobs)
         self.workers: dict[int, Worker] = {}
-        self.first_epochs: dict[Key, int] = {}
         self.kills: Counter[Key] = Counter()
-        failed = sweep.board(advance=False).having(State.FAILED) if retry_failed else []
-        self.retry = {Key.of(job) for job, _ in failed}
         self.never = set[Key]()  # moved to another folder once already
 
     def run(self) -> Board:
@@ -69,21 +51,21 @@ class LocalRun:
                 if len(board.entries) != listed:  # rows were added after a choice: update table.json
                     listed = len(board.entries)
                     self.sweep.write_table()
-                self.display.notes(board)
+                self.display.notes(*board.notes)
                 self._start(board)
                 if not self.workers and not self._must_wait(board):
                     return self.sweep.board(advance=False)
                 self.display.progress(board)
                 self._listen()
         finally:
-            self.display.close()
+            self.display.clear()
             stop_all(list(self.workers.values()))
 
     def _must_wait(self, board: Board) -> bool:
         """Whether another process is running some of these jobs; those it leaves unfinished are started here."""
         elsewhere = board.having(State.RUNNING)
         if elsewhere and not self.display.live:
-            self.display.notes(Board((), notes=(f"waiting for another process: {', '.join(_names(elsewhere))}",)))
+            self.display.notes(f"waiting for another process: {', '.join(str(job) for job, _ in elsewhere)}")
         return bool(elsewhere)
 
     def _start(self, board: Board) -> None:
@@ -99,27 +81,25 @@ class LocalRun:
                     self._failed(job, Look(State.FAILED, found.epochs, str(error)))
 
     def _may_start(self, job: Job, found: Look) -> bool:
-        retried = found.state == State.FAILED and Key.of(job) in self.retry
+        retried = found.state == State.FAILED and job.key in self.retry
         return (found.state == State.TODO or retried) and self.sweep.is_ready(job)
 
     def _start_one(self, job: Job, slot: int) -> None:
         claim = claimed(job)
         if claim is None:
             return
-        key = Key.of(job)
         with contextlib.ExitStack() as until_started:
             until_started.callback(claim.close)
             if not self._may_start(job, look_inside(job)):  # finished by another process since the scan
                 return
-            self.retry.discard(key)
-            self.sweep.verdicts.pop((key.model_name, key.seed), None)
+            self.retry.discard(job.key)
+            self.sweep.verdicts.pop(job.key, None)
             with contextlib.suppress(OSError):
                 job.files.failed.unlink(missing_ok=True)
-            self.workers[slot] = Worker(job, claim, command=self.command, environment=self.shares.environment(slot))
+            worker = Worker(job, claim, command=self.command, environment=self.shares.environment(slot))
+            self.workers[slot] = worker
             until_started.pop_all()
-        self.first_epochs[key] = finished_epochs(job)
-        resumed = f" from epoch {self.first_epochs[key]}" if self.first_epochs[key] else ""
-        self.display.event(f"start   {job}{resumed}")
+        self.display.event(f"start   {job}{f' from epoch {worker.first_epoch}' if worker.first_epoch else ''}")
 
     def _listen(self) -> None:
         """Wait until a process ends or the next scan of the folders is due."""
@@ -137,9 +117,10 @@ class LocalRun:
             time.sleep(LISTEN_SECONDS)
 
     def _judge(self, worker: Worker, code: int) -> None:
-        job, key = worker.job, Key.of(worker.job)
-        took = duration(time.monotonic() - worker.started)
-        if was_killed(code) and look_inside(job).state == State.TODO and self._is_worth_a_restart(job, key):
+        job, key = worker.job, worker.job.key
+        seconds = time.monotonic() - worker.started
+        took = tqdm.format_interval(seconds)
+        if was_killed(code) and look_inside(job).state == State.TODO and self._is_worth_a_restart(worker):
             self.display.event(f"killed  {job} after {took}; it resumes from epoch {finished_epochs(job)}")
             return
         if any("holds another run" in line for line in worker.tail) and key not in self.never:
@@ -151,20 +132,14 @@ class LocalRun:
         if found.state == State.FAILED:
             self._failed(job, found)
         else:
-            seconds = time.monotonic() - worker.started
-            self.display.learn(job, seconds=seconds, epochs=found.epochs - self.first_epochs[key])
+            self.display.learn(job, seconds=seconds, epochs=found.epochs - worker.first_epoch)
             self.display.event(f"{found.state:7} {job} after {took}, {found.epochs} epochs")
 
-    def _is_worth_a_restart(self, job: Job, key: Key) -> bool:
-        if finished_epochs(job) > self.first_epochs[key]:
-            self.kills[key] = 0
-        self.kills[key] += 1
+    def _is_worth_a_restart(self, worker: Worker) -> bool:
+        key = worker.job.key
+        self.kills[key] = 1 if finished_epochs(worker.job) > worker.first_epoch else self.kills[key] + 1
         return self.kills[key] < MOST_KILLS
 
     def _failed(self, job: Job, found: Look) -> None:
-        self.sweep.verdicts[job.paths.model_name, job.seed] = found
+        self.sweep.verdicts[job.key] = found
         self.display.event(f"failed  {job}: {found.message}")
-
-
-def _names(entries: Sequence[tuple[Job, Look]]) -> list[str]:
-    return [str(job) for job, _ in entries]

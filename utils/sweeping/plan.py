@@ -8,15 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data import check_raw
 from ..errors import UserError
 from ..run_files.done import read_done
 from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
 from ..run_files.table_json import Plan, PlannedRow, write_plan
 from ..system.files import make_folder
 from ..system.links import check_inside
+from ..system.resources import Shares, cuda_number
 from .blocks import Block, Stage
 from .job_state import Look, State, look
-from .jobs import Job, JobMaker
+from .jobs import Job, JobMaker, Key, naming
 from .table_file import Row, Table, shown
 
 
@@ -32,48 +34,67 @@ class Board:
         """The jobs that are in one of these states."""
         return [(job, found) for job, found in self.entries if found.state in states]
 
-    def counts(self) -> dict[State, int]:
-        """How many jobs are in each state."""
-        return {state: len(self.having(state)) for state in State}
-
 
 @dataclass
 class Sweep:
-    """A table, its block, and the jobs that follow from them.
+    """The jobs of a table.
 
     Args:
-        table: the content of the table file, with the changes from the command line.
-        block: decides which rows to run.
         maker: makes the jobs of a row.
+        block: decides which rows to run.
         only: a pattern of row names, such as ``*ALM``; '' selects all.
         is_queued: returns a job's number in the scheduler's queue, or ''.
         committed: a folder with ``<table>/<row>/seed<k>/done`` of seeds that other machines have finished.
     """
 
-    table: Table
-    block: Block
     maker: JobMaker
+    block: Block
     only: str = ""
     is_queued: Callable[[Job], str] = lambda job: ""
     committed: Path | None = None
-    verdicts: dict[tuple[str, int], Look] = field(default_factory=dict)
+    verdicts: dict[Key, Look] = field(default_factory=dict)  # of jobs whose folder could not be written
     _jobs: dict[str, tuple[Row, list[Job]]] = field(default_factory=dict)
-    _done: dict[tuple[str, int], Look] = field(default_factory=dict)
+    _done: dict[Key, Look] = field(default_factory=dict)
+
+    @property
+    def table(self) -> Table:
+        """The content of the table file, with the changes from the command line."""
+        return self.maker.table
+
+    @property
+    def paths(self) -> SweepPaths:
+        """The files of the sweep itself."""
+        return SweepPaths(self.table.checkpoint_root, self.table.name)
 
     def check(self) -> None:
-        """Check the settings of every row.
-
-        Raises:
-            UserError: a row is invalid, or the pattern matches none.
-        """
+        """Check the settings of every row, and that none of its folders is a link elsewhere."""
         rows = self.block.examples()
         for row in rows:
-            self.maker.settings(row)
-        folder = self.maker.root / self.maker.table
-        check_inside(folder, root=self.maker.root)
+            device = self.maker.settings(row).config.device
+            with naming(row):
+                cuda_number(device)
+        folder = self.table.checkpoint_root / self.table.name
+        check_inside(folder, root=self.table.checkpoint_root)
         if self.only and not any(map(self._wanted, rows)):
             names = ", ".join(dict.fromkeys(row.name for row in rows))
             raise UserError(f"--only {self.only!r} matches no row of {self.table.path}; rows: {names[:600]}")
+
+    def check_start(self, board: Board, *wanted: State, shares: Shares | None) -> None:
+        """Fail once where a row that has jobs to start (``wanted``), now or after a choice, lacks its data.
+
+        With the ``shares`` of this machine, the same for a GPU that it lacks.
+        """
+        settled = {job.row for job, _ in board.entries} - {job.row for job, _ in board.having(*wanted)}
+        checked = set()
+        for row in self.block.examples():
+            config = self.maker.settings(row).config
+            needs = (config.dataset_name, config.data_root, config.download, config.device)
+            if self._wanted(row) and row.name not in settled and needs not in checked:
+                checked.add(needs)
+                with naming(row):
+                    if shares:
+                        _check_gpu(config.device, shares)
+                    check_raw(config.dataset_name, data_root=config.data_root, download=bool(config.download))
 
     def jobs(self, row: Row) -> list[Job]:
         """The jobs of a row; their folder stays the same until ``forget`` is called."""
@@ -90,21 +111,18 @@ class Sweep:
 
     def look(self, job: Job) -> Look:
         """The state of a job; a job that was done once is not checked again."""
-        key = job.paths.model_name, job.seed
-        if key in self._done:
-            return self._done[key]
+        if job.key in self._done:
+            return self._done[job.key]
         found = self._elsewhere(job) or look(job, is_queued=self.is_queued)
         if found.state == State.DONE:
-            self._done[key] = found
-        if found.state == State.TODO and key in self.verdicts:
-            return self.verdicts[key]  # it failed just now, and that could not be written to its folder
-        return found
+            self._done[job.key] = found
+        return self.verdicts.get(job.key, found) if found.state == State.TODO else found
 
     def _elsewhere(self, job: Job) -> Look | None:
         """The job as another machine has finished it and committed its scores, or None."""
         if self.committed is None:
             return None
-        files = SeedPaths(self.committed / self.maker.table / job.paths.model_name / f"seed{job.seed}")
+        files = SeedPaths(self.committed / self.table.name / job.paths.model_name / f"seed{job.seed}")
         return Look(State.DONE, int(read_done(files)["epochs"])) if files.done.exists() else None
 
     def stage(self, *, advance: bool) -> Stage:
@@ -115,10 +133,8 @@ class Sweep:
         """All jobs, the first seed of every row first, so that half a sweep is a whole table with fewer seeds."""
         stage = self.stage(advance=advance)
         jobs = [job for row in stage.rows if self._wanted(row) for job in self.jobs(row)]
-        order: dict[int, int] = {}
-        for job in jobs:
-            order.setdefault(job.seed, len(order))
-        jobs.sort(key=lambda job: order[job.seed])
+        seeds = list(dict.fromkeys(job.seed for job in jobs))
+        jobs.sort(key=lambda job: seeds.index(job.seed))
         return Board(tuple((job, self.look(job)) for job in jobs), stage.later, stage.notes)
 
     def is_ready(self, job: Job) -> bool:
@@ -130,16 +146,23 @@ class Sweep:
 
     def write_table(self) -> None:
         """Write table.json, which tells reports the rows and their folders. A full disk does not stop the sweep."""
-        rows = self.stage(advance=False).rows
-        plan = Plan(self.table.title, tuple(map(self._described, rows)))
-        paths = SweepPaths(self.maker.root, self.table.name)
+        rows = []
+        for row in self.stage(advance=False).rows:
+            options = {name: shown(value) for name, value in row.options.items()}
+            rows.append(PlannedRow(self.jobs(row)[0].paths.model_name, row.seeds, row.name, options))
         with contextlib.suppress(UserError):
-            make_folder(paths.folder)
-            write_plan(paths.table, plan, source=str(self.table.path))
-
-    def _described(self, row: Row) -> PlannedRow:
-        options = {name: shown(value) for name, value in row.options.items()}
-        return PlannedRow(self.jobs(row)[0].paths.model_name, row.seeds, row.name, options)
+            make_folder(self.paths.folder)
+            write_plan(self.paths.table, Plan(self.table.title, tuple(rows)), source=str(self.table.path))
 
     def _wanted(self, row: Row) -> bool:
         return not self.only or fnmatch.fnmatchcase(row.name, self.only)
+
+
+def _check_gpu(device: str, shares: Shares) -> None:
+    number = cuda_number(device)
+    if number and shares.gpus:
+        raise UserError(f"device {device}: a job sees one GPU; use --device cuda and CUDA_VISIBLE_DEVICES={number}")
+    if number is not None:
+        from ..system.devices import choose_device  # imports torch
+
+        choose_device(device)

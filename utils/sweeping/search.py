@@ -24,53 +24,41 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..config.kinds import POSITIVE, SWITCH, Kind, read
+from ..config.kinds import COUNT, POSITIVE, SWITCH, WHOLE, Kind, read
 from ..config.options import OPTIONS
 from ..errors import UserError
-from ..registry import unknown
 from ..run_files.paths import SweepPaths
 from ..run_files.search_json import read_proposals, write_proposals
 from ..system.files import locked, make_folder
 from .blocks import Scan, Stage
-from .selection import Candidate, Rule, best, candidate, followers, said
-from .table_file import Row, Table, option_name, options_of, seeds_of
+from .selection import Candidate, Selection
+from .table_file import Row, Table, option_name, options_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-KEYS = ("flags", "trials", "sampler", "seed", "parallel", "set", "seeds", "select")
 SAMPLERS = ("tpe", "random")
 RANGE_KEYS = ("low", "high", "step", "log")
 
 
-class Search:
-    """See above.
+class Search(Selection):
+    """See above."""
 
-    Raises:
-        UserError: the content of the block is invalid, or Optuna is not installed.
-    """
+    keys = ("flags", "trials", "sampler", "seed", "parallel", "set", "seeds", "select")
 
-    def __init__(self, table: Table, content: Mapping[str, Any]) -> None:
-        origin = f"search of {table.path}"
-        for key in content:
-            if key not in KEYS:
-                raise unknown("key", str(key), KEYS, origin=origin)
+    def __init__(self, table: Table, content: Mapping[str, Any], origin: str) -> None:
+        super().__init__(table, content, origin)
         if importlib.util.find_spec("optuna") is None:
             raise UserError(f"the {origin} needs Optuna: pip install 'optuna>=5,<6'")
-        self.table = table
-        self.rule = Rule.parse(content.get("select"), origin)
-        self.common = options_of(content.get("set", {}), origin, extra=("checkpoint_root",))
-        self.seeds = seeds_of(content, origin)
-        self.trials = _whole(content, "trials", origin)
-        self.parallel = _whole(content, "parallel", origin, default=1)
-        self.seed = _whole(content, "seed", origin, low=0)
+        self.trials: int = _read(COUNT, content.get("trials"), "trials", origin)
+        self.parallel: int = _read(COUNT, content.get("parallel", 1), "parallel", origin)
+        self.seed: int = _read(WHOLE, content.get("seed"), "seed", origin)
         self.sampler = content.get("sampler")
         if self.sampler not in SAMPLERS:
             raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, got {self.sampler!r} (from {origin})")
@@ -80,13 +68,13 @@ class Search:
 
     def examples(self) -> tuple[Row, ...]:
         """A trial at the lower and one at the upper end of all ranges, and the rows that would follow."""
-        ends = [{name: _end(spec, last) for name, spec in self.flags.items()} for last in (False, True)]
-        points = [options_of(end, "search") for end in ends]
-        return tuple(row for point in points for row in (self.row(0, point), *followers(self.table, point)))
+        values = {name: s if isinstance(s, list) else (s["low"], s["high"]) for name, s in self.flags.items()}
+        points = [{name: ends[end] for name, ends in values.items()} for end in (0, -1)]
+        return tuple(row for point in points for row in (self.row(0, point), *self.table.rows(point)))
 
     def row(self, number: int, point: Mapping[str, Any]) -> Row:
         """The run of a trial."""
-        return self.table.row(f"trial_{number:04d}", {**self.common, **point}, self.seeds)
+        return self.run(f"trial_{number:04d}", point)
 
     def stage(self, scan: Scan, *, advance: bool) -> Stage:
         """The trials so far, new ones as earlier ones end, and finally the rows that follow."""
@@ -96,35 +84,29 @@ class Search:
         with locked(self.paths.search_lock, what=f"the search in {self.paths.folder}", wait=True):
             proposals = read_proposals(self.paths.search)
             points = proposals.setdefault(self._identity(), [])
-            candidates = [self._candidate(number, point, scan) for number, point in enumerate(points)]
+            candidates = [self._trial(number, point, scan) for number, point in enumerate(points)]
             while advance and self._may_propose(candidates):
                 points.append(self._propose(points, candidates))
                 write_proposals(self.paths.search, proposals)
-                candidates.append(self._candidate(len(candidates), points[-1], scan))  # it may have run before
+                candidates.append(self._trial(len(candidates), points[-1], scan))  # it may have run before
         rows = tuple(item.row for item in candidates)
         to_come = max(self.trials - len(candidates), 0) + sum(item.pending for item in candidates)
         if to_come:
             return Stage(rows, f"{to_come} of {self.trials} trials are to come")
-        chosen = best(candidates, self.rule)
-        notes = (said(chosen, candidates, self.rule, of="search"),)
-        if chosen is None:
-            return Stage(rows, notes=notes)
-        point = {name: chosen.row.options[name] for name in self.flags}
-        return Stage((*rows, *followers(self.table, point)), notes=notes)
+        chosen, note = self.best(candidates, of="search")
+        if chosen:
+            rows += self.table.rows({name: chosen.row.options[name] for name in self.flags})
+        return Stage(rows, notes=(note,))
 
     def _may_propose(self, candidates: Sequence[Candidate]) -> bool:
         return len(candidates) < self.trials and sum(item.pending for item in candidates) < self.parallel
 
-    def _candidate(self, number: int, point: Mapping[str, Any], scan: Scan) -> Candidate:
-        """How a proposal did.
-
-        Raises:
-            UserError: search.json is damaged.
-        """
+    def _trial(self, number: int, point: Mapping[str, Any], scan: Scan) -> Candidate:
+        """How a proposal did."""
         if set(point) != set(self.flags):
             raise UserError(f"cannot read {self.paths.search}: trial {number} has other flags; remove it")
         row = self.row(number, options_of(point, str(self.paths.search)))
-        return candidate(row, scan(row), self.rule)
+        return self.candidate(row, scan(row))
 
     def _propose(self, points: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate]) -> dict[str, Any]:
         """The next values of the flags, from Optuna and the trials so far."""
@@ -154,7 +136,8 @@ class Search:
     def _identity(self) -> str:
         """Tells this search from one with other ranges or settings."""
         base = self.row(0, {})
-        definition = [self.flags, self.sampler, self.seed, str(self.rule), dict(base.options), base.seeds]
+        options = {name: value for name, value in base.options.items() if name not in self.table.machine}
+        definition = [self.flags, self.sampler, self.seed, str(self.rule), options, base.seeds]
         return hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -171,33 +154,31 @@ def _as_trial(point: Mapping[str, Any], found: Candidate, space: dict[str, BaseD
 def _ranges(content: Any, origin: str) -> dict[str, Any]:
     if not isinstance(content, dict) or not content:
         raise UserError(f"flags of the {origin} must hold ranges such as lr: {{low: 1e-4, high: 1, log: true}}")
-    return {option_name(given, origin): _range(option_name(given, origin), spec, origin)
-            for given, spec in content.items()}  # fmt: skip
+    names = {option_name(given, origin): spec for given, spec in content.items()}
+    if len(names) < len(content):
+        raise UserError(f"flags of the {origin} have an option twice, under two names; remove one")
+    return {name: _range(name, spec, origin) for name, spec in names.items()}
 
 
 def _range(name: str, spec: Any, origin: str) -> Any:
-    """A list of values, or {low, high, step, log} with numbers.
-
-    Raises:
-        UserError: it is neither, or the values are invalid.
-    """
+    """A list of values, or {low, high, step, log} with numbers."""
     if isinstance(spec, list) and spec and all(isinstance(value, (str, int, float)) for value in spec):
-        return [options_of({name: value}, origin)[name] for value in spec]
+        values = [options_of({name: value}, origin)[name] for value in spec]
+        if len(set(values)) < len(values):
+            raise UserError(f"{name} of the {origin} has a value twice: {spec}")
+        return values
     kind = OPTIONS[name].metadata["kind"].name
     if not isinstance(spec, dict) or not {"low", "high"} <= set(spec) or set(spec) - set(RANGE_KEYS):
         raise UserError(f"{name} of the {origin} must be a list, or low, high and if need be step or log; got {spec!r}")
     if kind not in ("int", "float"):
         raise UserError(f"{name} of the {origin} has no range of numbers; give a list of values")
     low, high = (options_of({name: spec[end]}, origin)[name] for end in ("low", "high"))
-    try:
-        log = bool(read(SWITCH, spec.get("log", 0)))
-        step = None if spec.get("step") is None else read(POSITIVE, spec["step"])
-    except (TypeError, ValueError):
-        log, step = False, math.nan
+    log = bool(_read(SWITCH, spec.get("log", 0), f"log of {name}", origin))
+    step = spec.get("step")
+    if step is not None:
+        step = float(_read(COUNT if kind == "int" else POSITIVE, step, f"step of {name}", origin))
     if not low < high or (log and (low <= 0 or step is not None)):
         raise UserError(f"{name} of the {origin} needs low < high, and log without step above 0; got {spec!r}")
-    if step is not None and (not step > 0 or (kind == "int" and step != int(step))):
-        raise UserError(f"step of {name} must be a number > 0, whole for an integer, got {spec['step']!r}")
     return {"low": low, "high": high, "step": step, "log": log}
 
 
@@ -211,15 +192,8 @@ def _distribution(name: str, spec: Any) -> BaseDistribution:
     return FloatDistribution(spec["low"], spec["high"], log=spec["log"], step=spec["step"])
 
 
-def _end(spec: Any, last: bool) -> Any:
-    if isinstance(spec, list):
-        return spec[-1 if last else 0]
-    return spec["high" if last else "low"]
-
-
-def _whole(content: Mapping[str, Any], key: str, origin: str, *, low: int = 1, default: int | None = None) -> int:
-    value = content.get(key, default)
+def _read(kind: Kind, value: Any, what: str, origin: str) -> Any:
     try:
-        return int(read(Kind("int", "", low=low), value))
+        return read(kind, value)
     except (TypeError, ValueError):
-        raise UserError(f"{key} must be an integer >= {low}, got {value} (from {origin})") from None
+        raise UserError(f"{what} must be {kind.expected}, got {value} (from {origin})") from None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..config.kinds import RATE, read
+from ..config.options import Config
 from ..errors import UserError
 from ..run_files.results_json import read_results
+from .blocks import Block
 from .job_state import OPEN, Look, State
 from .jobs import Job
-from .table_file import Row, Table
+from .table_file import Row, Table, options_of, seeds_of
 
-_FORM = re.compile(r"validation\s+(?:(auc)|fpr\s+at\s+tpr\s+([0-9.]+))", re.IGNORECASE)
+_FORM = re.compile(r"validation\s+(?:auc|fpr\s+at\s+tpr\s+(\S+))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,37 +29,31 @@ class Rule:
 
     @classmethod
     def parse(cls, text: Any, origin: str) -> Rule:
-        """From ``validation AUC`` or ``validation FPR at TPR 0.95``.
-
-        Raises:
-            UserError: it is neither.
-        """
+        """From ``validation AUC`` or ``validation FPR at TPR 0.95``."""
         found = _FORM.fullmatch(str(text).strip())
-        try:
-            tpr = float(found[2]) if found and found[2] else None
-        except ValueError:
-            found, tpr = None, None
-        if found is None or not (tpr is None or 0 < tpr <= 1):
-            raise UserError(
-                f"select must be 'validation AUC' or 'validation FPR at TPR 0.95', got {text!r} (from {origin})"
-            )
-        return cls(tpr)
+        with contextlib.suppress(ValueError):
+            if found:
+                return cls(read(RATE, found[1]) if found[1] else None)
+        raise UserError(
+            f"select must be 'validation AUC' or 'validation FPR at TPR 0.95', got {text!r} (from {origin})"
+        )
 
     def check(self, row: Row) -> None:
-        """Check that the runs of a row will report what the rule asks for.
-
-        Raises:
-            UserError: its TPR is not among theirs.
-        """
-        tprs = row.options.get("tpr", (0.98, 0.95, 0.90))
+        """Check that the runs of a row will report what the rule asks for."""
+        tprs = row.options.get("tpr", Config().tpr)
         if self.tpr is not None and self.tpr not in tprs:
             raise UserError(f"select asks for the FPR at TPR {self.tpr:g}; add it to the runs, in common: tpr: {tprs}")
 
-    def value(self, block: Mapping[str, Any]) -> float:
-        """The number of a validation block that the rule compares."""
-        if self.tpr is None:
-            return float(block["auc"])
-        return float(next(value for key, value in block["fpr_at_tpr"].items() if float(key) == self.tpr))
+    def value(self, job: Job) -> float:
+        """The number of one seed that the rule compares."""
+        path = job.paths.results
+        try:
+            block: dict[str, Any] = read_results(path)["seeds"][str(job.seed)]["validation"]
+            if self.tpr is None:
+                return float(block["auc"])
+            return next(float(value) for key, value in block["fpr_at_tpr"].items() if float(key) == self.tpr)
+        except (ValueError, OverflowError, KeyError, TypeError, AttributeError, StopIteration):
+            raise UserError(f"cannot read {path}; main.py --train 0 writes it anew") from None
 
     @property
     def sign(self) -> int:
@@ -72,54 +70,35 @@ class Candidate:
 
     row: Row
     pending: bool
-    score: float | None
+    score: float | None = None
 
 
-def candidate(row: Row, jobs: Sequence[tuple[Job, Look]], rule: Rule) -> Candidate:
-    """The score of a setting.
+class Selection(Block):
+    """What grid and search have in common: the options of their runs, and the rule that chooses among them."""
 
-    Raises:
-        UserError: results.json is damaged.
-    """
-    states = {look.state for _, look in jobs}
-    if states.intersection(OPEN):
-        return Candidate(row, pending=True, score=None)
-    if State.FAILED in states:
-        return Candidate(row, pending=False, score=None)
-    return Candidate(row, pending=False, score=statistics.fmean(rule.value(validation_block(job)) for job, _ in jobs))
+    def __init__(self, table: Table, content: Mapping[str, Any], origin: str) -> None:
+        super().__init__(table, content, origin)
+        self.rule = Rule.parse(content.get("select"), origin)
+        self.common = options_of(content.get("set", {}), origin, extra=("checkpoint_root",))
+        self.seeds = seeds_of(content, origin)
 
+    def run(self, name: str, point: Mapping[str, Any]) -> Row:
+        """The run with the settings ``point``."""
+        return self.table.row(name, {**self.common, **point}, self.seeds)
 
-def validation_block(job: Job) -> dict[str, Any]:
-    """The validation numbers of one seed, from results.json.
+    def candidate(self, row: Row, jobs: Sequence[tuple[Job, Look]]) -> Candidate:
+        """The score of a setting."""
+        states = {look.state for _, look in jobs}
+        if states.intersection(OPEN) or State.FAILED in states:
+            return Candidate(row, pending=bool(states.intersection(OPEN)))
+        return Candidate(row, pending=False, score=statistics.fmean(self.rule.value(job) for job, _ in jobs))
 
-    Raises:
-        UserError: they cannot be read.
-    """
-    try:
-        block: dict[str, Any] = read_results(job.paths.results)["seeds"][str(job.seed)]["validation"]
-        float(block["auc"]), dict(block["fpr_at_tpr"])
-    except (ValueError, OverflowError, KeyError, TypeError):
-        raise UserError(f"cannot read {job.paths.results}; main.py --train 0 writes it anew") from None
-    return block
-
-
-def best(candidates: Sequence[Candidate], rule: Rule) -> Candidate | None:
-    """The best candidate with a score, the first of ties; None without one."""
-    scored = [item for item in candidates if item.score is not None]
-    return max(scored, key=lambda item: rule.sign * (item.score or 0.0), default=None)
-
-
-def said(chosen: Candidate | None, candidates: Sequence[Candidate], rule: Rule, *, of: str) -> str:
-    """The choice as text."""
-    out = sum(item.score is None for item in candidates)
-    failed = f", {out} failed and cannot be chosen" if out else ""
-    if chosen is None:
-        return f"{of}: nothing to choose from: all {len(candidates)} failed"
-    return f"{of}: {chosen.row.name} has the best {rule}, {chosen.score:.4f}, of {len(candidates)}{failed}"
-
-
-def followers(table: Table, options: Mapping[str, Any], *, suffix: str = "") -> tuple[Row, ...]:
-    """The rows that the table lists, each with the options that were chosen."""
-    return tuple(
-        table.row(line["name"] + suffix, {**options, **line["options"]}, line["seeds"]) for line in table.lines
-    )
+    def best(self, candidates: Sequence[Candidate], *, of: str) -> tuple[Candidate | None, str]:
+        """The best candidate with a score, the first of ties, None without one; and the choice as text."""
+        scored = [(item.score, item) for item in candidates if item.score is not None]
+        if not scored:
+            return None, f"{of}: nothing to choose from: all {len(candidates)} failed"
+        score, chosen = max(scored, key=lambda pair: self.rule.sign * pair[0])
+        out = len(candidates) - len(scored)
+        failed = f", {out} failed and cannot be chosen" if out else ""
+        return chosen, f"{of}: {chosen.row.name} has the best {self.rule}, {score:.4f}, of {len(candidates)}{failed}"

@@ -15,9 +15,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
@@ -27,6 +27,7 @@ from ..system.text_files import read_json
 from .job_state import State, claimed, finished_epochs, look_inside, mark_failed
 from .jobs import MAIN, Job
 from .plan import Sweep
+from .table_file import pairs
 from .worker import Worker, judged
 
 ASK_SECONDS = 5.0  # between two calls of squeue
@@ -37,26 +38,12 @@ MOST_STALLS = 3  # time limits in a row without a finished epoch
 FOR_THE_TASK = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 
 
-@dataclass(frozen=True)
-class SlurmOptions:
-    """What a job requests from SLURM; ``others`` are further options of sbatch."""
-
-    partition: str | None = None
-    time_min: int = 240
-    mem_gb: float = 8.0
-    cpus: int = 2
-    gpus: int = 0
-    concurrency: int = 256
-    signal_s: int = 90
-    others: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass
 class Queue:
     """The jobs in SLURM's queue, refreshed at most every few seconds."""
 
-    _known: frozenset[str] | None = None
-    _asked: float = -ASK_SECONDS
+    def __init__(self) -> None:
+        self._known: frozenset[str] | None = None
+        self._asked = -ASK_SECONDS
 
     def number(self, job: Job) -> str:
         """The number of a job that is waiting or running in SLURM, else ''."""
@@ -86,17 +73,13 @@ def _squeue() -> frozenset[str] | None:
 class Task:
     """What runs inside a SLURM job: main.py as a child process that holds the job's claim.
 
-    Args:
-        job: the job.
-        command: what starts main.py.
-        stalls: how many times in a row the time limit came before an epoch was completed.
+    ``stalls`` is how many times in a row the time limit came before an epoch was completed.
     """
 
     def __init__(self, job: Job, command: Sequence[str], *, stalls: int = 0) -> None:
         self.job = job
         self.command = tuple(command)
         self.stalls = stalls
-        self.before = 0
         self.worker: Worker | None = None
 
     def __call__(self) -> str:
@@ -109,7 +92,6 @@ class Task:
         if look_inside(self.job).state == State.DONE:
             claim.close()
             return State.DONE
-        self.before = finished_epochs(self.job)
         with suppress(OSError):
             self.job.files.failed.unlink(missing_ok=True)
         self.worker = Worker(self.job, claim, command=self.command, ignored=FOR_THE_TASK)
@@ -124,15 +106,12 @@ class Task:
         return str(judged(self.job, code, self.worker.tail).state)
 
     def checkpoint(self) -> Any:
-        """Called by submitit at the time limit or on preemption; returns what to requeue.
-
-        Raises:
-            UserError: no epoch was completed several times in a row; the job has failed.
-        """
+        """Called by submitit at the time limit or on preemption; returns what to requeue."""
         import submitit
 
         self._stop()
-        stalls = self.stalls + 1 if finished_epochs(self.job) <= self.before else 0
+        before = self.worker.first_epoch if self.worker else 0
+        stalls = self.stalls + 1 if finished_epochs(self.job) <= before else 0
         if stalls >= MOST_STALLS:
             message = f"SLURM ended it {stalls} times before an epoch was finished; give it more --time_min"
             mark_failed(self.job, message)
@@ -144,15 +123,10 @@ class Task:
             stop_all([self.worker])
 
 
-def submit(sweep: Sweep, options: SlurmOptions, *, command: Sequence[str], retry_failed: bool) -> list[str]:
-    """Submit the missing jobs; returns the lines to print.
-
-    Raises:
-        UserError: submitit or SLURM is not installed, or SLURM rejects the jobs.
-    """
-    executor = _executor(sweep, options)
+def submit(sweep: Sweep, asked: Namespace, *wanted: State, cpus: int, command: Sequence[str]) -> list[str]:
+    """Submit the jobs that are ``wanted``, with what the command line asks for; returns the lines to print."""
+    executor = _executor(sweep, asked, cpus)
     board = sweep.board(advance=True)
-    wanted = (State.TODO, State.FAILED) if retry_failed else (State.TODO,)
     missing = [job for job, _ in board.having(*wanted)]
     ready = [job for job in missing if sweep.is_ready(job)]
     with ExitStack() as claims:
@@ -169,12 +143,13 @@ def submit(sweep: Sweep, options: SlurmOptions, *, command: Sequence[str], retry
     number = str(submitted[0].job_id).split("_")[0]
     lines = [*board.notes, f"submitted {len(mine)} jobs to SLURM as {number}; scancel {number} takes them back"]
     blocked = len(missing) - len(ready)
-    later = [f"{blocked} jobs wait for the rows that they go on from"] if blocked else []
-    later += [board.later] if board.later else []
+    waiting = f"{blocked} jobs wait for the rows that they continue" if blocked else ""
+    later = filter(None, [waiting, board.later])
     return [*lines, *(f"{line}: the same command submits them when it is time" for line in later)]
 
 
-def _executor(sweep: Sweep, options: SlurmOptions) -> Any:
+def _executor(sweep: Sweep, asked: Namespace, cpus: int) -> Any:
+    others = pairs(asked.slurm, "--slurm", "account=lab")
     if importlib.util.find_spec("submitit") is None:
         raise UserError("--launcher slurm needs submitit: pip install 'submitit>=1.5'")
     for program in ("sbatch", "srun", "squeue"):
@@ -182,22 +157,21 @@ def _executor(sweep: Sweep, options: SlurmOptions) -> Any:
             raise UserError(f"--launcher slurm needs {program}, which is not on this machine; see --launcher print")
     import submitit
 
-    folder = next(iter(sweep.maker.jobs(sweep.block.examples()[0]))).sweep.slurm
-    make_folder(folder)
-    executor = submitit.SlurmExecutor(folder=folder.absolute(), max_num_timeout=10**6)  # see MOST_STALLS
+    make_folder(sweep.paths.slurm)
+    executor = submitit.SlurmExecutor(folder=sweep.paths.slurm.absolute(), max_num_timeout=10**6)  # see MOST_STALLS
     path = os.pathsep.join(filter(None, [str(MAIN.parent), os.environ.get("PYTHONPATH", "")]))
     setup = [f"export PYTHONPATH={shlex.quote(path)}", f"cd {shlex.quote(os.getcwd())}"]
     executor.update_parameters(
         job_name=sweep.table.name,
-        time=options.time_min,
-        mem=f"{round(options.mem_gb * 1024)}M",
-        cpus_per_task=options.cpus,
-        array_parallelism=options.concurrency,
-        signal_delay_s=options.signal_s,
+        time=asked.time_min,
+        mem=f"{asked.mem_gb}G",
+        cpus_per_task=cpus,
+        array_parallelism=asked.jobs or 256,
+        signal_delay_s=asked.signal_s,
         stderr_to_stdout=True,
         setup=setup,
-        additional_parameters={"requeue": True, **options.others},
-        **({"partition": options.partition} if options.partition else {}),
-        **({"gpus_per_node": options.gpus} if options.gpus else {}),
+        additional_parameters={"requeue": True, **others},
+        **({"partition": asked.partition} if asked.partition else {}),
+        **({"gpus_per_node": asked.gpus} if asked.gpus else {}),
     )
     return executor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ RESERVED = {  # options that the sweep sets for each job
 }
 TABLE_KEYS = ("title", "name", "seeds", "common", "rows")
 ROW_KEYS = ("name", *SHORT, "set", "seeds")
+# key in a table file -> "module:class"; see blocks.py
+BLOCKS: dict[str, str] = {
+    "grid": "grid:Grid",
+    "search": "search:Search",
+    "resampling": "cross_validation:Resampling",
+}
 
 
 @dataclass(frozen=True)
@@ -37,61 +43,55 @@ class Row:
 class Table:
     """A table file. ``block`` is the name and content of its grid or search, if it has one.
 
-    ``overrides`` take precedence over the rows' own options, ``forced_seeds`` over all seeds.
+    Those of ``lines`` without seeds have the table's. ``overrides`` take precedence over the rows' own options and
+    ``machine`` (where the command line says that jobs run) over both, ``forced_seeds`` over all seeds.
     """
 
-    title: str
     name: str
     path: Path
-    common: Mapping[str, Any]
-    seeds: tuple[int, ...]
-    lines: tuple[Mapping[str, Any], ...]
+    title: str = ""
+    common: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = Config().seeds
+    lines: tuple[Row, ...] = ()
     block: tuple[str, Mapping[str, Any]] | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    forced_seeds: tuple[int, ...] | None = None
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    forced_seeds: tuple[int, ...] = ()
 
-    def rows(self) -> tuple[Row, ...]:
-        """The rows that the file lists."""
-        return tuple(self.row(line["name"], line["options"], line["seeds"]) for line in self.lines)
+    def rows(self, chosen: Mapping[str, Any] | None = None, *, suffix: str = "") -> tuple[Row, ...]:
+        """The rows that the file lists, each with the options that a block has chosen."""
+        return tuple(
+            self.row(line.name + suffix, {**(chosen or {}), **line.options}, line.seeds) for line in self.lines
+        )
 
-    def row(self, name: str, options: Mapping[str, Any], seeds: tuple[int, ...] | None = None) -> Row:
-        """A row of this table: common settings < its own < overrides.
-
-        Raises:
-            UserError: its name is not a valid folder name.
-        """
-        merged = {**options, **{key: value for key, value in self.common.items() if key not in options}}
-        merged |= self.overrides
+    def row(self, name: str, options: Mapping[str, Any], seeds: tuple[int, ...] = ()) -> Row:
+        """A row of this table: common settings < its own < those of the command line."""
+        common = {key: value for key, value in self.common.items() if key not in options}
         checked = _value("model_name", name, f"row {name!r} of {self.path}")
+        merged = {**options, **common, **self.overrides, **self.machine}
         return Row(checked, merged, self.forced_seeds or seeds or self.seeds)
-
-    def changed(self, *, overrides: Mapping[str, Any], seeds: tuple[int, ...] | None) -> Table:
-        """With the options and seeds of the command line, which take precedence."""
-        return replace(self, overrides=overrides, forced_seeds=seeds)
 
     @property
     def checkpoint_root(self) -> Path:
         """The folder of all results."""
-        given = {**self.common, **self.overrides}
-        return Path(given.get("checkpoint_root", Config().checkpoint_root))
+        return Path({**self.common, **self.overrides}.get("checkpoint_root", Config().checkpoint_root))
 
 
-def read_table(path: Path, *, blocks: Sequence[str]) -> Table:
-    """Read and check a table file; ``blocks`` are the keys of grids, searches and the like.
+def read_table(path: Path, **changes: Any) -> Table:
+    """Read and check a table file; ``changes`` are the fields of ``Table`` that the command line sets.
 
     Raises:
         UserError: it cannot be read, or has an unknown key or an invalid value.
     """
-    content = _mapping(_read(path), f"{path}", "title: ..., common: {...} and rows: [...]")
-    _known(content, (*TABLE_KEYS, *blocks), str(path))
-    present = [name for name in blocks if name in content]
-    if len(present) > 1:
-        raise UserError(f"{path} has both {' and '.join(present)}; give each a file of its own")
+    content = mapping(_read(path), str(path), "title: ..., common: {...} and rows: [...]")
+    check_keys(content, (*TABLE_KEYS, *BLOCKS), str(path))
+    blocks = [name for name in BLOCKS if name in content]
+    if len(blocks) > 1:
+        raise UserError(f"{path} has both {' and '.join(blocks)}; give each a file of its own")
     common = options_of(content.get("common", {}), f"common of {path}")
     lines = _lines(content.get("rows", []), path)
-    if not lines and not present:
+    if not lines and not blocks:
         raise UserError(f"{path} needs rows: a list such as - {{name: BCE, objective: baseline_bce}}")
-    block = (present[0], _mapping(content[present[0]], f"{present[0]} of {path}", "keys")) if present else None
     return Table(
         title=str(content.get("title") or path.stem),
         name=_value("subfolder_name", content.get("name", path.stem), f"name of {path}"),
@@ -99,18 +99,15 @@ def read_table(path: Path, *, blocks: Sequence[str]) -> Table:
         common=common,
         seeds=seeds_of(content, str(path)) or Config().seeds,
         lines=lines,
-        block=block,
+        block=(blocks[0], mapping(content[blocks[0]], f"{blocks[0]} of {path}", "keys")) if blocks else None,
+        **changes,
     )
 
 
 def options_of(content: Any, origin: str, *, extra: Sequence[str] = ()) -> dict[str, Any]:
-    """A mapping of options, with short names expanded and each value checked.
-
-    Raises:
-        UserError: an unknown or reserved key, or an invalid value.
-    """
+    """A mapping of options, with short names expanded and each value checked; none of ``extra``."""
     result: dict[str, Any] = {}
-    for given, value in _mapping(content, origin, "options such as num_epochs: 20").items():
+    for given, value in mapping(content, origin, "options such as num_epochs: 20").items():
         key = option_name(given, origin)
         if key in extra:
             raise UserError(f"{given} cannot stand in {origin}; it belongs into common, for all rows")
@@ -122,11 +119,7 @@ def options_of(content: Any, origin: str, *, extra: Sequence[str] = ()) -> dict[
 
 
 def option_name(given: Any, origin: str) -> str:
-    """The option that a key of a table file stands for.
-
-    Raises:
-        UserError: the key is unknown, or the sweep sets that option itself.
-    """
+    """The option that a key of a table file stands for, unless the sweep sets it itself."""
     key = SHORT.get(given, given) if isinstance(given, str) else str(given)
     if key in RESERVED:
         raise UserError(f"{key} cannot be set (from {origin}): {RESERVED[key]}")
@@ -135,23 +128,22 @@ def option_name(given: Any, origin: str) -> str:
     return key
 
 
-def seeds_of(content: Mapping[str, Any], origin: str) -> tuple[int, ...] | None:
-    """The seeds in a mapping, or None."""
-    seeds = content.get("seeds")
-    return None if seeds is None else tuple(_value("seeds", seeds, origin))
+def seeds_of(content: Mapping[str, Any], origin: str) -> tuple[int, ...]:
+    """The seeds in a mapping, if any."""
+    return () if content.get("seeds") is None else tuple(_value("seeds", content["seeds"], origin))
 
 
-def parse_set(items: Sequence[str]) -> dict[str, Any]:
-    """The options of ``--set flag=value``; several numbers are separated by commas.
-
-    Raises:
-        UserError: ``=`` is missing, or the option or value is not valid.
-    """
-    pairs = [item.partition("=") for item in items]
-    for item, (_, equals, _) in zip(items, pairs, strict=True):
-        if not equals:
-            raise UserError(f"--set must be flag=value, such as num_epochs=5, got {item!r}")
-    return options_of({key: value for key, _, value in pairs}, "--set")
+def pairs(items: Sequence[str], flag: str, example: str) -> dict[str, str]:
+    """The values of a flag that takes ``name=value`` several times."""
+    result: dict[str, str] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not key or not equals:
+            raise UserError(f"{flag} must be name=value, such as {example}, got {item!r}")
+        if key in result:
+            raise UserError(f"{flag} has {key} twice; remove one")
+        result[key] = value
+    return result
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:
@@ -170,20 +162,37 @@ def shown(value: Any) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def _lines(content: Any, path: Path) -> tuple[dict[str, Any], ...]:
+def mapping(content: Any, origin: str, example: str) -> dict[Any, Any]:
+    """``content``, which must be a mapping."""
+    if not isinstance(content, dict):
+        raise UserError(f"{origin} must hold {example}, got {type(content).__name__}")
+    return content
+
+
+def check_keys(content: Mapping[Any, Any], known: Sequence[str], origin: str) -> None:
+    """Refuse a key that is not known."""
+    for key in content:
+        if key not in known:
+            raise unknown("key", str(key), known, origin=origin)
+
+
+def _lines(content: Any, path: Path) -> tuple[Row, ...]:
     if not isinstance(content, list):
         raise UserError(f"rows of {path} must be a list, got {type(content).__name__}")
-    lines: list[dict[str, Any]] = []
+    lines: list[Row] = []
     for number, item in enumerate(content, start=1):
-        line = _mapping(item, f"row {number} of {path}", "name: BCE, objective: baseline_bce")
+        line = mapping(item, f"row {number} of {path}", "name: BCE, objective: baseline_bce")
         origin = f"row {line.get('name', number)!r} of {path}"
-        _known(line, ROW_KEYS, origin)
+        check_keys(line, ROW_KEYS, origin)
         if "name" not in line:
             raise UserError(f"row {number} of {path} needs a name: its folder under checkpoint/")
-        own = {key: value for key, value in line.items() if key in SHORT}
-        options = options_of(own, origin) | options_of(line.get("set", {}), origin, extra=("checkpoint_root",))
-        lines.append({"name": str(line["name"]), "options": options, "seeds": seeds_of(line, origin)})
-    names = [line["name"] for line in lines]
+        options = options_of({key: value for key, value in line.items() if key in SHORT}, origin)
+        more = options_of(line.get("set", {}), origin, extra=("checkpoint_root",))
+        if both := sorted(set(options) & set(more)):
+            raise UserError(f"{both[0]} stands twice in {origin}, in set and beside it; remove one")
+        options |= more
+        lines.append(Row(str(line["name"]), options, seeds_of(line, origin)))
+    names = [line.name for line in lines]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"{path} has two rows named {', '.join(twice)}; each needs a folder of its own")
@@ -199,18 +208,6 @@ def _read(path: Path) -> Any:
         raise UserError(f"there is no table file {path}; {hint}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
-
-
-def _mapping(content: Any, origin: str, example: str) -> dict[Any, Any]:
-    if not isinstance(content, dict):
-        raise UserError(f"{origin} must hold {example}, got {type(content).__name__}")
-    return content
-
-
-def _known(content: Mapping[Any, Any], known: Sequence[str], origin: str) -> None:
-    for key in content:
-        if key not in known:
-            raise unknown("key", str(key), known, origin=origin)
 
 
 def _value(name: str, value: Any, origin: str) -> Any:

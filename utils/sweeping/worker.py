@@ -13,22 +13,14 @@ from typing import IO
 
 from ..system.child_processes import Child, how_it_ended
 from ..system.files import no_link
-from .job_state import Look, State, look_inside, mark_failed
+from .job_state import Look, State, finished_epochs, look_inside, mark_failed
 from .jobs import Job
 
 TAIL_LINES = 40
 
 
 class Worker(Child):
-    """Runs a job, holds the job's claim while it lives, and logs what it prints.
-
-    Args:
-        job: the job.
-        claim: the file that ``claimed`` returned.
-        command: what starts main.py; the job's arguments are appended.
-        environment: variables to set.
-        ignored: signals that it ignores from its start.
-    """
+    """Runs ``command`` with the job's arguments, holds the job's claim while it lives, and logs what it prints."""
 
     def __init__(
         self,
@@ -41,6 +33,7 @@ class Worker(Child):
     ) -> None:
         self.job = job
         self.claim = claim
+        self.first_epoch = finished_epochs(job)
         self.started = time.monotonic()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._rest = ""
@@ -70,22 +63,18 @@ class Worker(Child):
 
     def _listen(self) -> None:
         """Keep the end of what it printed, and log all of it. A full disk costs the log, not the job."""
-        text = ""
-        while part := self._read():
-            text += part.decode(errors="replace")
-        if not text:
+        parts: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):  # nothing more so far
+            while part := os.read(self.output.fileno(), 1 << 16):
+                parts.append(part)
+        if not parts:
             return
+        text = b"".join(parts).decode(errors="replace")
         lines = (self._rest + text).split("\n")
         self._rest = lines.pop()
         self.tail.extend(line.split("\r")[-1] for line in lines)
         with contextlib.suppress(OSError), open(self.job.log, "a", encoding="utf-8", opener=no_link) as stream:
             stream.write(text)
-
-    def _read(self) -> bytes:
-        try:
-            return os.read(self.output.fileno(), 1 << 16)
-        except BlockingIOError:
-            return b""
 
 
 def judged(job: Job, code: int, tail: Sequence[str]) -> Look:
@@ -103,9 +92,9 @@ def judged(job: Job, code: int, tail: Sequence[str]) -> Look:
 def reason(code: int, tail: Sequence[str]) -> str:
     """Why a process ended: its own error message, or its exit code and the last line it printed."""
     printed = [line for line in tail if line.strip()]
-    errors = [line for line in printed if line.startswith("error: ")]
-    if errors:
-        return errors[-1].removeprefix("error: ")
+    for line in reversed(printed):
+        if line.startswith("error: "):
+            return line.removeprefix("error: ")
     if code == 0:
         return "its process ended without finishing the seed"
     return how_it_ended(code) + (f": {printed[-1].strip()[:300]}" if printed and code > 0 else "")

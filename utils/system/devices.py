@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import re
 import sys
 from dataclasses import dataclass
 
 import torch
 
 from ..errors import UserError
+from .resources import cuda_number
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
@@ -54,7 +54,7 @@ def set_up_machine(
     Raises:
         UserError: the device does not exist, or does not support the precision.
     """
-    chosen = _choose(device)
+    chosen = choose_device(device)
     if precision == "tf32" and chosen.type != "cuda":
         raise UserError(f"precision tf32 needs a CUDA device, got device {chosen}; use fp32 or bf16")
     threads, seeds_at_once = shared_cores(
@@ -84,17 +84,13 @@ def shared_cores(cores: int, *, threads: int, seeds: int, seeds_at_once: int, on
     return threads or max(1, cores // seeds_at_once), seeds_at_once
 
 
-def _choose(name: str) -> torch.device:
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if available else "cpu")
-    if name == "cpu":
-        return torch.device("cpu")
-    asked = re.fullmatch(r"cuda(?::([0-9]{1,9}))?", name)
-    if not asked:
-        raise UserError(f"device must be auto, cpu, cuda or cuda:N, got {name!r} (--device)")
+def choose_device(name: str) -> torch.device:
+    """The device of that name, if it is there."""
+    number, available = cuda_number(name), torch.cuda.is_available()
+    if number is None:
+        return torch.device("cuda" if name == "auto" and available else "cpu")
     found = torch.cuda.device_count() if available else 0
-    if int(asked[1] or 0) >= found:
+    if number >= found:
         raise UserError(f"device {name} is not there: torch sees {found} CUDA devices; use --device cpu or auto")
     return torch.device(name)
 

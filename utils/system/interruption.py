@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Raises KeyboardInterrupt on SIGINT and SIGTERM while it is entered; ``signal`` is the last one received.
+    """Raises KeyboardInterrupt on ``signals`` while it is entered; ``signal`` is the last one received.
 
     Python handles signals between calls into torch, of which a step has a few. A file that is being written at that
     moment is either complete or removed. A signal that the process was started to ignore stays ignored.
+    With ``once`` those after the first are ignored too, so that a clean-up is not interrupted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, signals: Sequence[signal.Signals] = SIGNALS, *, once: bool = False) -> None:
+        self.signals = signals
+        self.once = once
         self.signal: signal.Signals | None = None
         self._before: dict[signal.Signals, object] = {}
 
@@ -30,7 +34,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in self.signals:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._stop)
         _entered.append(self)
@@ -45,6 +49,8 @@ class Interruption:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
+        for other in self.signals if self.once else ():
+            signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt
 
 

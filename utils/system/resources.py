@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..errors import UserError
 
 MEMORY_PER_JOB = 2 * 2**30  # bytes; a job of ResNet-10 on CIFAR takes 1.7 GB
 
@@ -37,6 +40,18 @@ def share_out(jobs: int | None, threads: int | None) -> Shares:
         jobs = len(gpus) or max(1, min(cores, available_memory() // MEMORY_PER_JOB))
     each = max(1, cores // jobs)
     return Shares(jobs, threads or each, threads or (1 if jobs > 1 or not gpus else each), gpus)
+
+
+def cuda_number(device: str) -> int | None:
+    """The N of ``cuda:N``, 0 of ``cuda``; None of ``auto`` and ``cpu``.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    asked = re.fullmatch(r"cuda(?::([0-9]{1,9}))?", device)
+    if not asked and device not in ("auto", "cpu"):
+        raise UserError(f"device must be auto, cpu, cuda or cuda:N, got {device!r} (--device)")
+    return int(asked[1] or 0) if asked else None
 
 
 def core_count() -> int:
