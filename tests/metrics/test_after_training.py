@@ -448,7 +448,7 @@ def test_the_default_threshold_is_marked_on_the_roc() -> None:
     for axes in (whole, corner):
         (marked,) = (line for line in axes.lines if line.get_label() == "default threshold")
         assert marked.get_marker() == "D"
-        shown = [(float(x), float(y)) for x, y in marked.get_xydata()]
+        shown = [tuple(point) for point in np.asarray(marked.get_xydata()).tolist()]
         outside = axes is corner and expected.tpr < axes.get_ylim()[0]
         assert shown == ([] if outside else [(expected.fpr, expected.tpr)])
     legend = figure.axes[0].get_legend()
