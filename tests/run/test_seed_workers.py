@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from runs import assert_same_run
+from runs import arguments, assert_same_run, run
 
 from utils.config.settings import resolve
 from utils.run.command import _with_threads
@@ -90,6 +90,31 @@ def test_seeds_at_once_write_what_seeds_in_turn_write(tmp_path: Path) -> None:
     in_turn, at_once = (tmp_path / f"at_once_{number}" / "runs" / "run" for number in (1, 2))
     assert "(2 seeds at once, 1 thread each, fp32)" in out
     assert_same_run(at_once, in_turn, seeds=(1, 2))
+
+
+@pytest.mark.parametrize("redirect, code", [("2>&-", 0), (">&- 2>&-", 0), ("| head -n 1; exit ${PIPESTATUS[0]}", 141)])
+def test_seeds_at_once_have_the_streams_of_their_parent(tmp_path: Path, redirect: str, code: int) -> None:
+    """Closed ones end no seed; where the reader has gone, all ends without a message."""
+    argv = arguments(tmp_path, "--seeds 1-2 --parallel_seeds 2 --num_epochs 300")
+    argv = argv if code else [*argv, "--num_epochs", "1"]
+    command = ["bash", "-c", f'"$0" main.py "$@" {redirect}', sys.executable, *argv]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert len(list(tmp_path.rglob("done"))) == (0 if code else 2)
+
+
+def test_seeds_at_once_escape_what_the_encoding_lacks(tmp_path: Path) -> None:
+    """A damaged last.pt is told of with its path."""
+    root, command = tmp_path / "d\u00e9", "--seeds 1-2 --parallel_seeds 2 --resume 1 --num_epochs"
+    folder = run(root, f"{command} 2 --parallel_seeds 1")
+    for seed in (1, 2):
+        (folder / f"seed{seed}" / "last.pt").write_bytes(b"")
+    done = subprocess.run(
+        [sys.executable, "main.py", *arguments(root, f"{command} 3")],
+        cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("/d\\xe9/runs/run/seed") == 2
 
 
 def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:

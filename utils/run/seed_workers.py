@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from ..errors import UserError, message_of
 from ..system.child_processes import Child, end_with_parent, how_it_ended, stop_all, was_killed
 from ..system.interruption import Interruption, check
+from ..system.streams import BROKEN_PIPE, run_command
 
 Train = Callable[[int], str | None]
 
@@ -43,6 +44,7 @@ class SeedProcess(Child):
 
         Raises:
             UserError: as the process did.
+            BrokenPipeError: the reader of what it prints has gone.
         """
         kind, text = "", None
         with contextlib.suppress(EOFError, ConnectionResetError):
@@ -53,6 +55,8 @@ class SeedProcess(Child):
             raise UserError(text)
         if code == 0:
             return text
+        if code == BROKEN_PIPE:
+            raise BrokenPipeError
         failure = "it was interrupted" if was_killed(code) and code > 0 else how_it_ended(code)
         failure += "; the same command with --resume 1 resumes it from the last completed epoch"
         print(f"seed {self.seed} stopped: {failure}", file=sys.stderr)
@@ -107,11 +111,11 @@ def work() -> int:
             except BaseException as error:
                 if interruption.signal is not None or isinstance(error, KeyboardInterrupt):
                     return interruption.exit_code
-                if not isinstance(error, (UserError, OSError)):
+                if isinstance(error, BrokenPipeError) or not isinstance(error, (UserError, OSError)):
                     raise
                 socket.send(("refused", message_of(error)))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(work())
+    sys.exit(run_command(lambda _: work()))
