@@ -69,7 +69,8 @@ def test_results_of_every_row(page: Page) -> None:
             expected = by_hand.metric(labels, scores, tpr)
             assert float(value) == pytest.approx(expected, abs=1e-12)
             low, high = by_hand.interval(labels, scores, tpr)
-            bounds = f"[{shown(low, tpr)}, {shown(high, tpr)}]"
+            kept = [tables.number(end, 4 if tpr is None else 1, percent=tpr is not None) for end in (low, high)]
+            bounds = f"[{kept[0]}, {kept[1]}]"
             assert text.replace("★ (best)", "") == f"{shown(expected, tpr)} {bounds}"
 
 

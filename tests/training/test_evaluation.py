@@ -598,7 +598,7 @@ def test_a_seed_that_another_process_finished_meanwhile_counts(tmp_path: Path) -
     run(tmp_path, "--seeds 1")
     assert list(results(folder)["seeds"]) == ["1"]
     facts = {key: expected[key] for key in ("command", "data_checksum", "class_counts")}
-    options = evaluation_options(experiment_of(tmp_path, OPTIONS))
+    options = evaluation_options(experiment_of(tmp_path, "--seeds 1-2"))
     waiting = threading.Thread(target=lambda: report(paths, options=options, facts=lambda seed: facts))
     with locked(paths.lock, what="the results"):
         waiting.start()

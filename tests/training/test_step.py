@@ -262,7 +262,7 @@ import sys
 import main
 from utils.training import step
 run = step.TrainingSteps.run
-def first(self, steps):
+def first(self, steps, **options):
     run(self, 2)
     print("loaded:", *[name for name in {heavy!r} if name in sys.modules])
     raise SystemExit(0)

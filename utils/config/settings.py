@@ -20,7 +20,7 @@ from ..registry import unknown
 from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
-from .options import OPTIONS, SWITCHES, Config, convert
+from .options import LOGGED, OPTIONS, SWITCHES, Config, convert
 from .synonyms import FLAGS, VALUES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -244,7 +244,7 @@ def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
 
 def _group(group: str) -> set[str]:
     """The options of a group that act only where its switch is on."""
-    return {name for name, item in OPTIONS.items() if item.metadata["group"] == group} - {SWITCHES[group]}
+    return {name for name, item in OPTIONS.items() if item.metadata["group"] == group} - {SWITCHES[group]} - LOGGED
 
 
 def _converted(name: str, value: Any, origin: str) -> Any:

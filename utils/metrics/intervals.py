@@ -9,8 +9,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv
-from scipy.stats import binom
 
 from .roc import Array, checked
 
@@ -35,6 +33,8 @@ def clopper_pearson(count: int, n: int, *, level: float = LEVEL) -> list[float]:
     >>> [round(end, 4) for end in clopper_pearson(0, 100)]    # 1 - 0.025^(1/100)
     [0.0, 0.0362]
     """
+    from scipy.special import betaincinv  # imported late, here and below: it takes as long as the first steps of a run
+
     if not 0 <= count <= n or n < 1:
         raise ValueError(f"an interval needs 0 <= count <= n and n >= 1, got {count} of {n}")
     tail = (1 - level) / 2
@@ -60,6 +60,8 @@ def fpr_at_tpr_interval(labels: NDArray[np.int64], scores: Array, tpr: float, *,
     Reference: Fay, Proschan, Brittain, "Combining one-sample confidence procedures for inference in the two-sample
     case", Biometrics 71 (2015), of melding; Tong, Feng, Li 2018 of the order statistics.
     """
+    from scipy.stats import binom
+
     labels, scores = checked(labels, scores)
     if not 0 < tpr <= 1:
         raise ValueError(f"a target TPR must be in (0, 1], got {tpr}")
@@ -118,6 +120,8 @@ def auc_interval(
 
 def _mixture_quantile(weights: Array, first: NDArray[np.int64], second: NDArray[np.int64], level: float) -> float:
     """Quantile of a mixture of Beta(first, second); all of it lies at 0 where ``first`` is 0, at 1 where ``second``."""
+    from scipy.special import betainc
+
     proper = (first > 0) & (second > 0)
     at_zero, a, b, mixed = weights[first <= 0].sum(), first[proper], second[proper], weights[proper]
     if at_zero >= level:

@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr
 
 from .roc import Array
 
@@ -42,6 +41,8 @@ def allowed_misses(n: int, rate: float, risk: float) -> int | None:
     >>> [allowed_misses(n, 0.05, 0.05) for n in (58, 59, 92, 93)]    # 0.95^58 = 0.0510, 0.95^59 = 0.0485
     [None, 0, 0, 1]
     """
+    from scipy.special import bdtr  # imported late, here and below: it takes as long as the first steps of a run
+
     if n < 1 or bdtr(0, n, rate) > risk:
         return None
     low, high = 0, n  # P(Bin <= low) <= risk < P(Bin <= high) = 1
@@ -57,6 +58,8 @@ def samples_needed(rate: float, risk: float) -> int:
     >>> [samples_needed(1 - tpr, 0.05) for tpr in (0.98, 0.95, 0.90)]
     [149, 59, 29]
     """
+    from scipy.special import bdtr
+
     n = max(1, math.floor(math.log(risk) / math.log1p(-rate)) - 1)
     while bdtr(0, n, rate) > risk:
         n += 1
@@ -152,6 +155,8 @@ def positives_for_claim(tpr: float, risk: float, seen_tpr: float) -> int:
     >>> positives_for_claim(0.98, 0.05, 1.0), positives_for_claim(0.95, 0.05, 0.98)
     (149, 93)
     """
+    from scipy.special import bdtr
+
     if not tpr < seen_tpr <= 1:
         raise ValueError(f"a claim of a TPR of {tpr:g} needs a higher one to be seen, got {seen_tpr:g}")
     n = samples_needed(1 - tpr, risk)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Generator, Tensor
 
-from ..config.options import OPTIONS, SWITCHES
+from ..config.options import LOGGED, OPTIONS, SWITCHES
 from ..config.settings import Settings
 from ..constraints import constraint_class
 from ..constraints.base import Constraint
@@ -90,7 +90,7 @@ def _options(settings: Settings, choice: str) -> dict[str, Any]:
     known = [option for option, item in OPTIONS.items() if item.metadata["group"] == group and option not in switches]
     takes = [option for option in known if option in parameters]
     for option in known:
-        if settings.is_given(option) and option not in takes:
+        if settings.is_given(option) and option not in {*takes, *LOGGED}:
             takers = [other for other in OPTIONS[choice].metadata["names"] if option in _parameters(choice, other)]
             raise UserError(
                 f"{option} (from {settings.origins[option]}) has no use in {name}, "
