@@ -48,7 +48,8 @@ def promises(test: dict[str, Any]) -> list[str]:
     if not kept:
         return []
     first = kept[0]
-    chosen = f", which chose among {first['compared']:.3g} models" if first["compared"] > 1 else ""
+    among = f"{first['compared']:,.0f}" if first["compared"] < 1e6 else f"{first['compared']:.2g}"
+    chosen = f", which chose among {among} models" if first["compared"] > 1 else ""
     lines = [f"thresholds that promise a TPR on new images, from {first['n_positive']} {first['on']} positives{chosen}"]
     for point in kept:
         promise = f"  TPR >= {point['tpr'] * 100:g} %, missed with probability <= {point['risk']:g}:"
