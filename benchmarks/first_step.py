@@ -42,7 +42,7 @@ class Watch(MetaPathFinder):
         return spec
 
 
-def _say_and_end(*_arguments: object) -> None:
+def _say_and_end(*_arguments: object, **_options: object) -> None:
     print(f"\n{WORD}", flush=True)
     os._exit(0)
 
