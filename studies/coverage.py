@@ -177,7 +177,7 @@ def intervals(count: int, cell: tuple[str, float, int]) -> dict[str, Any]:
         if number % 10 == 0:
             drawn = bootstrap(labels, scores, tprs=TPRS, thresholds=(middle,), generator=generator, resamples=500)
             _hold(before, _percentiles(drawn), truths)
-    return {"scores": name, "AUC": auc, "positives": n} | {
+    return {"scores": name, "asked AUC": auc, "positives": n} | {
         key: {"covers": _mean(held[key], 0), "width": _mean(held[key], 1)}
         | {"bootstrap covers": _mean(before[key], 0), "bootstrap width": _mean(before[key], 1)}
         for key in truths
