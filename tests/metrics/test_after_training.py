@@ -377,7 +377,7 @@ def scores_of(labels: NDArray[np.int64], score: NDArray[np.float64]) -> Scores:
 
 @pytest.mark.parametrize("run", ["bce", "bce_alm"])
 def test_the_numbers_that_were_there_keep_every_bit(run: str) -> None:
-    """results.json and score files of before thresholds, costs and calibration were added."""
+    """Those that are stored, against later changes; whether they are right is tested elsewhere."""
     stored = json.loads((STORED / run / "results.json").read_text())
     for seed, expected in stored["seeds"].items():
         parts = {part: read_scores(STORED / run / f"seed{seed}" / f"{part}.csv") for part in ("validation", "test")}

@@ -125,7 +125,7 @@ class Config:
     gamma: float | None = _option("objective", NON_NEGATIVE, None,
         "focusing exponent, or exponent of the class sizes ({takers})")
     m: float | None = _option("objective", NON_NEGATIVE, None,
-        "margin, in logits or, where the loss is one of probabilities, in those ({takers})")
+        "margin, in units of what the loss compares: logits, or for some probabilities ({takers})")
     c: float | None = _option("objective", POSITIVE, None,
         "weight of a positive, in units of ratio_pos_train ({takers})")
     beta: float | None = _option("objective", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), None,
@@ -166,7 +166,7 @@ class Config:
     rho: float = _option("constraint", Kind("float", "a number in [1, 1e6]", low=1, high=1e6), 2.0,
         "factor by which mu grows")
     delta: float = _option("constraint", NON_NEGATIVE, 0.0,
-        "margin in logits by which positives must outrank negatives")
+        "margin in logits by which positives must outrank negatives, also in the logged violation")
     cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
 
     sampler: str = _option("sampling", TEXT, "natural",

@@ -39,7 +39,7 @@ class EvaluationOptions:
     cost_ratio: float
     class_counts: tuple[int, int]
     promises: tuple[Promise, ...] = ()
-    compared: float = 1
+    compared: int = 1
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,9 @@ def promised(
 ) -> dict[str, Any]:
     """Thresholds that promise a TPR on new samples, and what they give on test (see ``metrics.promised_thresholds``).
 
+    On the validation set the correction is for the choice of the epoch; that the set may also have steered mu and the
+    learning rate is not in it.
+
     "promises": two of each promise, by the rules NP and CRC; a threshold of None has too few positives, and "needed"
     says how many there must be. "two_thresholds": rule out, refer, rule in, for each promise with each FPR.
     """
@@ -180,7 +183,7 @@ def promised(
     positives, negatives = (chosen_on.score[chosen_on.label == side] for side in (1, 0))
     basis = {
         "on": "validation" if calibration is None else "calibration",
-        "compared": compared,
+        "compared": compared if compared < 2**53 else float(compared),
         "n_positive": len(positives),
         "n_negative": len(negatives),
     }

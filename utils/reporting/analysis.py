@@ -204,7 +204,7 @@ def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
         metrics_for(tprs),
         tuple(tprs),
         rows_of(single, tprs, RESAMPLES, extra=more, group=groups),
-        rows_of(folds, (), 1),
+        rows_of(folds, (), 1),  # compared over the folds, not over resamples
         differences,
     )
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import ttest_rel
+import numpy as np
 
+from ..metrics.seed_tests import corrected_resampled_t
 from .analysis import Metric, Row
 from .charts import COLOURS, Entry, Figure, auc_axis, dot_chart
 from .labels import RESAMPLING, ratio, shown, varying_options
@@ -31,9 +32,10 @@ class Cross:
     train_on: str
     label: str
     counts: str  # negatives : positives of the training set, of the first fold
+    folds: int  # that the images are divided into
     values: dict[int, float]  # fold -> mean test AUC of its seeds
     difference: float | None = None  # mean over the common folds, from training on the same subset
-    p: float | None = None  # of the paired t test over those folds
+    p: float | None = None  # of the t test over those folds, corrected for training sets that overlap
 
     @property
     def mean(self) -> float:
@@ -53,7 +55,7 @@ class Cross:
         if changes:
             self.difference = statistics.fmean(changes)
             if max(changes) - min(changes) > SAME:
-                self.p = float(ttest_rel(ours, theirs).pvalue)
+                self.p = corrected_resampled_t(np.array(changes), test_share=1 / self.folds)
 
 
 def crosses(rows: Sequence[Row]) -> list[Cross]:
@@ -69,7 +71,8 @@ def crosses(rows: Sequence[Row]) -> list[Cross]:
         place = ORDER.index(word) if word in ORDER else len(ORDER)
         key = (model, int(options.get("test_subset") or 0), place, f"{word}{cut}", label)
         trained = ratio(row.run.record.class_counts["train"])
-        cross = found.setdefault(key, Cross(model, _subset(options), f"{word}{cut}", label, trained, {}))
+        folds = max(2, int(options["folds"]))
+        cross = found.setdefault(key, Cross(model, _subset(options), f"{word}{cut}", label, trained, folds, {}))
         cross.values[int(options.get("fold") or 0)] = row.measures["auc"].mean
     for (model, subset, place, train_on, label), cross in found.items():
         same = found.get((model, subset, 0, "same" + train_on.removeprefix(train_on.split(",")[0]), label))
@@ -90,7 +93,7 @@ def _subset(options: Mapping[str, Any]) -> str:
 
 def resampling_table(found: Sequence[Cross]) -> Table:
     """One line for each model, test subset and choice of training subsets."""
-    names = ("training set", "folds", "test AUC, mean \N{PLUS-MINUS SIGN} SD", "minus same", "paired t, p")
+    names = ("training set", "folds", "test AUC, mean \N{PLUS-MINUS SIGN} SD", "minus same", "corrected t, p")
     columns = [*map(Column, ("model", "tested on", "trained on", "objective")), *numeric(*names)]
     rows = []
     for each in found:

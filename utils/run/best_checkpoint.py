@@ -124,7 +124,7 @@ def _promises(config: Config) -> tuple[Promise, ...]:
     return tuple(map(Promise, given[::2], given[1::2]))
 
 
-def _compared(config: Config) -> float:
+def _compared(config: Config) -> int:
     """Among how many epochs the validation set chooses the model of a seed: as many as may be trained."""
     if config.is_fitted:
         return 1

@@ -25,7 +25,7 @@ from .roc_png import roc_figure, save_figure
 from .scores_csv import read_scores, write_scores
 
 Combine = Callable[[list[float]], float | None]
-MOST_COMPARED = 575.0  # logarithm, of a number that a float64 holds
+MOST_COMPARED = 10**250  # a number that a float64 holds
 DECISION_METRICS = ("precision", "f1", "mcc", "expected_cost")
 
 
@@ -108,7 +108,7 @@ def rebuild(
         shared = [part for part in (*PARTS, CALIBRATION) if all(part in parts for parts in scores.values())]
         mean_scores = {part: averaged([parts[part] for parts in scores.values()]) for part in shared}
         # each seed chose its own epoch: the ensemble is one of as many as there are combinations
-        of_all = replace(options, compared=math.exp(min(len(scores) * math.log(options.compared), MOST_COMPARED)))
+        of_all = replace(options, compared=min(options.compared ** len(scores), MOST_COMPARED))
         ensemble = seed_result(**mean_scores, options=of_all, stream="bootstrap of the ensemble", seed=0)
         known = facts(min(best_epochs))
         repeats, notes = known.pop("repeats", {}), known.pop("notes", [])
