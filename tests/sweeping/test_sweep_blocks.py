@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from sweeps import ended, kill, release, run, start, starts, until, workers
 
 import sweep
+from utils.sweeping import plan
+from utils.sweeping.blocks import block_of
+from utils.sweeping.job_state import Look, State
+from utils.sweeping.jobs import Job, JobMaker, Key
+from utils.sweeping.table_file import read_table
 
 COMMON = """
 seeds: 1-2
@@ -171,6 +177,22 @@ def test_two_sweeps_share_a_search(tmp_path: Path) -> None:
         assert "10 of 10 done" in ended(process)
     assert set(starts(tmp_path).values()) == {1}
     assert len(starts(tmp_path)) == 10
+
+
+def test_a_trial_that_ends_while_the_sweep_looks_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    content = read_table(search(tmp_path, parallel=2))
+    looks = Counter[Key]()
+
+    def look(job: Job, **_: object) -> Look:
+        """Running at the first look, done at the next."""
+        looks[job.key] += 1
+        return Look(State.RUNNING if looks[job.key] == 1 else State.DONE, 1)
+
+    monkeypatch.setattr(plan, "look", look)
+    board = plan.Sweep(JobMaker(content), block_of(content)).board(advance=True)
+    assert board.later == "8 of 8 trials are to come"
+    assert [found.state for _, found in board.entries] == [State.RUNNING] * 2
 
 
 def test_damaged_proposals_are_refused_and_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,10 @@ import pytest
 import sweeps
 from sweeps import ended, kill, release, resumed, run, start, starts, table, until, workers
 
+import sweep
+from utils.sweeping import local
+from utils.sweeping.job_state import claimed
+
 ALL = {"a 1": 1, "a 2": 1, "b 1": 1, "b 2": 1}
 
 
@@ -88,6 +92,16 @@ def test_two_sweeps_at_once_share_the_work(tmp_path: Path) -> None:
     for output in outputs:  # each started some, each saw the end of all
         assert "start " in output
         assert "10 of 10 done" in output
+
+
+def test_a_job_that_another_sweep_takes_first_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [None]
+    monkeypatch.setattr(local, "claimed", lambda job: answers.pop() if answers else claimed(job))
+    assert sweep.main([str(table(tmp_path, "name: a")), "--seeds", "1", "--jobs", "1"], command=sweeps.FAKE) == 0
+    assert "1 of 1 done" in capsys.readouterr().out
+    assert answers == []
 
 
 def test_what_a_killed_sweep_left_is_taken_over_by_the_one_that_waits(two_rows: Path, tmp_path: Path) -> None:

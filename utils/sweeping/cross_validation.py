@@ -66,6 +66,4 @@ class Resampling(Block):
 
 def _values(content: Mapping[str, Any], name: str, default: tuple[Any, ...], origin: str) -> tuple[Any, ...]:
     given = content.get(name, list(default))
-    return tuple(
-        options_of({name: value}, origin)[name] for value in (given if isinstance(given, list) else [given])
-    )
+    return tuple(options_of({name: value}, origin)[name] for value in (given if isinstance(given, list) else [given]))

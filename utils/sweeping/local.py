@@ -52,8 +52,8 @@ class LocalRun:
                     listed = len(board.entries)
                     self.sweep.write_table()
                 self.display.notes(*board.notes)
-                self._start(board)
-                if not self.workers and not self._must_wait(board):
+                lost = self._start(board)
+                if not self.workers and not lost and not self._must_wait(board):
                     return self.sweep.board(advance=False)
                 self.display.progress(board)
                 self._listen()
@@ -68,30 +68,32 @@ class LocalRun:
             self.display.notes(f"waiting for another process: {', '.join(str(job) for job, _ in elsewhere)}")
         return bool(elsewhere)
 
-    def _start(self, board: Board) -> None:
-        """Fill the free slots."""
+    def _start(self, board: Board) -> bool:
+        """Fill the free slots; returns whether another process took a job after the board was made."""
+        lost = False
         for job, found in board.entries:
             free = [slot for slot in range(self.shares.jobs) if slot not in self.workers]
             if not free:
-                return
+                break
             if self._may_start(job, found):
                 try:
-                    self._start_one(job, free[0])
+                    lost |= not self._start_one(job, free[0])
                 except (UserError, OSError) as error:  # a full disk, no more processes
                     self._failed(job, Look(State.FAILED, found.epochs, str(error)))
+        return lost
 
     def _may_start(self, job: Job, found: Look) -> bool:
         retried = found.state == State.FAILED and job.key in self.retry
         return (found.state == State.TODO or retried) and self.sweep.is_ready(job)
 
-    def _start_one(self, job: Job, slot: int) -> None:
+    def _start_one(self, job: Job, slot: int) -> bool:
         claim = claimed(job)
         if claim is None:
-            return
+            return False
         with contextlib.ExitStack() as until_started:
             until_started.callback(claim.close)
             if not self._may_start(job, look_inside(job)):  # finished by another process since the scan
-                return
+                return False
             self.retry.discard(job.key)
             self.sweep.verdicts.pop(job.key, None)
             with contextlib.suppress(OSError):
@@ -100,6 +102,7 @@ class LocalRun:
             self.workers[slot] = worker
             until_started.pop_all()
         self.display.event(f"start   {job}{f' from epoch {worker.first_epoch}' if worker.first_epoch else ''}")
+        return True
 
     def _listen(self) -> None:
         """Wait until a process ends or the next scan of the folders is due."""

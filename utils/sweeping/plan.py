@@ -127,15 +127,28 @@ class Sweep:
 
     def stage(self, *, advance: bool) -> Stage:
         """The rows so far."""
-        return self.block.stage(lambda row: [(job, self.look(job)) for job in self.jobs(row)], advance=advance)
+        return self._staged({}, advance=advance)
 
     def board(self, *, advance: bool) -> Board:
-        """All jobs, the first seed of every row first, so that half a sweep is a whole table with fewer seeds."""
-        stage = self.stage(advance=advance)
+        """All jobs, the first seed of every row first, so that half a sweep is a whole table with fewer seeds.
+
+        Each job is looked at once: a job that another process ends between two looks would be running for the choice
+        of the rows and done for the list, as if nothing were left to wait for.
+        """
+        looks: dict[Key, Look] = {}
+        stage = self._staged(looks, advance=advance)
         jobs = [job for row in stage.rows if self._wanted(row) for job in self.jobs(row)]
         seeds = list(dict.fromkeys(job.seed for job in jobs))
         jobs.sort(key=lambda job: seeds.index(job.seed))
-        return Board(tuple((job, self.look(job)) for job in jobs), stage.later, stage.notes)
+        return Board(tuple((job, self._once(job, looks)) for job in jobs), stage.later, stage.notes)
+
+    def _staged(self, looks: dict[Key, Look], *, advance: bool) -> Stage:
+        return self.block.stage(lambda row: [(job, self._once(job, looks)) for job in self.jobs(row)], advance=advance)
+
+    def _once(self, job: Job, looks: dict[Key, Look]) -> Look:
+        if job.key not in looks:
+            looks[job.key] = self.look(job)
+        return looks[job.key]
 
     def is_ready(self, job: Job) -> bool:
         """Whether the baseline that it continues, if any, is done."""
