@@ -48,9 +48,7 @@ class Batches:
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         # stored in the memory format of the batches: cheaper than converting each batch
         self._images = task.images.to(device).contiguous(memory_format=self._memory_format)
-        mean, std = (torch.tensor(v, dtype=torch.float64).view(-1, 1, 1) for v in (task.mean, task.std))
-        self._scale = (1 / (255 * std)).float().to(device)
-        self._shift = (-mean / std).float().to(device)
+        self._normalised = task.image_format.normalised(device, self._memory_format)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -75,7 +73,3 @@ class Batches:
     def plain(self, indices: Tensor) -> Tensor:
         """The images ``indices`` (B,) int64, normalised only."""
         return self._normalised(self._images[indices])
-
-    def _normalised(self, images: Tensor) -> Tensor:
-        floats = images.to(torch.float32, memory_format=self._memory_format)
-        return floats.mul_(self._scale).add_(self._shift)

@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..errors import one_line as printable
 from ..registry import near
 from ..system.memory import memory_to_spare
+from .image_format import ImageFormat
 from .raw import (
     ENLARGED_SIDE,
     SHORTEST_SIDE,
@@ -99,6 +100,25 @@ def read_npz(path: Path, *, name: str) -> RawData:
         for field, array in zip(("images", "labels"), part, strict=True)
     }
     return with_small_images_enlarged(RawData(name=name, source=str(path), **arrays_by_field))
+
+
+def read_npz_images(path: Path, form: ImageFormat, *, keys: Sequence[str]) -> UInt8Array:
+    """The images (n, H, W, C) under the first of ``keys`` that the file has; nothing is unpickled.
+
+    Raises:
+        UserError: the file cannot be read, has none of the keys, or see ``checked_pixels``.
+    """
+    with _readable(path):
+        with zipfile.ZipFile(path) as archive:
+            found = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
+            key = next((key for key in keys if key in found), None)
+            if key is None:
+                shown = printable(", ".join(found[:50]))[:500]
+                raise UserError(f"{path} must have one of the keys {', '.join(keys)}, got {shown or 'none'}")
+            _check_memory(path, {key: _header(path, archive, key)})
+        with np.load(path, allow_pickle=False) as file:
+            array = file[f"{key}.npy"]
+    return checked_pixels(f"{path}: {key}", array, form)
 
 
 def check_npz(path: Path) -> dict[str, tuple[str, str]]:
@@ -230,6 +250,21 @@ def _part(
             f" {len(labels)} labels in {label_key}"
         )
     return images, labels
+
+
+def checked_pixels(what: str, array: npt.NDArray[Any], form: ImageFormat) -> UInt8Array:
+    """Images (n, H, W, C) uint8 from an array of the size and channels of ``form``.
+
+    Raises:
+        UserError: it has another shape, or values other than integers in 0..255.
+    """
+    images = _images(what, array)
+    expected = (form.height, form.width, form.channels)
+    if images.shape[1:] != expected:
+        raise UserError(
+            f"{what} must be {expected} (height, width, channels), as the model was trained on, got {images.shape[1:]}"
+        )
+    return images
 
 
 def _images(what: str, array: npt.NDArray[Any]) -> UInt8Array:

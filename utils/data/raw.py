@@ -23,7 +23,8 @@ class RawData:
     """Images (n, H, W, C) uint8 and labels (n,) int64 of each split of a dataset.
 
     ``source`` names the files. ``validation_*`` are None if the dataset has no validation set. ``mean`` and ``std``
-    (per channel, of pixels in 0..1) are None if they are to be computed from the training images.
+    (per channel, of pixels in 0..1) are None if they are to be computed from the training images. ``size_in_file`` is
+    the height and width before small images were enlarged, or None if they were not.
     """
 
     name: str
@@ -36,6 +37,7 @@ class RawData:
     validation_labels: Int64Array | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    size_in_file: tuple[int, int] | None = None
 
     def parts(self) -> list[tuple[str, UInt8Array, Int64Array]]:
         """(split, images, labels) in the order train, validation (if any), test."""
@@ -53,7 +55,14 @@ def with_small_images_enlarged(raw: RawData) -> RawData:
         train_images=enlarged(raw.train_images),
         validation_images=None if validation is None else enlarged(validation),
         test_images=enlarged(raw.test_images),
+        size_in_file=raw.train_images.shape[1:3],
     )
+
+
+def enlarged_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the images that ``enlarged`` makes of those of this size."""
+    new_height, new_width = (ENLARGED_SIDE if side < SHORTEST_SIDE else side for side in (height, width))
+    return new_height, new_width
 
 
 def enlarged(images: UInt8Array) -> UInt8Array:
@@ -65,9 +74,8 @@ def enlarged(images: UInt8Array) -> UInt8Array:
     >>> enlarged(np.full((1, 8, 8, 1), 7, dtype=np.uint8)).shape
     (1, 32, 32, 1)
     """
-    height, width = images.shape[1:3]
-    new_height, new_width = (ENLARGED_SIDE if side < SHORTEST_SIDE else side for side in (height, width))
-    if (new_height, new_width) == (height, width):
+    new_height, new_width = enlarged_size(*images.shape[1:3])
+    if (new_height, new_width) == images.shape[1:3]:
         return images
     result = np.empty((len(images), new_height, new_width, images.shape[3]), dtype=np.uint8)
     scale = 4 * new_height * new_width
@@ -76,6 +84,24 @@ def enlarged(images: UInt8Array) -> UInt8Array:
         chunk = _stretched(_stretched(chunk, axis=1, size=new_height), axis=2, size=new_width)
         result[start : start + _IMAGES_AT_ONCE] = (chunk + scale // 2) // scale
     return result
+
+
+def enlarging(height: int, width: int) -> tuple[Int64Array, Int64Array, int] | None:
+    """What ``enlarged`` computes as matrices: floor((rows @ image @ columns.T + divisor // 2) / divisor).
+
+    Args:
+        height: of the images.
+        width: likewise.
+
+    Returns:
+        ``rows`` (new height, height), ``columns`` (new width, width), the divisor; None where images stay as they are.
+    """
+    new_height, new_width = enlarged_size(height, width)
+    if (new_height, new_width) == (height, width):
+        return None
+    rows, columns = (np.eye(side, dtype=np.int64) for side in (height, width))
+    stretched = _stretched(rows, axis=0, size=new_height), _stretched(columns, axis=0, size=new_width)
+    return *stretched, 4 * new_height * new_width
 
 
 def _stretched(values: Int64Array, *, axis: int, size: int) -> Int64Array:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from .folds import Resampling, resampled_split
+from .image_format import ImageFormat
 from .raw import WITHOUT_VALIDATION, Int64Array, RawData, UInt8Array
 from .repeats import count_repeats
 from .splits import (
@@ -37,7 +38,8 @@ class Task:
     ``images`` (M, C, H, W) uint8, channels last in memory, and ``labels`` (M,) int64, 1 for a positive class and 0 for
     a negative one, are on the device. ``original_index`` is the row in the original file, ``original_class`` its label
     there, ``original_split`` 'train', 'validation' or 'test' (a validation set drawn from the training file is
-    'train'). ``mean`` and ``std`` are per channel, of pixels in 0..1. ``ratio_pos_train`` is the requested ratio
+    'train'). ``mean`` and ``std`` are per channel, of pixels in 0..1; ``size_in_file`` is the height
+    and width before small images were enlarged. ``ratio_pos_train`` is the requested ratio
     (negatives per positive), ``class_counts`` the obtained counts. ``checksum`` is the SHA-256 of ``images``, the
     original classes and the sizes of the splits, so it does not depend on the file format. ``repeats`` counts the
     images that occur in two sets (``repeats.count_repeats``).
@@ -60,6 +62,7 @@ class Task:
     resampled: Split | None  # in cross-validation: the split of the fold, the same for every seed
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    size_in_file: tuple[int, int]
     repeats: dict[str, int]
 
     @property
@@ -73,6 +76,11 @@ class Task:
     @property
     def width(self) -> int:
         return self.images.shape[3]
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """What a model that is trained on this task takes."""
+        return ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std)
 
     def split(self, seed: int) -> Split:
         """Rows of the disjoint sets, each sorted; all but training are the same for every seed.
@@ -197,6 +205,7 @@ def build_task(
         resampled=resampled,
         mean=mean,
         std=std,
+        size_in_file=raw.size_in_file or raw.train_images.shape[1:3],
         repeats=count_repeats(images, train=seen, validation=validation_rows, test=tested),
     )
     task.split(seed=0)  # reports an impossible ratio now, not when the first seed starts

@@ -12,12 +12,14 @@ from ..config.options import Config
 from ..data.task import Task
 from ..errors import UserError
 from ..losses import loss_class
+from ..metrics.decisions import decisions_of
 from ..metrics.promised_thresholds import USUAL_RISK, Promise
 from ..metrics.scores import Scores
 from ..metrics.summary import EvaluationOptions
 from ..run_files.best_pt import BEST, checked_facts
-from ..run_files.checkpoints import load, restore
+from ..run_files.checkpoints import load, restore, save
 from ..run_files.config_yaml import Facts
+from ..run_files.model_pt import evaluation_dict, own_options, write_model
 from ..run_files.paths import RunPaths, SeedPaths
 from ..seeding import torch_stream
 from ..training.evaluation import model_outputs
@@ -47,7 +49,52 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "command": experiment.settings.command,
         "data_checksum": task.checksum,
         "normalisation": normalisation(task),
+        **standing_alone(experiment),
     }
+
+
+def standing_alone(experiment: Experiment) -> dict[str, Any]:
+    """What best.pt and model.pt hold so that they need no data: form of the images, classes, how to evaluate."""
+    task = experiment.task
+    return {
+        "input": task.image_format.as_dict(),
+        "classes": {"negative": list(task.negative_classes), "positive": list(task.positive_classes)},
+        "evaluation": evaluation_dict(evaluation_options(experiment)),
+    }
+
+
+def write_decisions(files: SeedPaths, checkpoint: dict[str, Any], result: dict[str, Any]) -> None:
+    """Add the thresholds of a seed that ends to its best.pt.
+
+    Args:
+        files: the seed's files.
+        checkpoint: the content of best.pt.
+        result: the seed's block of results.json.
+    """
+    decisions = decisions_of(result["test"], validation=result["validation"]).as_dict()
+    save(files.best, BEST, {**checkpoint, "decisions": decisions})
+
+
+def remove_decisions(files: SeedPaths) -> None:
+    """Take the thresholds out of best.pt before a seed is trained further: more epochs change what they promise."""
+    if files.best.exists() and (checkpoint := load(files.best, BEST)).pop("decisions", None):
+        save(files.best, BEST, checkpoint)
+
+
+def bundle(experiment: Experiment, paths: RunPaths, result: dict[str, Any]) -> None:
+    """Write model.pt: the models of all seeds that count in results.json, whose content is ``result``."""
+    checkpoints = {seed: load(paths.seed(int(seed)).best, BEST) for seed in result["seeds"]}
+    first = next(iter(checkpoints.values()))
+    shared = {
+        "run": paths.model_name,
+        "command": first["command"],
+        "data_checksum": experiment.task.checksum,
+        "config": own_options(asdict(experiment.config)),
+        "decisions": decisions_of(result["ensemble"]["test"], validation=result["ensemble"]["validation"]).as_dict(),
+        "checksums": {seed: block["checksums"] for seed, block in result["seeds"].items()},
+        **standing_alone(experiment),
+    }
+    write_model(paths.model, shared, list(checkpoints.values()))
 
 
 def normalisation(task: Task) -> dict[str, list[float]]:

@@ -16,7 +16,7 @@ from ..run_files.history_jsonl import read_history
 from ..run_files.paths import RunPaths
 from ..run_files.scores_csv import write_scores
 from ..system.files import locked
-from .best_checkpoint import config_facts, evaluation_options, normalisation, result_facts, score_checkpoint
+from .best_checkpoint import bundle, config_facts, evaluation_options, normalisation, result_facts, score_checkpoint
 from .experiment import Experiment, prepare
 from .printed_table import report
 
@@ -49,12 +49,13 @@ def evaluate_run(settings: Settings) -> int:
         for seed, parts in scores.items():
             for part, values in parts.items():
                 write_scores(paths.seed(seed).scores(part), values)
-    report(
+    result = report(
         paths,
         evaluated={seed: int(content["epoch"]) for seed, content in checkpoints.items()},
         options=evaluation_options(experiment),
         facts=lambda seed: result_facts(experiment, paths, seed) | {"notes": unfinished},
     )
+    bundle(experiment, paths, result)
     return 0
 
 

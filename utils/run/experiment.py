@@ -111,13 +111,20 @@ def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
 
 def build_network(task: Task, config: Config, loss: Loss, generator: torch.Generator) -> torch.nn.Module:
     """The model that the objective asks for, with its initial weights, on the CPU."""
+    return network(config, loss, task.channels, (task.height, task.width), generator)
+
+
+def network(
+    config: Config, loss: Loss, channels: int, image_size: tuple[int, int], generator: torch.Generator
+) -> torch.nn.Module:
+    """The same for images of ``channels`` and ``image_size`` (height, width)."""
     if config.resnet_type == "dense":
-        check_widths((task.channels * task.height * task.width, *config.hidden_widths))
+        check_widths((channels * image_size[0] * image_size[1], *config.hidden_widths))
     return built(
         lambda: build_model(
             config.architecture,
-            channels=task.channels,
-            image_size=(task.height, task.width),
+            channels=channels,
+            image_size=image_size,
             outputs=loss.outputs,
             normalised_head=loss.normalised_head,
             hidden_widths=config.hidden_widths,

@@ -35,7 +35,16 @@ from ..training.notices import Watch
 from ..training.state import TrainState
 from ..training.step import TrainingSteps
 from .announcement import announce
-from .best_checkpoint import checkpoint_content, config_facts, evaluation_options, result_facts, score_checkpoint
+from .best_checkpoint import (
+    bundle,
+    checkpoint_content,
+    config_facts,
+    evaluation_options,
+    remove_decisions,
+    result_facts,
+    score_checkpoint,
+    write_decisions,
+)
 from .epoch_writer import EpochWriter
 from .experiment import Experiment, build_state, prepare
 from .printed_table import report
@@ -65,7 +74,8 @@ def train_run(settings: Settings) -> int:
     failures = _train_seeds(experiment, paths, baselines, text)
     if paths.seeds_with("done"):
         facts = functools.partial(result_facts, experiment, paths)
-        report(paths, options=evaluation_options(experiment), facts=facts, warned=True)
+        result = report(paths, options=evaluation_options(experiment), facts=facts, warned=True)
+        bundle(experiment, paths, result)
     return 1 if failures else 0
 
 
@@ -216,6 +226,8 @@ def _train_seed(
     remove_leftovers(files.folder)
     files.failed.unlink(missing_ok=True)
     files.done.unlink(missing_ok=True)
+    if resume:
+        remove_decisions(files)
     history = History(files.history, keep=state.epoch)
     watch = Watch(seed, seen=read_history(files.history))
     steps = config.evaluate_every_steps or state.sampler.steps_per_epoch
@@ -294,6 +306,7 @@ def _finish_seed(
     figure = roc_figure({seed: scores["test"]}, scores["test"], result, title=f"{config.model_name}, seed {seed}")
     events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epochs=epochs)
     events.close()  # what is not written yet would be lost if the process were killed now, as a done seed is left alone
+    write_decisions(files, checkpoint, result)
     write_done(files, best_epoch=checkpoint["epoch"], epochs=epochs, stopped_early=stopped_early)
     if not config.keep_last:
         files.last_before.unlink(missing_ok=True)  # first: where last.pt is not there, no state is

@@ -11,6 +11,7 @@ from ..config.options import Config
 PARTS = ("validation", "test")  # the sets that every seed is scored on
 CALIBRATION = "calibration"  # and one that only a run with a calibration_fraction has
 
+
 def before(path: Path) -> Path:
     """Where the previous version of a file is kept."""
     return path.with_name(f"{path.stem}_before{path.suffix}")
@@ -59,6 +60,8 @@ class RunPaths:
     model_name: str
 
     config = _In("config.yaml")  # every resolved value with its origin, the command, the data, the versions
+    model = _In("model.pt")  # what scores new images: the models of all seeds, preprocessing and thresholds
+    external = _In("external")  # evaluations on other data, a folder each
     results = _In("results.json")  # the numbers of the seeds, their mean and SD, and the ensemble
     roc = _In("roc.png")  # the plot of the ROC
     ensemble = _In("ensemble")  # scores averaged over the seeds

@@ -16,9 +16,12 @@ def model_outputs(model: nn.Module, batches: Batches, indices: Tensor, *, machin
     """(n, K) float32 outputs of ``model`` in evaluation mode for the images ``indices``, in that order."""
     model.eval()
     parts = []
-    height, width = batches.image_size
-    size = max(1, BATCH * 32 * 32 // (height * width))
-    for chunk in indices.split(size):
+    for chunk in indices.split(batch_size(*batches.image_size)):
         with machine.autocast():
             parts.append(model(batches.plain(chunk)).float())
     return torch.cat(parts)
+
+
+def batch_size(height: int, width: int) -> int:
+    """How many images of this size are evaluated at once."""
+    return max(1, BATCH * 32 * 32 // (height * width))

@@ -1,0 +1,13 @@
+"""Score new images with a trained run. ``rarecall predict`` of the wheel is the same."""
+
+from __future__ import annotations
+
+import sys
+
+from utils.commands.predict import main
+from utils.system.streams import run_command
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,1 @@
+"""The commands, each a file with a function ``main(argv) -> exit code``."""

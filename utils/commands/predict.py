@@ -1,0 +1,153 @@
+"""Score new images with a trained run, judge the run on other data, or export it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config.command_line import Parser
+from ..config.kinds import NAME, POSITIVE, RATE, SWITCH, Kind, read
+from ..config.options import OPTIONS
+from ..data.image_files import FITS
+from ..errors import UserError, message_of, one_line
+from ..metrics.decisions import RULES
+from ..system.interruption import Interruption
+
+EXAMPLES = """\
+examples:
+  python predict.py checkpoint/runs/scans --images new/ --promise 0.98 --out pred.csv
+  python predict.py checkpoint/runs/scans --images other.csv --labels other.csv --name hospital_b --by scanner
+  python predict.py checkpoint/runs/scans --export onnx"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="predict.py",
+        description="Score new images with a trained run. Needs none of its data, and changes none of its files.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", type=Path, help="folder of a run, its model.pt, or seed<k>/best.pt")
+    add = parser.add_argument_group("images").add_argument
+    images = "a folder (searched to any depth), an image, .csv with a column path, .txt with a path a line, or .npz"
+    add("--images", "--data", type=Path, metavar="PATH", help=images)
+    fit = "another size than the model's is refused (exact), or resized: squeezed, with black bars (letterbox), or cut"
+    add("--fit", choices=FITS, default="exact", help=fit)
+    add = parser.add_argument_group("decisions").add_argument
+    add("--promise", metavar="TPR", help="the threshold that promises this TPR on new images (NP)")
+    rule = f"another threshold: one of {', '.join(RULES)}, and its target, such as plug-in 0.95 (default: NP with the "
+    add("--rule", nargs="+", metavar="X", help=f"{rule}highest TPR that it can promise, or else plug-in)")
+    pair = "rule out, refer and rule in by the thresholds for these (default: the first that the run has)"
+    add("--two_thresholds", nargs=2, metavar=("TPR", "FPR"), help=pair)
+    add = parser.add_argument_group("output").add_argument
+    add("--out", type=Path, metavar="CSV", help="where to write a row for each image")
+    switch: dict[str, Any] = {"nargs": "?", "const": "1", "default": "0", "metavar": "0|1"}
+    add("--resume", **switch, help="1 goes on with a file that a stopped command has begun")
+    add("--overwrite", **switch, help="1 replaces the file, or the evaluation, if it is there")
+    add = parser.add_argument_group("evaluation on other data, in RUN/external/NAME/").add_argument
+    labels = "columns path and label: an original class of the run, or positive or negative"
+    add("--labels", type=Path, metavar="CSV", help=labels)
+    add("--name", help="name of the evaluation")
+    add("--by", nargs="+", default=[], metavar="COLUMN", help="further columns of the labels whose groups are compared")
+    add = parser.add_argument_group("export").add_argument
+    export = "write the ensemble beside model.pt with the preprocessing inside: pixels in, score out"
+    add("--export", choices=("onnx", "torch_export", "torchscript"), help=export)
+    add = parser.add_argument_group("machine").add_argument
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--threads", default="0", metavar="N", help="CPU threads (changes rounding); 0: all cores")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return the exit code: 0 for success, 1 if an image could not be scored, 2 for bad input, 130 for Ctrl-C."""
+    with Interruption() as interruption:
+        try:
+            return _predict(argv)
+        except BrokenPipeError:
+            raise
+        except (UserError, OSError) as error:
+            print("error:", one_line(message_of(error)), file=sys.stderr)
+            return 2
+        except BaseException as error:
+            if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
+                raise
+            print(f"\n{interruption}; the same command with --resume 1 goes on", file=sys.stderr)
+            return interruption.exit_code
+
+
+def _predict(argv: Sequence[str]) -> int:
+    asked = _parser().parse_args(argv)
+    values = _checked(asked)
+    from ..run import export, external, predict  # imports torch, which --help and a mistyped flag do not need
+
+    if asked.export:
+        return export.export_model(asked.run, kind=asked.export, images=asked.images, fit=asked.fit)
+    model = predict.open_model(asked.run, device=asked.device, threads=values["threads"])
+    threshold, pair = predict.chosen(model, rule=values["rule"], target=values["target"], pair=values["pair"])
+    if asked.name:
+        return external.evaluate(
+            model,
+            asked.run,
+            images=asked.images,
+            labels=asked.labels,
+            name=asked.name,
+            by=asked.by,
+            fit=asked.fit,
+            threshold=threshold,
+            overwrite=values["overwrite"],
+        )
+    return predict.predict(
+        model,
+        images=asked.images,
+        out=asked.out,
+        threshold=threshold,
+        pair=pair,
+        fit=asked.fit,
+        resume=values["resume"],
+        overwrite=values["overwrite"],
+    )
+
+
+def _checked(asked: argparse.Namespace) -> dict[str, Any]:
+    """The values, after a check that they fit each other."""
+    if asked.export:
+        others = ("out", "name", "labels", "promise", "rule", "two_thresholds")
+        if unused := [name for name in others if getattr(asked, name)]:
+            raise UserError(f"--{unused[0]} cannot act with --export, which writes the model; leave it out")
+    elif asked.images is None:
+        raise UserError("--images PATH is needed: a folder, an image, a .csv, .txt or .npz file")
+    elif bool(asked.out) == bool(asked.name):
+        raise UserError("give --out CSV to score images, or --name NAME with --labels to judge the run on other data")
+    if bool(asked.name) != bool(asked.labels):
+        raise UserError("--name and --labels belong together; give both or none")
+    if asked.by and not asked.name:
+        raise UserError("--by compares groups in an evaluation: add --name and --labels, or leave it out")
+    if asked.promise and asked.rule:
+        raise UserError("--promise and --rule choose a threshold each; leave one of them out")
+    if asked.name:
+        _value(NAME, asked.name, "--name")
+    rule, target = ("NP" if asked.promise else None), asked.promise
+    if asked.rule:
+        rule, target = asked.rule[0], asked.rule[1] if len(asked.rule) == 2 else None
+        if rule not in RULES or len(asked.rule) > 2:
+            raise UserError(f"--rule must be one of {', '.join(RULES)} and its target, got {' '.join(asked.rule)}")
+    number = POSITIVE if rule in ("cost", "prior") else RATE
+    return {
+        "rule": rule,
+        "target": None if target is None else _value(number, target, "--promise" if asked.promise else "--rule"),
+        "pair": [_value(RATE, text, "--two_thresholds") for text in asked.two_thresholds or ()],
+        "resume": bool(_value(SWITCH, asked.resume, "--resume")),
+        "overwrite": bool(_value(SWITCH, asked.overwrite, "--overwrite")),
+        "threads": _value(OPTIONS["threads"].metadata["kind"], asked.threads, "--threads"),
+    }
+
+
+def _value(kind: Kind, text: str, flag: str) -> Any:
+    try:
+        return read(kind, text)
+    except (ValueError, TypeError, OverflowError):
+        raise UserError(f"{flag} must be {kind.expected}, got {text:.80}") from None

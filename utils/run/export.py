@@ -1,0 +1,160 @@
+"""Write the ensemble of a run in a form that other programs load, with the preprocessing inside."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.image_files import BrokenImageError, find_images, read_ahead
+from ..data.raw import UInt8Array, enlarging
+from ..errors import UserError
+from ..losses.base import Loss
+from ..metrics.roc import Array
+from ..system.files import write_atomically
+from .trained_model import TrainedModel, load
+
+ENDINGS = {"onnx": ".onnx", "torch_export": ".pt2", "torchscript": ".ts"}
+EXTRA = ("onnx", "onnxscript", "onnxruntime")
+TRIED = 64  # images on which the exported file is compared with the model
+TOLERANCE = 1e-5  # of the largest difference, relative to the largest score where that is above 1
+
+
+class Ensemble(nn.Module):
+    """(B, C, H, W) uint8 pixels as in the files -> (B,) float32 mean of the seeds' scores."""
+
+    scale: Tensor
+    shift: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, model: TrainedModel) -> None:
+        super().__init__()
+        form = model.form
+        mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (form.mean, form.std))
+        self.register_buffer("scale", (1 / (255 * std)).float())
+        self.register_buffer("shift", (-mean / std).float())
+        enlarged = enlarging(form.height, form.width)
+        self.divisor = enlarged[2] if enlarged else 0
+        for name, matrix in zip(("rows", "columns"), enlarged[:2] if enlarged else (), strict=False):
+            self.register_buffer(name, torch.from_numpy(matrix).double())  # holds all integers that occur
+        self.members = nn.ModuleList(Member(*parts) for parts in model.members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The scores."""
+        if self.divisor:
+            sums = self.rows @ images.double() @ self.columns.T
+            images = torch.floor((sums + self.divisor // 2) / self.divisor)
+        batch = images.float() * self.scale + self.shift
+        return torch.stack([member(batch) for member in self.members]).mean(0)
+
+
+class Member(nn.Module):
+    """The score of one seed's model."""
+
+    threshold: Tensor
+
+    def __init__(self, model: nn.Module, loss: Loss, threshold: Tensor) -> None:
+        super().__init__()
+        self.model, self.loss = model.to(memory_format=torch.contiguous_format), loss
+        self.register_buffer("threshold", threshold.float())
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """(B,) scores."""
+        return self.loss.score(self.model(batch)) - self.threshold
+
+
+def export_model(run: Path, *, kind: str, images: Path | None, fit: str) -> int:
+    """Write ``<model.pt>.<ending>`` beside model.pt, compare it with the model, and print the largest difference.
+
+    Args:
+        run: see ``trained_model.load``.
+        kind: onnx, torch_export or torchscript.
+        images: to compare on; None: made-up ones.
+        fit: see ``image_files.fitted``.
+
+    Raises:
+        UserError: a package is missing, or the exported file gives other scores, and is not kept.
+    """
+    if kind == "onnx" and (missing := [name for name in EXTRA if importlib.util.find_spec(name) is None]):
+        raise UserError(f"--export onnx needs {' and '.join(missing)}: pip install {' '.join(EXTRA)}")
+    model = load(run, device="cpu")
+    pixels = _pixels(model, images, fit)
+    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    ensemble = Ensemble(model).eval()
+    out = model.content.path.with_suffix(ENDINGS[kind])
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporters, about themselves
+        content, scores = WRITERS[kind](ensemble, batch)
+    expected = model.score(pixels)
+    difference = float(np.abs(scores - expected).max()) / max(1.0, float(np.abs(expected).max()))
+    on = images or "made-up images"
+    if not difference <= TOLERANCE:
+        raise UserError(f"the exported model differs from the model by {difference:.2g} on {on}; nothing was written")
+    write_atomically(out, lambda stream: stream.write(content))
+    form = model.form
+    print(f"{out}: images, uint8 (B, {form.channels}, {form.height}, {form.width}) -> score, float32 (B,)")
+    print(f"largest difference on {len(pixels)} images of {on}: {difference:.2g} (relative where scores exceed 1)")
+    return 0
+
+
+def _pixels(model: TrainedModel, images: Path | None, fit: str) -> UInt8Array:
+    form = model.form
+    if images is None:
+        generator = np.random.Generator(np.random.PCG64(0))
+        return generator.integers(0, 256, (TRIED, form.height, form.width, form.channels), dtype=np.uint8)
+    for _, read in read_ahead(find_images(images, form, fit=fit), size=TRIED):
+        good = [image for image in read if not isinstance(image, BrokenImageError)]
+        if good:
+            return np.stack(good)
+    raise UserError(f"{images} has no image that can be read")
+
+
+def _onnx(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Array]:
+    import onnxruntime
+
+    program = torch.onnx.export(
+        ensemble,
+        (batch,),
+        input_names=["images"],
+        output_names=["score"],
+        dynamic_shapes=_any_batch(),
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    content: bytes = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return content, session.run(None, {"images": batch.numpy()})[0]
+
+
+def _torch_export(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Array]:
+    stream = io.BytesIO()
+    torch.export.save(torch.export.export(ensemble, (batch,), dynamic_shapes=_any_batch()), stream)
+    stream.seek(0)
+    return stream.getvalue(), torch.export.load(stream).module()(batch).numpy()
+
+
+def _torchscript(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Array]:
+    stream = io.BytesIO()
+    torch.jit.save(torch.jit.trace(ensemble, (batch,)), stream)
+    stream.seek(0)
+    return stream.getvalue(), torch.jit.load(stream)(batch).numpy()
+
+
+def _any_batch() -> tuple[dict[int, Any]]:
+    return ({0: torch.export.Dim("batch")},)
+
+
+WRITERS: dict[str, Callable[[Ensemble, Tensor], tuple[bytes, Array]]] = {
+    "onnx": _onnx,
+    "torch_export": _torch_export,
+    "torchscript": _torchscript,
+}

@@ -1,0 +1,185 @@
+"""model.pt: what scores new images, the models of all seeds of a run with preprocessing and thresholds.
+
+It needs neither the data nor another file of the run. Of a single seed, best.pt is enough by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config.options import OPTIONS, Config, convert
+from ..config.settings import Settings
+from ..data.image_format import ImageFormat
+from ..errors import UserError
+from ..metrics.decisions import Decisions
+from ..metrics.summary import EvaluationOptions
+from .best_pt import BEST
+from .checkpoints import Format, load, save
+
+MODEL = Format(
+    "rarecall model 1",
+    {
+        **dict.fromkeys(("config", "input", "classes", "decisions", "evaluation", "checksums"), dict),
+        **dict.fromkeys(("run", "command", "data_checksum"), str),
+        "seeds": list,
+    },
+)
+OF_SEED = ("seed", "epoch", "weights", "loss", "threshold", "facts")
+GROUPS = ("model", "objective")  # the options that rebuild model and objective
+AGAIN = "the command that trained the run, with --train 0, writes model.pt anew"
+LARGEST_INPUT = 2**26  # pixels times channels
+
+
+@dataclass(frozen=True)
+class SeedModel:
+    """The model of one seed: weights, state of its objective, and the score that lies at its threshold."""
+
+    seed: int
+    epoch: int
+    weights: dict[str, Any]
+    loss: dict[str, Any]
+    threshold: torch.Tensor
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of model.pt, checked.
+
+    ``config`` holds the run's options of model and objective, the rest at their defaults; ``classes`` the original
+    classes of each side.
+    """
+
+    path: Path
+    run: str
+    config: Config
+    form: ImageFormat
+    negative_classes: tuple[int, ...]
+    positive_classes: tuple[int, ...]
+    seeds: tuple[SeedModel, ...]
+    decisions: Decisions
+    evaluation: EvaluationOptions
+    data_checksum: str
+    checksums: dict[str, Any]
+
+    @property
+    def settings(self) -> Settings:
+        """The options as ``run.components`` takes them."""
+        return Settings(self.config, dict.fromkeys(OPTIONS, "model.pt"), "")
+
+
+def own_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a run's options that model.pt keeps."""
+    names = [name for name, item in OPTIONS.items() if item.metadata["group"] in GROUPS]
+    return {name: config[name] for name in (*names, "precision") if config[name] is not None}
+
+
+def evaluation_dict(options: EvaluationOptions) -> dict[str, Any]:
+    """How the run was evaluated, without its promises, which are thresholds by now."""
+    return {
+        "tprs": list(options.tprs),
+        "fprs": list(options.fprs),
+        "alpha": options.alpha,
+        "cost_ratio": options.cost_ratio,
+        "default_threshold": options.default_threshold,
+        "class_counts": list(options.class_counts),
+    }
+
+
+def write_model(path: Path, shared: Mapping[str, Any], checkpoints: Sequence[Mapping[str, Any]]) -> None:
+    """Write model.pt.
+
+    Args:
+        path: its path.
+        shared: what all seeds have in common, the keys of ``MODEL`` without ``seeds``.
+        checkpoints: the content of best.pt of each seed.
+    """
+    seeds = [{name: content[name] for name in OF_SEED} for content in checkpoints]
+    save(path, MODEL, {**shared, "seeds": seeds})
+
+
+def read_model(path: Path) -> ModelFile:
+    """The content of a model.pt, or of the best.pt of a finished seed.
+
+    Raises:
+        UserError: it is missing, damaged, foreign, of an older version, or of a seed that is not finished.
+    """
+    if path.name == "best.pt":
+        return _of_best(path)
+    content = load(path, MODEL)
+    return _checked(path, content, content["seeds"])
+
+
+def _of_best(path: Path) -> ModelFile:
+    content = load(path, BEST)
+    missing = [name for name in ("input", "classes", "evaluation", "decisions") if not content.get(name)]
+    if missing:
+        raise UserError(
+            f"{path} has no {missing[0]}: its seed is not finished, or an older version wrote it; finish it with "
+            f"--resume 1, or use model.pt of its run ({AGAIN})"
+        )
+    shared = {"run": path.parent.parent.name, "checksums": {}}
+    return _checked(path, {**content, **shared}, [content])
+
+
+def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> ModelFile:
+    try:
+        known = {name: value for name, value in content["config"].items() if name in OPTIONS}
+        options = {name: convert(name, value, str(path)) for name, value in own_options_of(known).items()}
+        evaluation: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in content["evaluation"].items()
+        }
+        classes = content["classes"]
+        return ModelFile(
+            path=path,
+            run=content["run"],
+            config=Config(**options),
+            form=_form(content["input"]),
+            negative_classes=tuple(map(int, classes["negative"])),
+            positive_classes=tuple(map(int, classes["positive"])),
+            seeds=tuple(_seed(item) for item in seeds),
+            decisions=Decisions.from_dict(content["decisions"]),
+            evaluation=EvaluationOptions(**evaluation),
+            data_checksum=content["data_checksum"],
+            checksums=content["checksums"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(
+            f"{path} must be a model of this program, but its content is not ({error!r:.100}); {AGAIN}"
+        ) from None
+
+
+def own_options_of(known: Mapping[str, Any]) -> dict[str, Any]:
+    """The kept options among ``known``."""
+    return own_options({**dict.fromkeys(OPTIONS), **known})
+
+
+def _form(content: Mapping[str, Any]) -> ImageFormat:
+    form = ImageFormat(
+        content["channels"], content["height"], content["width"], tuple(content["mean"]), tuple(content["std"])
+    )
+    sizes = (form.channels, form.height, form.width)
+    if any(type(size) is not int or size < 1 for size in sizes) or math.prod(sizes) > LARGEST_INPUT:
+        raise ValueError(f"images of {sizes}")
+    numbers = (*form.mean, *form.std)
+    if len(form.mean) != form.channels or len(form.std) != form.channels:
+        raise ValueError("mean and std of other channels")
+    if not all(isinstance(value, float) and math.isfinite(value) for value in numbers) or min(form.std) <= 0:
+        raise ValueError("mean and std that are not numbers")
+    return form
+
+
+def _seed(content: Mapping[str, Any]) -> SeedModel:
+    seed = SeedModel(**{name: content[name] for name in OF_SEED})
+    if seed.threshold.shape or seed.threshold.dtype != torch.float32 or not torch.isfinite(seed.threshold):
+        raise ValueError("a threshold that is not a float32 number")
+    facts = {name: tuple(value) if isinstance(value, list) else value for name, value in seed.facts.items()}
+    sizes = [value.numel() for value in seed.loss.values() if isinstance(value, torch.Tensor)]
+    samples = min(int(seed.facts["num_samples"]), max([1, *sizes]))  # an objective allocates what the file holds
+    return SeedModel(seed.seed, seed.epoch, seed.weights, seed.loss, seed.threshold, {**facts, "num_samples": samples})
