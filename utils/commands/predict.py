@@ -82,14 +82,14 @@ def main(argv: Sequence[str]) -> int:
 def _predict(argv: Sequence[str]) -> int:
     asked = _parser().parse_args(argv)
     values = _checked(asked)
-    from ..run import export, external, predict  # imports torch, which --help and a mistyped flag do not need
+    from ..run import export, external_evaluation, predictions  # imports torch, which --help and a mistyped flag do not need
 
     if asked.export:
         return export.export_model(asked.run, kind=asked.export, images=asked.images, fit=asked.fit)
-    model = predict.open_model(asked.run, device=asked.device, threads=values["threads"])
-    threshold, pair = predict.chosen(model, rule=values["rule"], target=values["target"], pair=values["pair"])
+    model = predictions.open_model(asked.run, device=asked.device, threads=values["threads"])
+    threshold, pair = predictions.chosen(model, rule=values["rule"], target=values["target"], pair=values["pair"])
     if asked.name:
-        return external.evaluate(
+        return external_evaluation.evaluate(
             model,
             asked.run,
             images=asked.images,
@@ -100,7 +100,7 @@ def _predict(argv: Sequence[str]) -> int:
             threshold=threshold,
             overwrite=values["overwrite"],
         )
-    return predict.predict(
+    return predictions.predict(
         model,
         images=asked.images,
         out=asked.out,

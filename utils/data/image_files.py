@@ -168,6 +168,8 @@ def read_image(path: Path, form: ImageFormat, *, fit: str = "exact") -> UInt8Arr
     Raises:
         BrokenImageError: see ``Images.read``.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would block
+        raise BrokenImageError("not a regular file")
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:

@@ -19,7 +19,7 @@ from ..run_files.paths import RunPaths
 from ..run_files.scores_csv import read_scores
 from ..seeding import numpy_stream
 from ..system.files import sha256
-from .predict import batch_scores
+from .predictions import batch_scores
 from .trained_model import TrainedModel
 
 
