@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import main
-import report
 import sweep
+from utils.commands import report as report_command
 from utils.config.options import OPTIONS
 from utils.config.settings import resolve
 from utils.sweeping import arguments as sweeping
@@ -89,7 +89,7 @@ def test_the_loops_in_the_readme_run_and_let_mu_grow(code: str) -> None:
 
 def test_every_flag_in_the_readme_exists() -> None:
     known = set(OPTIONS) | {"help", "logdir"}
-    for parser in (sweeping.parser(), report._parser()):
+    for parser in (sweeping.parser(), report_command._parser()):
         known |= {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
     assert set(re.findall(r"--([A-Za-z0-9_]+)", README)) <= known
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from models import MODELS
-from utils.config.command_line import parser, version
-from utils.config.settings import resolve
-from utils.errors import UserError, message_of, one_line
-from utils.system.child_processes import end_with_parent
-from utils.system.interruption import Interruption
-from utils.system.streams import run_command
+from ..config.command_line import parser
+from ..config.settings import resolve
+from ..errors import UserError, message_of, one_line
+from ..run.architectures import MODELS
+from ..system.child_processes import end_with_parent
+from ..system.installation import VERSION, typed
+from ..system.interruption import Interruption
 
-FIRST_WORDS = """\
+FIRST_WORDS = f"""\
 No arguments. Try first (embedded data, about a minute on two cores):
 
-    python main.py --dataset_name digits --resnet_type lenet5 --name_file_bs baseline_bce \\
+    {typed("train")} --dataset_name digits --resnet_type lenet5 --name_file_bs baseline_bce \\
         --name_file_alm ALM_12_beg --delta 1 --seeds 1-3 --num_epochs 20
 
 then look at it with    tensorboard --logdir checkpoint
-All options             python main.py --help"""
+All options             {typed("train")} --help"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         parser(models=MODELS).print_help()
         return 0
     if "--version" in argv:
-        print(f"rarecall {version()}")
+        print(f"rarecall {VERSION}")
         return 0
     end_with_parent()
     with Interruption() as interruption:
@@ -54,7 +54,7 @@ def train_or_evaluate(argv: Sequence[str]) -> int:
     """Returns the exit code: 0 success, 1 a seed failed, 2 bad input."""
     try:
         settings = resolve(argv)
-        from utils.run.command import run  # imports torch, which --help and a mistyped flag do not need
+        from ..run.command import run  # imports torch, which --help and a mistyped flag do not need
 
         return run(settings)
     except BrokenPipeError:  # the reader of what is printed has gone
@@ -62,7 +62,3 @@ def train_or_evaluate(argv: Sequence[str]) -> int:
     except (UserError, OSError) as error:  # OSError: no permission, a path too long, a broken disk
         print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(main))

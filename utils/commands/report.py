@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.config.command_line import Parser
-from utils.config.options import convert
-from utils.errors import UserError, message_of, one_line
-from utils.reporting.writing import write_report
-from utils.system.streams import run_command
+from ..config.command_line import Parser
+from ..config.options import convert
+from ..errors import UserError, message_of, one_line
+from ..reporting.writing import write_report
+from ..system.installation import called, typed
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="report.py",
+        prog=called("report"),
         description="Compare the runs of a folder: tables, tests and ROC curves in one page. Needs no GPU and no data.",
         allow_abbrev=False,
     )
@@ -33,14 +32,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         asked = _parser().parse_args(argv)
         tprs = convert("tpr", asked.tpr, "the command line") if asked.tpr else None
-        command = shlex.join(["python", "report.py", *argv])
-        files = write_report(asked.folder, out=asked.out, tprs=tprs, command=command)
+        files = write_report(asked.folder, out=asked.out, tprs=tprs, command=typed("report", argv))
     except (UserError, ValueError, OSError) as error:
         print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2
     print("\n".join(map(str, files)))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(main))

@@ -8,29 +8,29 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from models import ONE_THREAD
-from utils.errors import UserError, message_of, one_line
-from utils.sweeping.arguments import OF_MAIN, parse
-from utils.sweeping.blocks import block_of
-from utils.sweeping.display import counted, failure_lines, status_lines
-from utils.sweeping.job_state import State
-from utils.sweeping.jobs import OWN_COMMAND, JobMaker
-from utils.sweeping.local import LocalRun
-from utils.sweeping.plan import Board, Sweep
-from utils.sweeping.slurm import Queue, submit
-from utils.sweeping.table_file import Table, options_of, pairs, read_table, seeds_of
-from utils.system.interruption import SIGNALS, Interruption
-from utils.system.resources import Shares, share_out
-from utils.system.streams import run_command
+from ..errors import UserError, message_of, one_line
+from ..run.architectures import ONE_THREAD
+from ..sweeping.arguments import OF_MAIN, parse
+from ..sweeping.blocks import block_of
+from ..sweeping.display import counted, failure_lines, status_lines
+from ..sweeping.job_state import State
+from ..sweeping.jobs import JobMaker
+from ..sweeping.local import LocalRun
+from ..sweeping.plan import Board, Sweep
+from ..sweeping.slurm import Queue, submit
+from ..sweeping.table_file import Table, options_of, pairs, read_table, seeds_of
+from ..system.installation import started, typed
+from ..system.interruption import SIGNALS, Interruption
+from ..system.resources import Shares, share_out
 
-FIRST_WORDS = """\
+FIRST_WORDS = f"""\
 No arguments. Try first:
 
-    python sweep.py configs/table/quick.yaml --dry_run      list the jobs, start none
-    python sweep.py configs/table/quick.yaml                run them on this machine
-    python sweep.py configs/table/quick.yaml --status       show their progress
+    {typed("sweep")} configs/table/quick.yaml --dry_run      list the jobs, start none
+    {typed("sweep")} configs/table/quick.yaml                run them on this machine
+    {typed("sweep")} configs/table/quick.yaml --status       show their progress
 
-All options             python sweep.py --help"""
+All options             {typed("sweep")} --help"""
 
 
 def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
@@ -38,14 +38,14 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
 
     Args:
         argv: the command line.
-        command: what to start instead of main.py.
+        command: what to start instead of the command that trains.
     """
     if not argv:
         print(FIRST_WORDS)
         return 0
     with Interruption((*SIGNALS, signal.SIGHUP), once=True) as interruption:
         try:
-            return _main(parse(argv), command or OWN_COMMAND)
+            return _main(parse(argv), command or started("train"))
         except BrokenPipeError:  # an OSError that is no bad input
             raise
         except (UserError, OSError) as error:
@@ -128,7 +128,3 @@ def _ended(board: Board, *, missing_is_bad: bool) -> int:
     if failed:
         print("--retry failed starts them again; finished jobs are kept")
     return 1 if failed or missing else 0
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(main))

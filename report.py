@@ -1,0 +1,13 @@
+"""Compare the runs of a folder in one HTML page. ``rarecall report`` of the wheel is the same."""
+
+from __future__ import annotations
+
+import sys
+
+from utils.commands.report import main
+from utils.system.streams import run_command
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
