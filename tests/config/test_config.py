@@ -151,6 +151,28 @@ def test_what_wins_over_a_file_is_said(configs: Path) -> None:
     assert resolve(["--name_file_bs", "base", "--gamma", "1.50"], configs=configs).notes == ()
 
 
+def test_a_config_of_the_working_folder_comes_before_that_of_the_program(
+    configs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (configs / "baseline" / "baseline_LDAM.json").write_text('{"training_type": "BCE"}')
+    monkeypatch.chdir(configs.parent)
+    found = resolve(["--name_file_bs", "baseline_ldam", "--name_file_alm", "alm"])
+    assert (found.config.training_type, found.config.mu) == ("BCE", 0.3)
+    assert found.notes == (
+        "name_file_bs baseline_ldam is configs/baseline/baseline_LDAM.json of the working folder",
+        "name_file_alm alm is configs/ALM/alm.yaml of the working folder",
+    )
+    found = resolve(["--name_file_bs", "baseline_bce", "--name_file_alm", "ALM_12_beg"])  # it has none of these
+    assert (found.config.mu, found.origins["mu"], found.notes) == (0.01, "configs/ALM/ALM_12_beg.yaml", ())
+    assert "did you mean Base?" in refused(["--name_file_bs", "bas"])
+    assert "Known: Base, baseline_AUCM, " in refused(["--name_file_bs", "nothing_like_it"])
+
+
+def test_the_folder_of_the_program_is_no_other_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert resolve(["--name_file_bs", "baseline_bce"]).notes == ()
+
+
 def test_the_order_of_flags_does_not_matter(configs: Path) -> None:
     first = resolve(["--gamma", "2", "--name_file_bs", "base"], configs=configs)
     second = resolve(["--name_file_bs", "base", "--gamma", "2"], configs=configs)

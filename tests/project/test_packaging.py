@@ -98,18 +98,18 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """An empty folder, but for packages ``utils`` and ``models`` that are somebody else's."""
+    """A folder of another project, which has packages of our names: ``rarecall`` in it, and two on the path."""
     folder = tmp_path / "project"
-    for name in ("utils", "models"):
+    for name in ("rarecall", "path/utils", "path/models"):
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text("raise ImportError('of another project')")
     return folder
 
 
 def output_of(folder: Path, *command: str | Path, code: int = 0) -> str:
-    """What a command prints that runs in ``folder`` with its packages first on the path."""
+    """What a command prints that runs in ``folder``, with the packages of ``folder/path`` before all others."""
     folder.mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": str(folder / "path")}
     done = subprocess.run(
         list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
@@ -200,7 +200,7 @@ finally:
 def test_the_program_without_its_extra_says_what_to_install(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     pip("install", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path)
-    bare = [sys.executable, "-S", "-m", "rarecall"]  # -S: no other package than those of the working folder
+    bare = [sys.executable, "-S", "-m", "rarecall"]  # -S: no package but that of the working folder
     for name in COMMANDS:
         assert output_of(site, *bare, name, "--help", code=2) == (
             f"error: rarecall {name} needs jinja2, matplotlib, pyyaml, scipy, tensorboard, threadpoolctl, torchvision, "

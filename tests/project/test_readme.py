@@ -23,8 +23,9 @@ README = PAGES[0].read_text(encoding="utf-8")
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The arguments of every ``python main.py ...`` that stands in an indented line."""
-    lines = re.findall(r"^    python main\.py (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    """The arguments of every ``python main.py ...`` and ``rarecall train ...`` that stands in an indented line."""
+    text = page.read_text(encoding="utf-8")
+    lines = re.findall(r"^    (?:python main\.py|rarecall train) (.*)$", text, flags=re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 
