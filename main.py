@@ -1,68 +1,13 @@
-"""Train and evaluate classifiers whose rare class must not be missed."""
+"""Train and evaluate classifiers whose rare class must not be missed. ``rarecall train`` of the wheel is the same."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from models import MODELS
-from utils.config.command_line import parser, version
-from utils.config.settings import resolve
-from utils.errors import UserError, message_of, one_line
-from utils.system.child_processes import end_with_parent
-from utils.system.interruption import Interruption
+from utils.commands.main import main
 from utils.system.streams import run_command
 
-FIRST_WORDS = """\
-No arguments. Try first (embedded data, about a minute on two cores):
-
-    python main.py --dataset_name digits --resnet_type lenet5 --name_file_bs baseline_bce \\
-        --name_file_alm ALM_12_beg --delta 1 --seeds 1-3 --num_epochs 20
-
-then look at it with    tensorboard --logdir checkpoint
-All options             python main.py --help"""
-
-
-def main(argv: Sequence[str]) -> int:
-    """Returns the exit code: 0 success, 1 a seed failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
-    if not argv:
-        print(FIRST_WORDS)
-        return 0
-    if {"-h", "--help"}.intersection(argv):
-        parser(models=MODELS).print_help()
-        return 0
-    if "--version" in argv:
-        print(f"rarecall {version()}")
-        return 0
-    end_with_parent()
-    with Interruption() as interruption:
-        try:
-            return train_or_evaluate(argv)
-        except BaseException as error:
-            # torch and numpy turn a KeyboardInterrupt that comes while they are imported into other errors
-            if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
-                raise
-            print(
-                f"\n{interruption}; the last completed epoch of each seed is kept: "
-                "the same command with --resume 1 resumes from it",
-                file=sys.stderr,
-            )
-            return interruption.exit_code
-
-
-def train_or_evaluate(argv: Sequence[str]) -> int:
-    """Returns the exit code: 0 success, 1 a seed failed, 2 bad input."""
-    try:
-        settings = resolve(argv)
-        from utils.run.command import run  # imports torch, which --help and a mistyped flag do not need
-
-        return run(settings)
-    except BrokenPipeError:  # the reader of what is printed has gone
-        raise
-    except (UserError, OSError) as error:  # OSError: no permission, a path too long, a broken disk
-        print("error:", one_line(message_of(error)), file=sys.stderr)
-        return 2
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(run_command(main))

@@ -1,46 +1,13 @@
-"""Compare the runs of a folder: tables, tests and ROC curves in one HTML page. Reads the runs' files only."""
+"""Compare the runs of a folder in one HTML page. ``rarecall report`` of the wheel is the same."""
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from utils.config.command_line import Parser
-from utils.config.options import convert
-from utils.errors import UserError, message_of, one_line
-from utils.reporting.writing import write_report
+from utils.commands.report import main
 from utils.system.streams import run_command
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="report.py",
-        description="Compare the runs of a folder: tables, tests and ROC curves in one page. Needs no GPU and no data.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>, the folder that holds the runs")
-    parser.add_argument("--out", type=Path, help="where to write the report (default: <folder>/report)")
-    rates = "true positive rates at which to report the false positive rate (default: the --tpr of the runs)"
-    parser.add_argument("--tpr", nargs="+", metavar="X", help=rates)
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Return the exit code: 0 for success, 2 for bad input."""
-    try:
-        asked = _parser().parse_args(argv)
-        tprs = convert("tpr", asked.tpr, "the command line") if asked.tpr else None
-        command = shlex.join(["python", "report.py", *argv])
-        files = write_report(asked.folder, out=asked.out, tprs=tprs, command=command)
-    except (UserError, ValueError, OSError) as error:
-        print("error:", one_line(message_of(error)), file=sys.stderr)
-        return 2
-    print("\n".join(map(str, files)))
-    return 0
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(run_command(main))

@@ -9,23 +9,21 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import tomllib
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from main import FIRST_WORDS, main
+import utils
 from models import MODELS
+from utils.commands.main import FIRST_WORDS, main
 from utils.config.constructors import takers
 from utils.config.options import GROUPS, OPTIONS, Config, convert
-from utils.config.settings import CONFIGS, find_config, read_config, resolve
+from utils.config.settings import find_config, read_config, resolve
 from utils.config.synonyms import ABSENT
 from utils.config.synonyms import FLAGS as SYNONYMS
 from utils.config.synonyms import VALUES as SYNONYMOUS_VALUES
@@ -36,6 +34,7 @@ from utils.errors import UserError
 from utils.losses import LOSSES
 from utils.run.components import CLASSES, build_constraint, build_loss, check_components
 from utils.samplers import SAMPLERS
+from utils.system.installation import CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,6 +151,28 @@ def test_what_wins_over_a_file_is_said(configs: Path) -> None:
     assert resolve(["--name_file_bs", "base", "--gamma", "1.50"], configs=configs).notes == ()
 
 
+def test_a_config_of_the_working_folder_comes_before_that_of_the_program(
+    configs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (configs / "baseline" / "baseline_LDAM.json").write_text('{"training_type": "BCE"}')
+    monkeypatch.chdir(configs.parent)
+    found = resolve(["--name_file_bs", "baseline_ldam", "--name_file_alm", "alm"])
+    assert (found.config.training_type, found.config.mu) == ("BCE", 0.3)
+    assert found.notes == (
+        "name_file_bs baseline_ldam is configs/baseline/baseline_LDAM.json of the working folder",
+        "name_file_alm alm is configs/ALM/alm.yaml of the working folder",
+    )
+    found = resolve(["--name_file_bs", "baseline_bce", "--name_file_alm", "ALM_12_beg"])  # it has none of these
+    assert (found.config.mu, found.origins["mu"], found.notes) == (0.01, "configs/ALM/ALM_12_beg.yaml", ())
+    assert "did you mean Base?" in refused(["--name_file_bs", "bas"])
+    assert "Known: Base, baseline_AUCM, " in refused(["--name_file_bs", "nothing_like_it"])
+
+
+def test_the_folder_of_the_program_is_no_other_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert resolve(["--name_file_bs", "baseline_bce"]).notes == ()
+
+
 def test_the_order_of_flags_does_not_matter(configs: Path) -> None:
     first = resolve(["--gamma", "2", "--name_file_bs", "base"], configs=configs)
     second = resolve(["--name_file_bs", "base", "--gamma", "2"], configs=configs)
@@ -230,7 +251,7 @@ def test_names_are_found_without_regard_to_case(configs: Path, name: str) -> Non
 
 
 def test_the_reference_s_spelling_is_found() -> None:
-    assert find_config(CONFIGS / "baseline", "baseline_BCE", flag="name_file_bs").name == "baseline_bce.yaml"
+    assert find_config([CONFIGS / "baseline"], "baseline_BCE", flag="name_file_bs").name == "baseline_bce.yaml"
 
 
 def test_json_reads_as_yaml_does(configs: Path) -> None:
@@ -508,13 +529,12 @@ def test_help_names_the_components_that_take_an_option(capsys: pytest.CaptureFix
                     assert f"({', '.join(expected)}" in text[text.rindex(f" --{option} ") :], option
 
 
-def test_the_version_is_the_project_s(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    monkeypatch.setattr("importlib.metadata.version", Mock(side_effect=PackageNotFoundError))
+def test_the_version_is_that_of_the_citation_and_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert utils.__version__ == cited
     assert main(["--version"]) == 0
-    monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name} 7.0")
     assert main(["--lr", "1", "--version"]) == 0
-    assert capsys.readouterr().out == f"rarecall {expected}\nrarecall rarecall 7.0\n"
+    assert capsys.readouterr().out == f"rarecall {cited}\n" * 2
 
 
 def test_help_and_a_mistyped_flag_wait_for_neither_torch_nor_numpy() -> None:

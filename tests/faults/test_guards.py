@@ -18,8 +18,8 @@ import torch
 from comparing import scalars
 from runs import arguments, assert_same_run, best, history, last, results, run, scripted
 
-import main
 import report
+from utils.commands.main import train_or_evaluate
 from utils.errors import UserError
 from utils.run_files.best_pt import BEST
 from utils.run_files.checkpoints import load, load_sound, save
@@ -270,7 +270,7 @@ def test_a_damaged_state_never_becomes_the_one_before(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr("utils.run.train.History", stop)  # the next thing after the state was restored
         with pytest.raises(KeyboardInterrupt):
-            main.train_or_evaluate(arguments(tmp_path, "--num_epochs 4 --resume 1"))
+            train_or_evaluate(arguments(tmp_path, "--num_epochs 4 --resume 1"))
     assert last(seed.folder)["epoch"] == 2
     assert not seed.last_before.exists()
 

@@ -16,9 +16,10 @@ from torch import Tensor
 
 import utils.constraints
 import utils.losses
-from utils.config.settings import CONFIGS, resolve
+from utils.config.settings import resolve
 from utils.losses import LOSSES, loss_class
 from utils.run.components import build_loss
+from utils.system.installation import CONFIGS
 from utils.testing import check_loss
 
 Options = dict[str, Any]

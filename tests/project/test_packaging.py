@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from runs import assert_same_run
+
+import utils
+from utils.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = ("rarecall/run/", "rarecall/reporting/", "rarecall/sweeping/")  # what main.py, report.py and sweep.py do
+FOLDERS = {"utils": "rarecall", "models": "rarecall/models", "configs": "rarecall/configs"}
+RUN = (
+    "--dataset_name digits --resnet_type linear --name_file_bs baseline_bce --name_file_alm ALM_12_beg --delta 1 "
+    "--seeds 1-2 --parallel_seeds 2 --num_epochs 2 --threads 1 --device cpu --model_name run"
+)
+SWEEP = "configs/table/quick.yaml --only digits_BCE+ALM --seeds 1 --set num_epochs=2 resnet_type=linear --jobs 1"
 
 USERS_LOOP = """\
 import utils
@@ -70,17 +84,149 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_wheel_holds_utils_and_models_under_one_name(wheel: Path) -> None:
+@pytest.fixture(scope="module")
+def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program ``rarecall`` of an environment that has the wheel, and everything else from the one of the tests."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    inherited = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (packages / "inherited.pth").write_text("\n".join(inherited))
+    pip("--python", folder / "bin" / "python", "install", "--no-deps", "--no-index", wheel)
+    return folder / "bin" / "rarecall"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder of another project, which has packages of our names: ``rarecall`` in it, and two on the path."""
+    folder = tmp_path / "project"
+    for name in ("rarecall", "path/utils", "path/models"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text("raise ImportError('of another project')")
+    return folder
+
+
+def output_of(folder: Path, *command: str | Path, code: int = 0) -> str:
+    """What a command prints that runs in ``folder``, with the packages of ``folder/path`` before all others."""
+    folder.mkdir(exist_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(folder / "path")}
+    done = subprocess.run(
+        list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_wheel_holds_utils_models_and_configs_under_one_name(wheel: Path) -> None:
     assert wheel.name.startswith("rarecall-")
     names = set(zipfile.ZipFile(wheel).namelist())
-    code = {name for name in names if ".dist-info/" not in name}
     sources = {
-        str(package / path.relative_to(ROOT / folder))
-        for folder, package in {"utils": Path("rarecall"), "models": Path("rarecall/models")}.items()
-        for path in (ROOT / folder).rglob("*.py")
+        f"{package}/{path.relative_to(ROOT / folder)}"
+        for folder, package in FOLDERS.items()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    assert code == {name for name in sources if not name.startswith(LEFT_OUT)}
+    assert {name for name in names if ".dist-info/" not in name} == sources
     assert any(name.endswith("/LICENSE") for name in names)
+
+
+@pytest.mark.slow
+def test_the_program_trains_and_reports_as_the_source_tree_does(program: Path, project: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    output_of(project, program, "train", *RUN.split())
+    output_of(tree, sys.executable, ROOT / "main.py", *RUN.split())
+    runs, theirs = (folder / "checkpoint" / "runs" for folder in (project, tree))
+    assert_same_run(runs / "run", theirs / "run", seeds=(1, 2))
+    record, other = (yaml.safe_load((folder / "run" / "config.yaml").read_text()) for folder in (runs, theirs))
+    assert record.pop("commands") == [f"rarecall train {RUN}"]
+    assert other.pop("commands") == [f"python main.py {RUN}"]
+    assert record == other
+
+    output_of(project, program, "report", "checkpoint/runs")
+    output_of(tree, sys.executable, ROOT / "report.py", "checkpoint/runs")
+    for path in (theirs / "report").glob("*.csv"):
+        assert (runs / "report" / path.name).read_bytes() == path.read_bytes(), path.name
+    page = (runs / "report" / "report.html").read_text()
+    assert "rarecall report checkpoint/runs" in page
+    assert "rarecall train --dataset_name digits" in page
+    assert ".py" not in (runs / "report" / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_sweep_of_the_program_starts_the_program(program: Path, project: Path, tmp_path: Path) -> None:
+    listed = output_of(project, program, "sweep", *SWEEP.split(), "--dry_run")
+    (command,) = re.findall(r"^to do    (.*)$", listed, flags=re.MULTILINE)
+    assert command.startswith("rarecall train --name_file_bs baseline_bce ")
+    assert "1 of 1 done" in output_of(project, program, "sweep", *SWEEP.split())
+    words = shlex.split(command)
+    output_of(tmp_path / "typed", program, *words[1:])  # what was printed can be typed
+    output_of(tmp_path / "tree", sys.executable, ROOT / "main.py", *words[2:])
+    one, *others = (tmp_path / name / "checkpoint/quick/digits_BCE+ALM" for name in ("project", "typed", "tree"))
+    for other in others:
+        assert_same_run(one, other)
+
+
+def test_a_config_of_the_working_folder_comes_before_that_of_the_package(program: Path, project: Path) -> None:
+    baseline = project / "configs" / "baseline"
+    baseline.mkdir(parents=True)
+    (baseline / "baseline_bce.yaml").write_text("training_type: SYM_LM\nm: 0.25\n")
+    printed = output_of(project, program, "train", *f"{RUN} --num_epochs 1 --seeds 1".split())
+    assert "note: name_file_bs baseline_bce is configs/baseline/baseline_bce.yaml of the working folder" in printed
+    assert "name_file_alm" not in printed  # which is the package's
+    options = yaml.safe_load((project / "checkpoint/runs/run/config.yaml").read_text())["options"]
+    assert (options["training_type"]["value"], options["m"]["value"], options["mu"]["value"]) == ("SYM_LM", 0.25, 0.01)
+
+
+def test_no_help_of_the_program_imports_torch(program: Path, project: Path) -> None:
+    overview = output_of(project, program)
+    assert overview == output_of(project, program, "--help")
+    names = re.findall(r"^  (\w+) ", overview, flags=re.MULTILINE)
+    assert names == list(COMMANDS)
+    for name in names:
+        code = f"""
+import sys
+from rarecall.commands import main
+try:
+    main([{name!r}, "--help"])
+finally:
+    print("torch" in sys.modules)
+"""
+        printed = output_of(project, program.with_name("python"), "-P", "-c", code)
+        assert f"usage: rarecall {name} " in printed
+        assert printed.endswith("\nFalse\n")
+        assert not re.findall(r"\b(main|sweep|report)\.py", printed)
+
+
+def test_the_program_without_its_extra_says_what_to_install(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    pip("install", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path)
+    bare = [sys.executable, "-S", "-m", "rarecall"]  # -S: no package but that of the working folder
+    for name in COMMANDS:
+        assert output_of(site, *bare, name, "--help", code=2) == (
+            f"error: rarecall {name} needs jinja2, matplotlib, pyyaml, scipy, tensorboard, threadpoolctl, torchvision, "
+            "tqdm: pip install 'rarecall[experiments]'\n"
+        )
+    assert output_of(site, *bare, "--version") == f"rarecall {utils.__version__}\n"
+    assert "unknown command 'trian'; did you mean train?" in output_of(site, *bare, "trian", code=2)
+    assert "rarecall COMMAND" in output_of(site, *bare)
+
+
+def test_the_library_needs_no_extra(program: Path, project: Path) -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["experiments"]
+    modules = {Requirement(line).name for line in extra} - {"scipy", "threadpoolctl"}  # scikit-learn needs these
+    code = f"""
+import sys
+for name in {sorted({"yaml" if name == "pyyaml" else name for name in modules})!r}:
+    sys.modules[name] = None  # its import fails
+import rarecall
+from rarecall import *
+from rarecall.testing import check_loss
+check_loss(losses.BCE)
+print([name for name in rarecall.__all__ if name not in globals()], rarecall.__version__)
+print(models.build_model.__module__, metrics.__name__, "run" in vars(rarecall))
+"""
+    printed = output_of(project, program.with_name("python"), "-P", "-c", code)
+    assert printed == f"[] {utils.__version__}\nrarecall.models rarecall.metrics False\n"
 
 
 def test_every_module_of_the_wheel_imports(wheel: Path, tmp_path: Path) -> None:

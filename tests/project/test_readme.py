@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import main
-import report
 import sweep
+from utils.commands import report as report_command
 from utils.config.options import OPTIONS
 from utils.config.settings import resolve
 from utils.sweeping import arguments as sweeping
@@ -23,8 +23,9 @@ README = PAGES[0].read_text(encoding="utf-8")
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The arguments of every ``python main.py ...`` that stands in an indented line."""
-    lines = re.findall(r"^    python main\.py (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    """The arguments of every ``python main.py ...`` and ``rarecall train ...`` that stands in an indented line."""
+    text = page.read_text(encoding="utf-8")
+    lines = re.findall(r"^    (?:python main\.py|rarecall train) (.*)$", text, flags=re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 
@@ -89,7 +90,7 @@ def test_the_loops_in_the_readme_run_and_let_mu_grow(code: str) -> None:
 
 def test_every_flag_in_the_readme_exists() -> None:
     known = set(OPTIONS) | {"help", "logdir"}
-    for parser in (sweeping.parser(), report._parser()):
+    for parser in (sweeping.parser(), report_command._parser()):
         known |= {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
     assert set(re.findall(r"--([A-Za-z0-9_]+)", README)) <= known
 

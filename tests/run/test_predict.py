@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from utils.data.digits import load_digits
 from utils.data.image_files import BrokenImageError
 from utils.errors import UserError
 from utils.run import predictions as predicting
-from utils.run.trained_model import load
+from utils.run.trained_model import TrainedModel, load
 from utils.run_files.scores_csv import read_scores
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
@@ -204,7 +206,8 @@ def test_a_killed_prediction_goes_on_to_the_same_file(
     class Killed(BaseException):
         pass
 
-    written, write = [], predicting._write
+    written: list[Path] = []
+    write = predicting._write
 
     def killed(path: Path, rows: list[list[str]], *, mode: str) -> None:
         if len(written) > stop_after:
@@ -221,7 +224,12 @@ def test_a_killed_prediction_goes_on_to_the_same_file(
     assert not out.exists()
     scored: list[int] = []
     batch_scores = predicting.batch_scores
-    monkeypatch.setattr(predicting, "batch_scores", lambda m, read: scored.append(len(read)) or batch_scores(m, read))
+
+    def counted(model: TrainedModel, read: Sequence[Any]) -> list[Any]:
+        scored.append(len(read))
+        return batch_scores(model, read)
+
+    monkeypatch.setattr(predicting, "batch_scores", counted)
     assert predict.main([*argv, "--out", str(out), "--resume"]) == 0
     assert out.read_bytes() == whole.read_bytes()
     assert sum(scored) == 450 - 100 * stop_after
@@ -347,7 +355,7 @@ def test_images_of_another_form_are_refused(folder: Path) -> None:
 def test_colour_and_size_in_the_file_are_recorded(tmp_path: Path) -> None:
     """Colour images of 12 x 30 pixels: enlarged to 32 x 30 for the model, in the files they stay as they are."""
     generator = np.random.Generator(np.random.PCG64(5))
-    content = {}
+    content: dict[str, np.ndarray] = {}
     for part, count in (("train", 80), ("test", 20)):
         content[f"x_{part}"] = generator.integers(0, 256, (count, 12, 30, 3), dtype=np.uint8)
         content[f"y_{part}"] = np.arange(count) % 2

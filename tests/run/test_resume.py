@@ -15,8 +15,8 @@ from runs import arguments, assert_same, assert_same_run, best, history, results
 import main
 from models import MODELS
 from models.lenet import lenet5
-from utils.config.settings import CONFIGS
 from utils.run import train as train_run
+from utils.system.installation import CONFIGS
 from utils.training import epoch as training
 
 BASE_FILES = sorted(path.stem for path in (CONFIGS / "baseline").glob("*.yaml"))

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from sweeps import ended, kill, run, start, table, until, workers
 
-from utils.sweeping.jobs import OWN_COMMAND
+from utils.system.installation import started
 
-MAIN = OWN_COMMAND
+MAIN = started("train")
 
 
 @pytest.mark.slow

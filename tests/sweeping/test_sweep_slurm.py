@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sweeps import ROOT, ended, run, start, until
 
-from utils.sweeping.jobs import OWN_COMMAND
+from utils.system.installation import started
 
 SCRIPT = str(ROOT / "tests" / "slurm" / "start.sh")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
@@ -32,7 +32,7 @@ rows:
     delta: 1
     set: {{num_epochs: {LONG}, patience_early_stopping: {LONG}}}
 """
-MAIN = OWN_COMMAND
+MAIN = started("train")
 SLOW = (sys.executable, str(ROOT / "tests" / "slow_main.py"))
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 

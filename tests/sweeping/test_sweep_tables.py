@@ -332,7 +332,24 @@ def test_the_machine_is_chosen_on_the_command_line(
 
 
 def test_a_table_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there is no table file nowhere.yaml" in refused(["nowhere.yaml"], capsys)
+    assert f"there is no table file nowhere.yaml; {TABLES} has some" in refused(["nowhere.yaml"], capsys)
+
+
+def test_a_table_below_configs_is_the_working_folder_s_or_the_program_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sweep.main(["configs/table/quick.yaml", "--dry_run"]) == 0
+    printed = capsys.readouterr().out
+    assert "of 48 done" in printed
+    assert printed.count(shlex.join(["python", str(ROOT / "main.py")])) == 48  # to be typed in this folder
+    assert "did you mean configs/table/quick.yaml?" in refused(["configs/table/quick"], capsys)
+    assert "there is no table file table/quick.yaml" in refused(["table/quick.yaml"], capsys)
+    assert "there is no table file configs/table;" in refused(["configs/table"], capsys)
+    (tmp_path / "configs" / "table").mkdir(parents=True)
+    (tmp_path / "configs" / "table" / "quick.yaml").write_text("rows: [{name: mine, objective: baseline_bce}]")
+    assert sweep.main(["configs/table/quick.yaml", "--seeds", "1", "--dry_run"]) == 0
+    assert "--model_name mine" in capsys.readouterr().out
 
 
 def test_a_reader_that_has_seen_enough_sees_no_traceback() -> None:

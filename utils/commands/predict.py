@@ -14,20 +14,21 @@ from ..config.options import OPTIONS
 from ..data.image_files import FITS
 from ..errors import UserError, message_of, one_line
 from ..metrics.decisions import RULES
+from ..system.installation import called, typed
 from ..system.interruption import Interruption
 
-EXAMPLES = """\
-examples:
-  python predict.py checkpoint/runs/scans --images new/ --promise 0.98 --out pred.csv
-  python predict.py checkpoint/runs/scans --images other.csv --labels other.csv --name hospital_b --by scanner
-  python predict.py checkpoint/runs/scans --export onnx"""
+EXAMPLES = (
+    "--images new/ --promise 0.98 --out pred.csv",
+    "--images other.csv --labels other.csv --name hospital_b --by scanner",
+    "--export onnx",
+)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="predict.py",
+        prog=called("predict"),
         description="Score new images with a trained run. Needs none of its data, and changes none of its files.",
-        epilog=EXAMPLES,
+        epilog="\n".join(["examples:", *(f"  {typed('predict')} checkpoint/runs/scans {more}" for more in EXAMPLES)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -82,7 +83,8 @@ def main(argv: Sequence[str]) -> int:
 def _predict(argv: Sequence[str]) -> int:
     asked = _parser().parse_args(argv)
     values = _checked(asked)
-    from ..run import export, external_evaluation, predictions  # imports torch, which --help and a mistyped flag do not need
+    # they import torch, which --help and a mistyped flag do not need
+    from ..run import export, external_evaluation, predictions
 
     if asked.export:
         return export.export_model(asked.run, kind=asked.export, images=asked.images, fit=asked.fit)

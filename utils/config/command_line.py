@@ -1,17 +1,15 @@
-"""The command line of main.py and its help."""
+"""The command line of main.py (``rarecall train``) and its help."""
 
 from __future__ import annotations
 
 import argparse
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
-from importlib import metadata
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import UserError
 from ..registry import near
+from ..system.installation import RUN_WITH, called, typed
 from .constructors import takers
 from .options import GROUPS, OPTIONS
 from .synonyms import ABSENT, FLAGS
@@ -24,7 +22,7 @@ class Parser(argparse.ArgumentParser):
     """Raises its errors as ``UserError``."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see python {self.prog} --help)")
+        raise UserError(f"{message} (see {RUN_WITH}{self.prog} --help)")
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
@@ -42,7 +40,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         reason = ABSENT.get(name.lower().replace("-", "_"))
         hint = f"; {reason}" if reason else hint
-        raise UserError(f"unknown argument {rest[0]!r}{hint} (see python main.py --help)")
+        raise UserError(f"unknown argument {rest[0]!r}{hint} (see {typed('train')} --help)")
     return {
         name: [MARKED.sub("", text) for text in value] if isinstance(value, list) else MARKED.sub("", value)
         for name, value in vars(parsed).items()
@@ -52,9 +50,9 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     """The command line; flags that are not given leave no trace in what it returns. ``models`` are for the help."""
     result = Parser(
-        prog="main.py",
+        prog=called("train"),
         description="Train and evaluate classifiers whose rare class must not be missed.",
-        epilog="python main.py --version prints the version.",
+        epilog=f"{typed('train')} --version prints the version.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
@@ -67,15 +65,6 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
             f"--{name}", metavar=_metavar(kind.name, kind.choices), help=_help(item, models), **several
         )
     return result
-
-
-def version() -> str:
-    """The version of the installed package, else that of the source tree."""
-    try:
-        return metadata.version("rarecall")
-    except metadata.PackageNotFoundError:
-        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
 
 
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:

@@ -6,7 +6,6 @@ the data set. Only what follows from the data themselves stays None: see ``with_
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,13 +16,13 @@ from ..data import DATASETS, defaults_for
 from ..errors import UserError
 from ..learners import FIXED
 from ..registry import unknown
+from ..system.installation import CONFIGS, typed
 from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
 from .options import LOGGED, OPTIONS, SWITCHES, Config, convert
 from .synonyms import FLAGS, VALUES
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMMAND_LINE = "the command line"
 DEFAULT = "default"
 
@@ -64,8 +63,8 @@ def is_given(origin: str) -> bool:
     return origin == COMMAND_LINE or origin.startswith("configs/")
 
 
-def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
-    """The settings that a command line asks for.
+def resolve(argv: Sequence[str], *, configs: Path | None = None) -> Settings:
+    """The settings that a command line asks for, with the files of ``configs`` or else of ``config_folders``.
 
     Raises:
         UserError: an option, a file or a value is not valid.
@@ -74,11 +73,14 @@ def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
     values: dict[str, Any] = {name: item.default for name, item in OPTIONS.items()}
     origins = dict.fromkeys(OPTIONS, DEFAULT)
     notes: list[str] = []
+    folders = [configs] if configs else config_folders()
     for flag, folder in (("name_file_bs", "baseline"), ("name_file_alm", "ALM")):
         name = _converted(flag, given.get(flag, ""), COMMAND_LINE)
         if name:
-            path = find_config(configs / folder, name, flag=flag)
+            path = find_config([each / folder for each in folders], name, flag=flag)
             origin = f"configs/{folder}/{path.name}"
+            if len(folders) > 1 and folders[0] in path.parents:
+                notes.append(f"{flag} {name} is {origin} of the working folder")
             for key, value in read_config(path, origin).items():
                 if origins[key] != DEFAULT and values[key] != value:
                     notes.append(f"{key} = {value} ({origin}) wins over {values[key]} ({origins[key]})")
@@ -90,7 +92,7 @@ def resolve(argv: Sequence[str], *, configs: Path = CONFIGS) -> Settings:
         values[key], origins[key] = converted, COMMAND_LINE
     if "hot_enc" in given:
         notes.append("hot_enc is ignored; it is accepted for alm-dnn compatibility")
-    settings = Settings(Config(**values), origins, shlex.join(["python", "main.py", *argv]), tuple(notes))
+    settings = Settings(Config(**values), origins, typed("train", argv), tuple(notes))
     check_names(settings)
     _check_together(settings)
     return with_defaults(settings)
@@ -121,13 +123,20 @@ def with_defaults(settings: Settings) -> Settings:
     return settings.completed(folders, DEFAULT)
 
 
-def find_config(folder: Path, name: str, *, flag: str) -> Path:
-    """The .yaml, .yml or .json file of that name in ``folder``, ignoring case.
+def config_folders() -> list[Path]:
+    """Where config files are looked for: configs/ of the working folder, if it has one, then that of the program."""
+    own = Path("configs")
+    return [own, CONFIGS] if own.is_dir() and own.resolve() != CONFIGS else [CONFIGS]
+
+
+def find_config(folders: Sequence[Path], name: str, *, flag: str) -> Path:
+    """The .yaml, .yml or .json file of that name in the first of ``folders`` that has one, ignoring case.
 
     Raises:
         UserError: there is none; the message lists similar names.
     """
-    files = {path.stem.lower(): path for path in sorted(folder.glob("*")) if path.suffix in (".json", ".yml", ".yaml")}
+    paths = [path for folder in reversed(folders) for path in sorted(folder.glob("*"))]
+    files = {path.stem.lower(): path for path in paths if path.suffix in (".json", ".yml", ".yaml")}
     stem = name.lower()
     for ending in (".yaml", ".yml", ".json"):
         stem = stem.removesuffix(ending)

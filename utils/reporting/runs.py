@@ -21,6 +21,7 @@ from ..run_files.results_json import default_threshold, read_results
 from ..run_files.scores_csv import read_scores
 from ..run_files.table_json import Plan, read_plan
 from ..system.files import is_held
+from ..system.installation import typed
 
 CURVES = ("train_auc", "val_auc")
 MOST_EPOCHS = 2**31  # a larger number is damage
@@ -78,7 +79,7 @@ def read_folder(path: Path) -> Folder:
     if not path.is_dir():
         raise UserError(f"no folder {path}; expected checkpoint/<subfolder_name>, the folder of the runs to compare")
     if (path / "config.yaml").is_file():
-        raise UserError(f"{path} is a single run; expected the folder of the runs: python report.py {path.parent}")
+        raise UserError(f"{path} is a single run; expected the folder of the runs: {typed('report')} {path.parent}")
     plan = read_plan(path)
     problems: list[Problem] = []
     runs = []

@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 
-from models import MODELS, build_model
-
 from ..config.options import OPTIONS, Config
 from ..config.settings import Settings, check_names
 from ..config.synonyms import VALUES
@@ -38,6 +36,7 @@ from ..training.optimizers import (
 )
 from ..training.state import TrainingData, TrainState
 from ..training.training_data import samples_to_make, training_data
+from .architectures import MODELS, build_model
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
 

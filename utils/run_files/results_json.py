@@ -16,6 +16,7 @@ from ..metrics.scores import Scores, averaged
 from ..metrics.summary import EvaluationOptions, summary, summary_with_intervals
 from ..seeding import numpy_stream
 from ..system.files import locked, make_folder, remove_leftovers, write_json
+from ..system.installation import called
 from ..system.text_files import read_json
 from ..training import notices
 from .done import read_done, updated_checksums
@@ -59,7 +60,7 @@ def read_results(path: Path) -> dict[str, Any]:
         if not all(isinstance(block, dict) for block in content["seeds"].values()):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"cannot read {path}; main.py --train 0 writes it anew") from None
+        raise UserError(f"cannot read {path}; {called('train')} --train 0 writes it anew") from None
     return content
 
 

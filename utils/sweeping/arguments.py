@@ -9,6 +9,7 @@ from pathlib import Path
 from ..config.command_line import Parser
 from ..config.options import OPTIONS
 from ..errors import UserError
+from ..system.installation import called, typed
 
 OF_MAIN = ("data_root", "device", "threads")  # options of main.py that are flags here too
 
@@ -18,9 +19,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     asked, rest = parser().parse_known_args(argv)
     name = rest[0].removeprefix("--").partition("=")[0] if rest else ""
     if name in OPTIONS:
-        raise UserError(f"--{name} is an option of main.py; give it as --set {name}=VALUE (see python sweep.py --help)")
+        raise UserError(
+            f"--{name} is an option of {called('train')}; give it as --set {name}=VALUE (see {typed('sweep')} --help)"
+        )
     if rest:
-        raise UserError(f"unrecognized arguments: {' '.join(rest)} (see python sweep.py --help)")
+        raise UserError(f"unrecognized arguments: {' '.join(rest)} (see {typed('sweep')} --help)")
     return asked
 
 
@@ -37,13 +40,13 @@ def _path(text: str) -> Path:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = Parser(
-        prog="sweep.py",
+        prog=called("sweep"),
         description="Train the rows of a table file, on this machine or on SLURM. Finished jobs are not repeated.",
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
     )
     add = result.add_argument
-    add("table", type=_path, help="table file, such as one of configs/table/")
+    add("table", type=_path, help="table file, such as configs/table/quick.yaml")
     add(
         "--launcher",
         choices=("local", "slurm", "print"),
@@ -63,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "done, such as results/paper")  # fmt: skip
     add("--seeds", nargs="+", metavar="S", help="seeds to use instead of the table's, such as 1-3")
     several = {"action": "extend", "nargs": "+", "default": []}
-    add("--set", metavar="FLAG=VALUE", help="options of main.py that override the table's", **several)  # type: ignore[arg-type]
+    add("--set", metavar="FLAG=VALUE", help=f"options of {called('train')} that override the table's", **several)  # type: ignore[arg-type]
     add = result.add_argument_group("slurm").add_argument
     add("--partition", help="partition (default: SLURM's)")
     add("--time_min", type=_count, default=240, metavar="N", help="time limit in minutes, after which a job is "

@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shlex
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +21,9 @@ from ..config.settings import Settings, is_given, resolve
 from ..errors import UserError
 from ..run_files.config_yaml import read_config
 from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
+from ..system.installation import typed
 from .table_file import Row, Table, arguments
 
-MAIN = Path(__file__).resolve().parents[2] / "main.py"
-OWN_COMMAND = (sys.executable, str(MAIN))  # what starts main.py in this environment
 Key = tuple[str, int]
 
 
@@ -78,8 +75,7 @@ class Job:
     @property
     def command(self) -> str:
         """The command to type in a shell."""
-        main = MAIN.name if Path.cwd() == MAIN.parent else str(MAIN)
-        return shlex.join(["python", main, *self.argv])
+        return typed("train", self.argv, anywhere=True)
 
     def __str__(self) -> str:
         return f"{self.row} seed {self.seed}"

@@ -13,6 +13,7 @@ from ..config.kinds import RATE, read
 from ..config.options import Config
 from ..errors import UserError
 from ..run_files.results_json import read_results
+from ..system.installation import called
 from .blocks import Block
 from .job_state import OPEN, Look, State
 from .jobs import Job
@@ -53,7 +54,7 @@ class Rule:
                 return float(block["auc"])
             return next(float(value) for key, value in block["fpr_at_tpr"].items() if float(key) == self.tpr)
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError, StopIteration):
-            raise UserError(f"cannot read {path}; main.py --train 0 writes it anew") from None
+            raise UserError(f"cannot read {path}; {called('train')} --train 0 writes it anew") from None
 
     @property
     def sign(self) -> int:

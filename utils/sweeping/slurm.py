@@ -23,9 +23,10 @@ from typing import Any
 from ..errors import UserError
 from ..system.child_processes import stop_all, was_killed
 from ..system.files import make_folder, write_text
+from ..system.installation import HOME, IN_TREE
 from ..system.text_files import read_json
 from .job_state import State, claimed, finished_epochs, look_inside, mark_failed
-from .jobs import MAIN, Job
+from .jobs import Job
 from .plan import Sweep
 from .table_file import pairs
 from .worker import Worker, judged
@@ -159,8 +160,10 @@ def _executor(sweep: Sweep, asked: Namespace, cpus: int) -> Any:
 
     make_folder(sweep.paths.slurm)
     executor = submitit.SlurmExecutor(folder=sweep.paths.slurm.absolute(), max_num_timeout=10**6)  # see MOST_STALLS
-    path = os.pathsep.join(filter(None, [str(MAIN.parent), os.environ.get("PYTHONPATH", "")]))
-    setup = [f"export PYTHONPATH={shlex.quote(path)}", f"cd {shlex.quote(os.getcwd())}"]
+    setup = [f"cd {shlex.quote(os.getcwd())}"]
+    if IN_TREE:
+        path = os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH", "")]))
+        setup.insert(0, f"export PYTHONPATH={shlex.quote(path)}")
     executor.update_parameters(
         job_name=sweep.table.name,
         time=asked.time_min,

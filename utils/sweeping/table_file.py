@@ -10,6 +10,7 @@ from typing import Any
 from ..config.options import OPTIONS, Config, convert
 from ..errors import UserError
 from ..registry import unknown
+from ..system.installation import CONFIGS, config_file
 from ..system.yaml_files import read_yaml_as_written
 
 SHORT = {"objective": "name_file_bs", "alm": "name_file_alm", "delta": "delta"}
@@ -201,10 +202,10 @@ def _lines(content: Any, path: Path) -> tuple[Row, ...]:
 
 def _read(path: Path) -> Any:
     try:
-        return read_yaml_as_written(path)
+        return read_yaml_as_written(config_file(path))
     except FileNotFoundError:
         near = path.with_name(f"{path.name}.yaml")
-        hint = f"did you mean {near}?" if near.is_file() else "those of the project are in configs/table/"
+        hint = f"did you mean {near}?" if config_file(near).is_file() else f"{CONFIGS / 'table'} has some"
         raise UserError(f"there is no table file {path}; {hint}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
