@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .system.installation import MODELS_PACKAGE
 from .system.installation import VERSION as __version__
 
+if TYPE_CHECKING:
+    from .run.trained_model import TrainedModel
+
 # public name -> "module" or "module:attribute", imported on first use
 LAZY: dict[str, str] = {
     "constraints": ".constraints",
-    "load": ".run.trained_model:load",
     "losses": ".losses",
     "metrics": ".metrics",
     "models": MODELS_PACKAGE,
@@ -19,7 +22,25 @@ LAZY: dict[str, str] = {
     "samplers": ".samplers",
     "testing": ".testing",
 }
-__all__ = ["__version__", *LAZY]
+__all__ = ["__version__", "load", *LAZY]
+
+
+def load(path: str | Path, *, device: str = "auto") -> TrainedModel:
+    """The model of a trained run, to score and decide on new images: see ``run.trained_model``.
+
+        model = rarecall.load("checkpoint/runs/scans")
+        decided = model.decide(["new/1.png", "new/2.png"], promise=0.98)
+
+    Args:
+        path: the folder of a run, its model.pt, or best.pt of a finished seed.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    from .run.trained_model import load as load_model  # needs the extra [experiments], unlike the rest
+
+    return load_model(path, device=device)
 
 
 def __getattr__(name: str) -> Any:

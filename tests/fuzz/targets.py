@@ -23,9 +23,11 @@ import numpy as np
 import torch
 import yaml
 from mutations import ODD, as_json, as_yaml, mutated_bytes, mutated_value
+from PIL import Image
 from report_folders import make_run
 
 import main
+import predict
 import report
 import sweep
 from utils.config.settings import resolve
@@ -58,6 +60,10 @@ COMMANDS = [
     [*BASE.split()[:-1], "--model_name", "new", "--continue_train", "1", "--baseline_cont_train", "base"],
 ]
 RUN = Path("checkpoint/runs/base")
+NEW_IMAGES = Path("new")
+PREDICT = [str(RUN), "--images", "new", "--threads", "1", "--device", "cpu"]
+SCORE = [*PREDICT, "--out", "pred.csv", "--overwrite", "1"]
+JUDGE = [*PREDICT, "--labels", "new/labels.csv", "--name", "other", "--overwrite", "1", "--by", "site"]
 SEED = RUN / "seed1"
 REPORTED = Path("made_up/row")
 
@@ -77,7 +83,7 @@ class Target:
     run: Callable[[bytes], bool]
 
 
-def program(start: Callable[[Sequence[str]], int], argv: Sequence[str]) -> bool:
+def program(start: Callable[[Sequence[str]], int], argv: Sequence[str], *, accepted: tuple[int, ...] = (0,)) -> bool:
     """Run a program in this process; whether it accepted its input.
 
     Raises:
@@ -93,7 +99,7 @@ def program(start: Callable[[Sequence[str]], int], argv: Sequence[str]) -> bool:
         (line,) = err.getvalue().splitlines()
         assert line.startswith("error: "), line
         raise UserError(line)
-    assert code == 0, f"exit code {code}: {shown[-300:]}"
+    assert code in accepted, f"exit code {code}: {shown[-300:]}"
     return True
 
 
@@ -106,6 +112,7 @@ class World:
         make_run(Path("made_up"), "row", seeds=(1,), counts={"train": (9, 3), "validation": (6, 5), "test": (7, 6)})
         make_run(Path("made_up"), "other", seeds=(1,), counts={"train": (9, 3), "validation": (6, 5), "test": (7, 6)})
         (REPORTED / "results.json").write_bytes((RUN / "results.json").read_bytes())
+        _save_images(NEW_IMAGES, self.digits.test_labels)
         names = ("row", "other")
         rows: list[dict[str, Any]] = [{"name": name, "folder": name, "seeds": [1], "options": {}} for name in names]
         Path("made_up/table.json").write_text(json.dumps({"title": "Made up", "rows": rows}))
@@ -114,6 +121,7 @@ class World:
         self.configs = [path.read_bytes() for path in sorted((ROOT / "configs").glob("[bA]*/*.yaml"))]
         self.tables = [path.read_bytes() for path in sorted((ROOT / "configs/table").glob("*.yaml"))]
         self.checkpoints = [self.files[SEED / name] for name in ("best.pt", "last.pt")]
+        self.checkpoints.append(self.files[RUN / "model.pt"])
         self.arrays = [_arrays(keys) for keys in (("x_train", "y_train", "x_test", "y_test"), _MEDMNIST)]
 
     def restore(self) -> None:
@@ -140,6 +148,10 @@ class World:
             "best.pt": Target(5, functools.partial(self._checkpoint, 0), self._in_place(SEED / "best.pt", EVALUATE)),
             "last.pt": Target(5, functools.partial(self._checkpoint, 1), self._in_place(SEED / "last.pt", RESUME)),
         }
+        predicted = (("model.pt", RUN / "model.pt", SCORE, 4), ("image", NEW_IMAGES / "0.png", SCORE, 3))
+        for name, path, argv, share in (*predicted, ("labels.csv", NEW_IMAGES / "labels.csv", JUDGE, 3)):
+            make = functools.partial(self._checkpoint, 2) if name == "model.pt" else self._bytes(path)
+            targets[name] = Target(share, make, self._in_predict(path, argv))
         for name, argv, share in (("config.yaml", TRAIN, 3), ("done", TRAIN, 4), ("history.jsonl", RESUME, 3)):
             path = RUN / name if name == "config.yaml" else SEED / name
             targets[f"{name} (main)"] = Target(share, self._file(path), self._in_place(path, argv))
@@ -231,7 +243,18 @@ class World:
 
         return make
 
+    def _bytes(self, path: Path) -> Callable[[Random], bytes]:
+        return lambda random: mutated_bytes(random, self.files[path], [self.files[path]])
+
     # --- who gets them ---
+
+    def _in_predict(self, path: Path, argv: list[str]) -> Callable[[bytes], bool]:
+        def run(data: bytes) -> bool:
+            self.restore()
+            path.write_bytes(data)
+            return program(predict.main, argv, accepted=(0, 1))  # 1: an image could not be read
+
+        return run
 
     def _in_place(self, path: Path, argv: list[str]) -> Callable[[bytes], bool]:
         def run(data: bytes) -> bool:
@@ -292,6 +315,8 @@ class World:
                 ("utils.run.train.train_in_processes", _in_turn),
                 ("utils.run.train.report", _read_results),
                 ("utils.run.evaluate.report", _read_results),
+                ("utils.run.train.bundle", _nothing),
+                ("utils.run.evaluate.bundle", _nothing),
                 ("utils.run_files.config_yaml.read_yaml", self._read_yaml),
             ):
                 patches.enter_context(mock.patch(name, stand_in))
@@ -309,9 +334,24 @@ def _restore_seed(experiment: Any, seed: int, files: Any, *, resume: bool, basel
             train_epoch(TrainingSteps(state, data, machine=experiment.machine), steps=1, delta=0.0)
 
 
+def _save_images(folder: Path, labels: Any) -> None:
+    """Three images of the size that digits have in their file, with labels and sites."""
+    folder.mkdir()
+    generator = np.random.Generator(np.random.PCG64(1))
+    lines = ["path,label,site"]
+    for number in range(3):
+        Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{labels[number]},{'ab'[number % 2]}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
 def _in_turn(train: Callable[[int], str | None], seeds: Sequence[int], **_: Any) -> dict[int, str]:
     """Here, where it is watched, and not in processes of their own."""
     return {seed: failure for seed in seeds if (failure := train(seed))}
+
+
+def _nothing(*_: Any) -> None:
+    """model.pt is not written: it follows from results.json."""
 
 
 def _read_results(paths: Any, **_: Any) -> None:

@@ -203,8 +203,8 @@ def test_the_program_without_its_extra_says_what_to_install(wheel: Path, tmp_pat
     bare = [sys.executable, "-S", "-m", "rarecall"]  # -S: no package but that of the working folder
     for name in COMMANDS:
         assert output_of(site, *bare, name, "--help", code=2) == (
-            f"error: rarecall {name} needs jinja2, matplotlib, pyyaml, scipy, tensorboard, threadpoolctl, torchvision, "
-            "tqdm: pip install 'rarecall[experiments]'\n"
+            f"error: rarecall {name} needs jinja2, matplotlib, pillow, pyyaml, scipy, tensorboard, threadpoolctl, "
+            "torchvision, tqdm: pip install 'rarecall[experiments]'\n"
         )
     assert output_of(site, *bare, "--version") == f"rarecall {utils.__version__}\n"
     assert "unknown command 'trian'; did you mean train?" in output_of(site, *bare, "trian", code=2)
@@ -213,7 +213,8 @@ def test_the_program_without_its_extra_says_what_to_install(wheel: Path, tmp_pat
 
 def test_the_library_needs_no_extra(program: Path, project: Path) -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["experiments"]
-    modules = {Requirement(line).name for line in extra} - {"scipy", "threadpoolctl"}  # scikit-learn needs these
+    needed = {"pillow", "scipy", "threadpoolctl"}  # scikit-learn needs the last two; the name of pillow's module is PIL
+    modules = {Requirement(line).name for line in extra} - needed
     code = f"""
 import sys
 for name in {sorted({"yaml" if name == "pyyaml" else name for name in modules})!r}:

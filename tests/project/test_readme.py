@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from runs import run
 
 import main
 import sweep
+import utils
+from utils.commands import predict as predict_command
 from utils.commands import report as report_command
 from utils.config.options import OPTIONS
 from utils.config.settings import resolve
@@ -71,7 +75,8 @@ def test_every_sweep_is_understood(
     assert "of 48 done" in capsys.readouterr().out
 
 
-LOOPS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+LOOPS = [code for code in BLOCKS if "penalty" in code]
 
 
 def test_there_is_a_loop() -> None:
@@ -88,9 +93,21 @@ def test_the_loops_in_the_readme_run_and_let_mu_grow(code: str) -> None:
     assert space["constraint"].mu_value >= 0.02
 
 
+def test_the_lines_that_open_a_trained_run_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = set(BLOCKS) - set(LOOPS)
+    run(tmp_path / "checkpoint", "--model_name digits_demo")
+    (tmp_path / "new").mkdir()
+    for number in (1, 2):
+        Image.new("L", (8, 8), 100 * number).save(tmp_path / "new" / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {"rarecall": utils}
+    exec(code, space)
+    assert space["decided"].positive.shape == (2,)
+
+
 def test_every_flag_in_the_readme_exists() -> None:
     known = set(OPTIONS) | {"help", "logdir"}
-    for parser in (sweeping.parser(), report_command._parser()):
+    for parser in (sweeping.parser(), report_command._parser(), predict_command._parser()):
         known |= {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
     assert set(re.findall(r"--([A-Za-z0-9_]+)", README)) <= known
 

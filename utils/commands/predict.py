@@ -11,7 +11,7 @@ from typing import Any
 from ..config.command_line import Parser
 from ..config.kinds import NAME, POSITIVE, RATE, SWITCH, Kind, read
 from ..config.options import OPTIONS
-from ..data.image_files import FITS
+from ..data import FITS
 from ..errors import UserError, message_of, one_line
 from ..metrics.decisions import RULES
 from ..system.installation import called, typed

@@ -22,7 +22,6 @@ from .npz import read_npz_images
 from .raw import UInt8Array
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-FITS = ("exact", "squeeze", "letterbox", "crop")
 EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 MOST_PIXELS = 2**27  # of one image in a file
 WORKERS = min(8, os.cpu_count() or 1)
