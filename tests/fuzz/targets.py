@@ -341,7 +341,8 @@ def _save_images(folder: Path, labels: Any) -> None:
     lines = ["path,label,site"]
     for number in range(3):
         Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"{number}.png")
-        lines.append(f"{number}.png,{labels[number]},{'ab'[number % 2]}")
+        label = ("positive", "negative", labels[0])[number]
+        lines.append(f"{number}.png,{label},{'ab'[number % 2]}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
