@@ -41,8 +41,8 @@ def main() -> None:
     loss: Loss = BCE()
     constraint = RateConstraint(tpr_at_least=0.98, fpr_at_most=0.05, mu=0.05)
     # this constraint has a parameter, its threshold, which is trained without weight decay
-    groups = [{"params": model.parameters(), "weight_decay": 1e-3}, {"params": constraint.parameters()}]
-    optimizer = torch.optim.SGD(groups, lr=0.02)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, weight_decay=1e-3)
+    optimizer.add_param_group({"params": constraint.parameters(), "weight_decay": 0.0})
     sampler = StratifiedSampler(
         training, labels=targets[training], batch_size=22, generator=torch.Generator().manual_seed(0)
     )

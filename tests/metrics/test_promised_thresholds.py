@@ -41,7 +41,7 @@ def test_scores_that_promise_nothing_are_refused(scores: list[object], message: 
 
 def test_single_precision_keeps_the_promised_fpr() -> None:
     """Just above 58 in float32: just above it in float64 would be 58 again when it is compared with float32 scores."""
-    threshold = fpr_promise_threshold(np.arange(59.0).astype(np.float32), 0.05, 0.05)  # type: ignore[arg-type]
+    threshold = fpr_promise_threshold(np.arange(59.0).astype(np.float32), 0.05, 0.05)
     assert threshold == 58 + 2**-18
     assert not (torch.arange(59.0) >= threshold).any()
 

@@ -119,7 +119,7 @@ def test_what_is_refused_is_told(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build("weighted", **change)
     sampler = build("weighted")
-    for foreign in ({}, build("balanced").state_dict()):
+    for foreign in (dict[str, Any](), build("balanced").state_dict()):
         with pytest.raises(ValueError, match=r"the state of a WeightedSampler must hold \['generator', 'step'\], got"):
             sampler.load_state_dict(foreign)
     with pytest.raises(ValueError, match=r"step must lie in 0\.\.9, got -1"):
