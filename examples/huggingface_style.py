@@ -1,7 +1,6 @@
 """A loop with the callbacks of Hugging Face's Trainer: the digits 0 and 6 among the others, 1 to 20 in training.
 
-In the source tree: python -m examples.huggingface_style
-With the installed package, write `rarecall` for `utils` in the imports.
+Run: python -m examples.huggingface_style. With the installed package, write `rarecall` for `utils` in the imports.
 
 With transformers itself, derive from `TrainerCallback`, and from `Trainer` with `compute_loss` and
 `get_train_dataloader`; let `compute_metrics` return {"auc": ...}; and set remove_unused_columns=False for the indices.
@@ -74,10 +73,8 @@ def main() -> None:
     positives, negatives = order[targets[order] == 1], order[targets[order] == 0]
     parts = zip(positives.split([30, 40, 150, 139]), negatives.split([600, 200, 200, 438]), strict=True)
     training, validation, calibration, test = (torch.cat(part) for part in parts)
-    data: Any = [
-        {"pixel_values": image, "labels": target, "indices": index}  # the constraint needs each sample's index
-        for index, (image, target) in enumerate(zip(images, targets, strict=True))
-    ]
+    # the constraint needs the index of each sample
+    data: Any = [{"pixel_values": images[i], "labels": targets[i], "indices": i} for i in range(len(targets))]
     generator = torch.Generator().manual_seed(0)
     sampler: Any = StratifiedSampler(training, labels=targets[training], batch_size=32, generator=generator)
     batches = DataLoader(data, batch_sampler=sampler, num_workers=2)
@@ -92,6 +89,7 @@ def main() -> None:
     found = auc(labels[test], scores[test]), fpr_at_tpr(labels[test], scores[test], 0.98)
     print(f"test AUC {found[0]:.4f}, FPR at TPR 0.98: {found[1]:.4f}")
     threshold = np_threshold(scores[calibration][labels[calibration] == 1], Promise(tpr=0.98, risk=0.05))
+    assert threshold is not None, "too few positives to calibrate on: samples_needed(1 - 0.98, 0.05) is 149"
     print(f"threshold {threshold} promises TPR >= 0.98, missed with probability <= 0.05")
 
 

@@ -1,7 +1,6 @@
 """A module with the hooks of PyTorch Lightning: the digits 3 and 8 among the others, 1 to 20 in training.
 
-In the source tree: python -m examples.lightning_style
-With the installed package, write `rarecall` for `utils` in the imports.
+Run: python -m examples.lightning_style. With the installed package, write `rarecall` for `utils` in the imports.
 
 With Lightning itself, derive from `LightningModule` and replace `fit` by
 `Trainer(max_epochs=6, precision="bf16-mixed", num_sanity_val_steps=0).fit(module, train_loader, val_loader)`.
@@ -92,7 +91,8 @@ def main() -> None:
     found = auc(labels[test], scores[test]), fpr_at_tpr(labels[test], scores[test], 0.98)
     print(f"test AUC {found[0]:.4f}, FPR at TPR 0.98: {found[1]:.4f}")
     threshold = np_threshold(scores[calibration][labels[calibration] == 1], Promise(tpr=0.98, risk=0.05))
-    print(f"threshold {threshold} promises TPR >= 0.98, missed with probability <= 0.05")  # None of too few positives
+    assert threshold is not None, "too few positives to calibrate on: samples_needed(1 - 0.98, 0.05) is 149"
+    print(f"threshold {threshold} promises TPR >= 0.98, missed with probability <= 0.05")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A plain PyTorch loop: DataLoader, bfloat16 autocast, and a checkpoint from which training continues exactly.
 
-In the source tree: python -m examples.plain_pytorch --epochs 6 --checkpoint state.pt
+Run: python -m examples.plain_pytorch --epochs 6 --checkpoint state.pt
 With the installed package, write `rarecall` for `utils` in the imports.
 
 Task: eights and nines among the other digits, 1 to 20 in training.
@@ -90,7 +90,7 @@ def main() -> None:
     labels, scores = targets[test].numpy(), scores_of(test).numpy()
     rates = rates_at(labels, scores, threshold)
     print(f"test AUC {auc(labels, scores):.4f}, FPR at TPR 0.98: {fpr_at_tpr(labels, scores, 0.98):.4f}")
-    print(f"threshold {threshold:.4f} promises TPR >= 0.98, missed with probability <= 0.05")
+    print(f"threshold {threshold} promises TPR >= 0.98, missed with probability <= 0.05")
     print(f"on the test set TPR {rates.tpr:.4f}, FPR {rates.fpr:.4f}")
 
 

@@ -1,7 +1,6 @@
 """A table of features: malignant among benign tumours, 1 to 10 in training, under a constraint on the rates.
 
-In the source tree: python -m examples.tabular
-With the installed package, write `rarecall` for `utils` in the imports.
+Run: python -m examples.tabular. With the installed package, write `rarecall` for `utils` in the imports.
 
 The constraint asks for TPR >= 0.98 and FPR <= 0.05 at a threshold that it learns. The threshold to operate at comes
 from a calibration set all the same: training samples promise nothing about new ones.
@@ -65,11 +64,11 @@ def main() -> None:
         print(f"epoch {epoch + 1}: validation AUC {validation_auc:.4f}, mu {constraint.mu_value:g}, {multipliers}")
 
     threshold = np_threshold(scores_of(calibration)[targets[calibration] == 1].numpy(), PROMISE)
-    assert threshold is not None
+    assert threshold is not None  # there are samples_needed
     answers, scores = targets[test].numpy(), scores_of(test).numpy()
     rates = rates_at(answers, scores, threshold)
     print(f"test AUC {auc(answers, scores):.4f}, FPR at TPR 0.98: {fpr_at_tpr(answers, scores, 0.98):.4f}")
-    print(f"threshold {threshold:.4f} promises TPR >= {PROMISE.tpr}, missed with probability <= {PROMISE.risk}")
+    print(f"threshold {threshold} promises TPR >= {PROMISE.tpr}, missed with probability <= {PROMISE.risk}")
     print(f"on the test set TPR {rates.tpr:.4f}, FPR {rates.fpr:.4f}")
 
 
