@@ -30,6 +30,7 @@ from torch import Tensor
 
 from utils.constraints.augmented_lagrangian import AugmentedLagrangian
 from utils.constraints.rate import RateConstraint
+from utils.testing.promises import saved_and_loaded
 
 NUM_SAMPLES = 40
 DELTAS = [0.0, 0.25, 1.0]
@@ -306,6 +307,125 @@ def test_options_out_of_range_are_refused(key: str, value: Any) -> None:
 def test_number_of_samples_is_checked() -> None:
     with pytest.raises(ValueError, match="num_samples"):
         AugmentedLagrangian(0)
+
+
+# ---------------------------------------------------------------- in anybody's loop
+
+BOTH: list[Callable[[], Any]] = [
+    lambda: AugmentedLagrangian(NUM_SAMPLES, delta=1.0, mu=0.5),
+    lambda: RateConstraint(tpr_at_least=0.9, fpr_at_most=0.1, mu=0.5),
+]
+both_kinds = pytest.mark.parametrize("build", BOTH, ids=["pairwise", "rate"])
+ONE_BATCH = torch.tensor([0.0, 0.5, 1.0, -2.0]), torch.tensor([1, 0, 1, 0]), torch.tensor([7, 0, 3, 1])
+
+
+@both_kinds
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("batches_before", [0, 1])
+def test_a_score_that_is_not_finite_moves_no_multiplier_for_good(
+    build: Callable[[], Any], bad: float, place: int, batches_before: int
+) -> None:
+    """Float16 outputs overflow; the penalty shows it, a GradScaler skips the step, and training goes on."""
+    constraint = build()
+    for _ in range(batches_before):  # gradient accumulation: the other batch counts
+        constraint.penalty(*ONE_BATCH)
+    scores = ONE_BATCH[0].clone()
+    scores[place] = bad
+    constraint.penalty(scores, *ONE_BATCH[1:])
+    constraint.update_multipliers()
+    constraint.end_epoch(0.5)
+    assert all(value.isfinite().all() for value in constraint.state_dict().values() if isinstance(value, Tensor))
+    moved = constraint.multipliers.clone()
+    value, gradient = penalty_and_gradient(constraint, ONE_BATCH)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+    constraint.update_multipliers()
+    assert (constraint.multipliers > moved).any()
+
+
+def test_the_multipliers_of_a_scaler_that_skips_its_step() -> None:
+    """By hand, delta 1 and mu 0.5: q_7 = 1.5 and q_3 = 0.5 of the good batch; an infinite negative gives no number."""
+    constraint = BOTH[0]()
+    weight = torch.nn.Parameter(torch.ones(()))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    for scores in (torch.tensor([0.0, math.inf, 1.0, -2.0]), ONE_BATCH[0]):
+        before = weight.item()
+        scaler.scale(constraint.penalty(weight * scores, *ONE_BATCH[1:])).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        constraint.update_multipliers()
+        assert (weight.item() == before) == bool(scores.isinf().any())
+    assert constraint.multipliers[[7, 3]].tolist() == [0.75, 0.25]
+
+
+def test_an_index_outside_the_data_set_is_told_and_leaves_nothing_behind() -> None:
+    constraint = AugmentedLagrangian(4)
+    for wrong in (4, -1):
+        with pytest.raises(ValueError, match=rf"indices must be those of the data set, 0\.\.3 .*got .*{wrong}"):
+            constraint.penalty(torch.zeros(2), torch.tensor([1, 0]), torch.tensor([2, wrong]))
+    with pytest.raises(RuntimeError, match="got none since the last update"):
+        constraint.update_multipliers()
+
+
+@both_kinds
+def test_a_state_is_restored_exactly_and_drops_what_waits(build: Callable[[], Any]) -> None:
+    constraint, restored = build(), build()
+    for epoch in range(3):
+        constraint.penalty(*ONE_BATCH)
+        constraint.update_multipliers()
+        constraint.end_epoch(0.9 - 0.1 * epoch)
+    state = constraint.state_dict()
+    restored.penalty(*ONE_BATCH)  # waits for its update
+    assert str(restored.load_state_dict(state)) == "<All keys matched successfully>"
+    for name, value in restored.state_dict().items():
+        assert torch.equal(value, state[name]) if isinstance(value, Tensor) else value == state[name], name
+    assert restored.mu_value == constraint.mu_value > 0.5
+    with pytest.raises(RuntimeError, match="got none since the last update"):
+        restored.update_multipliers()
+
+
+@both_kinds
+def test_a_foreign_state_is_refused(build: Callable[[], Any]) -> None:
+    constraint = build()
+    state = constraint.state_dict()
+    extra = state["_extra_state"]
+    (other,) = (each().state_dict() for each in BOTH if type(each()) is not type(constraint))
+    name = type(constraint).__name__
+    refusals: list[tuple[dict[str, Any], type[Exception], str]] = [
+        (other, ValueError, f"the state of a {name} must hold .*, got .'"),
+        ({**state, "_extra_state": None}, ValueError, f"the state of a {name} must hold .*, got None"),
+        ({**state, "_extra_state": {**extra, "mu": math.nan}}, ValueError, "mu in the state must be a finite number"),
+        ({**state, "_extra_state": {**extra, "mu": 0.0}}, ValueError, "mu in the state must be a finite number"),
+        ({**state, "multipliers": torch.zeros(3)}, RuntimeError, "size mismatch for multipliers"),
+        ({**state, "surprise": torch.zeros(3)}, RuntimeError, "Unexpected key"),
+        ({key: value for key, value in state.items() if key != "_extra_state"}, RuntimeError, "Missing key"),
+        ({key: value for key, value in state.items() if key != "multipliers"}, RuntimeError, "Missing key"),
+    ]
+    for wrong, error, message in refusals:
+        with pytest.raises(error, match=message):
+            constraint.load_state_dict(wrong)
+        assert constraint.mu_value == 0.5
+
+
+@both_kinds
+def test_a_constraint_within_a_model_follows_it(build: Callable[[], Any]) -> None:
+    """Saved and loaded with it, through a file; set to eval() with it, which collects nothing."""
+    model = torch.nn.ModuleDict({"layer": torch.nn.Linear(2, 1), "constraint": build()})
+    constraint: Any = model["constraint"]
+    constraint.penalty(*ONE_BATCH)
+    constraint.update_multipliers()
+    model.eval()
+    constraint.penalty(*ONE_BATCH)
+    with pytest.raises(RuntimeError, match="got none since the last update"):
+        constraint.update_multipliers()
+    loaded = torch.nn.ModuleDict({"layer": torch.nn.Linear(2, 1), "constraint": build()})
+    loaded.load_state_dict(saved_and_loaded(model.state_dict()))
+    restored: Any = loaded["constraint"]
+    assert torch.equal(restored.multipliers, constraint.multipliers)
+    assert restored.multipliers.any()
 
 
 # ---------------------------------------------------------------- the mu rule

@@ -8,6 +8,7 @@ from math import comb
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
@@ -22,6 +23,27 @@ from utils.metrics.promised_thresholds import (
     samples_needed,
     two_thresholds,
 )
+
+BAD_SCORES = [([[1.0], [2.0]], r"shape \(n,\), got \(2, 1\)"), ([0.0, math.nan, math.inf], "finite, got 2 that")]
+
+
+@pytest.mark.parametrize("scores, message", BAD_SCORES)
+def test_scores_that_promise_nothing_are_refused(scores: list[object], message: str) -> None:
+    bad = np.array(scores, dtype=np.float64)
+    for refuses in (
+        lambda: np_threshold(bad, Promise(0.9, 0.05)),
+        lambda: crc_threshold(bad, 0.9),
+        lambda: fpr_promise_threshold(bad, 0.1, 0.05),
+    ):
+        with pytest.raises(ValueError, match=message):
+            refuses()
+
+
+def test_single_precision_keeps_the_promised_fpr() -> None:
+    """Just above 58 in float32: just above it in float64 would be 58 again when it is compared with float32 scores."""
+    threshold = fpr_promise_threshold(np.arange(59.0).astype(np.float32), 0.05, 0.05)
+    assert threshold == 58 + 2**-18
+    assert not (torch.arange(59.0) >= threshold).any()
 
 
 def at_most(k: int, n: int, p: float) -> float:

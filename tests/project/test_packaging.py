@@ -262,6 +262,20 @@ def test_wheel_trains_in_a_loop_of_ones_own_beside_a_foreign_utils(wheel: Path, 
     assert Path(done.stdout.strip()) == site / "rarecall" / "__init__.py"
 
 
+def test_the_examples_read_as_they_say_with_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    """With `rarecall` for `utils` in the imports, beside nothing but the wheel; tests/examples/ runs them."""
+    pip("install", "--no-deps", "--no-index", "--target", tmp_path, wheel, cwd=tmp_path)
+    examples = sorted((ROOT / "examples").glob("[!_]*.py"))
+    for path in examples:
+        text = path.read_text(encoding="utf-8")
+        assert "\nfrom utils." in text
+        (tmp_path / path.name).write_text(text.replace("\nfrom utils.", "\nfrom rarecall."), encoding="utf-8")
+    code = "import rarecall, " + ", ".join(path.stem for path in examples) + "; print(rarecall.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == tmp_path / "rarecall" / "__init__.py"
+
+
 def requirements(lines: list[str]) -> dict[str, str]:
     parsed = [Requirement(line) for line in lines]
     return {requirement.name.lower(): str(requirement.specifier) for requirement in parsed}

@@ -34,6 +34,7 @@ TABLES = ("constraints", "data", "learners", "losses", "samplers")  # packages t
 UTILS = sorted((ROOT / "utils").rglob("*.py"))
 MODELS = sorted((ROOT / "models").rglob("*.py"))
 SCRIPTS = [path for name in ("main", "sweep", "report", "predict") if (path := ROOT / f"{name}.py").exists()]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SOURCES = [*UTILS, *MODELS, *SCRIPTS]
 
 
@@ -126,6 +127,16 @@ def test_a_file_name_means_one_thing() -> None:
     assert len([path for path in paths if path.parent == ROOT / "utils"]) <= 4
 
 
+def test_examples_import_what_the_wheel_holds() -> None:
+    """Parts alone, which read the same with `rarecall` for `utils`; nothing of the commands, and no other package."""
+    allowed = {"numpy", "sklearn", "torch", "utils", *sys.stdlib_module_names}
+    assert not [at(path, node) for path in EXAMPLES for name, node in absolute_imports(path) if name not in allowed]
+    parts = {
+        line.split()[1] for path in EXAMPLES for line in path.read_text().splitlines() if line.startswith("from utils")
+    }
+    assert {part.split(".")[1] for part in parts} == {"constraints", "losses", "metrics", "samplers"}
+
+
 def test_models_import_torch_and_themselves_only() -> None:
     allowed = {"torch", *sys.stdlib_module_names}
     assert not [at(path, node) for path in MODELS for name, node in absolute_imports(path) if name not in allowed]
@@ -211,7 +222,8 @@ def branches_on_training_type(node: ast.AST) -> bool:
 
 
 def test_no_file_can_run_code() -> None:
-    assert not [at(path, node) for path in SOURCES for node in ast.walk(tree_of(path)) if unsafe(node)]  # type: ignore[arg-type]
+    files = [*SOURCES, *EXAMPLES]
+    assert not [at(path, node) for path in files for node in ast.walk(tree_of(path)) if unsafe(node)]  # type: ignore[arg-type]
 
 
 def forked(tree: ast.AST) -> set[ast.AST]:

@@ -106,6 +106,9 @@ def test_batches_are_full(name: str) -> None:
     [
         ({"batch_size": 0}, "batch_size must be >= 1, got 0"),
         ({"indices": MANY[:0], "labels": LABELS[:0]}, "indices must hold at least one sample, got none"),
+        ({"indices": MANY.tolist()}, r"indices must be a tensor of shape \(n,\) .*, got list"),
+        ({"indices": MANY.numpy()}, r"indices must be a tensor of shape \(n,\) .*, got ndarray"),
+        ({"indices": MANY[:, None]}, r"indices must be a tensor of shape \(n,\) .*, got \(43, 1\)"),
         ({"labels": LABELS[1:]}, r"labels must have the shape of indices, \(43,\), got \(42,\)"),
         ({"labels": 2 * LABELS}, "labels must be 0 or 1"),
         ({"labels": LABELS * 0}, "samples of both classes, got 0 positives and 43 negatives"),
@@ -116,6 +119,9 @@ def test_what_is_refused_is_told(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build("weighted", **change)
     sampler = build("weighted")
+    for foreign in (dict[str, Any](), build("balanced").state_dict()):
+        with pytest.raises(ValueError, match=r"the state of a WeightedSampler must hold \['generator', 'step'\], got"):
+            sampler.load_state_dict(foreign)
     with pytest.raises(ValueError, match=r"step must lie in 0\.\.9, got -1"):
         sampler.load_state_dict({**sampler.state_dict(), "step": -1})
 

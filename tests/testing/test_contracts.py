@@ -91,6 +91,12 @@ class LowPrecision(SoundLoss):
         return outputs if outputs.dim() == 1 else outputs[:, 0]
 
 
+class MatrixProduct(SoundLoss):
+    def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
+        scores, targets = self.scores_and_targets(outputs, targets)
+        return (scores - targets) @ (scores - targets) / len(scores) * self.weight.to(scores.dtype)
+
+
 class IntegerTargets(SoundLoss):
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
         if targets.dtype.is_floating_point:
@@ -144,6 +150,7 @@ LOSSES = {
     "a batch of one class": NoPositives,
     "value and gradient are finite": Overflowing,
     "half precision": LowPrecision,
+    "autocast": MatrixProduct,
     "targets may have": IntegerTargets,
     "shapes that do not match": Broadcasting,
     "inputs are not": InPlace,
@@ -195,6 +202,12 @@ class HalfPenalty(SoundConstraint):
         return super().penalty(scores, targets, indices).to(scores.dtype)
 
 
+class MatrixPenalty(SoundConstraint):
+    def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
+        value = super().penalty(scores, targets, indices)
+        return (value.reshape(1, 1) @ value.new_full((1, 1), 1.25))[0, 0].to(value.dtype)
+
+
 class Flattening(SoundConstraint):
     def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
         return super().penalty(scores.flatten(), targets.flatten(), indices.flatten())
@@ -221,6 +234,7 @@ CONSTRAINT_CLASSES = {
     "update_multipliers": Repeating,
     "penalty alone": Eager,
     "half precision": HalfPenalty,
+    "autocast": MatrixPenalty,
     "shapes that do not match": Flattening,
     "threshold": NoThreshold,
     "state_dict": ForgetfulConstraint,

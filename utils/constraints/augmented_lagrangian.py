@@ -91,12 +91,20 @@ class AugmentedLagrangian(Constraint):
         positive = targets.to(scores.dtype)
         negative = 1 - positive
         q = masked_violations(scores, targets, delta=self.delta)  # (B,) 0 at the negatives
-        self._collect(indices, q)
+        multipliers = self._multipliers_of(indices).to(scores.dtype)
+        self._collect(indices, q.detach().nan_to_num(0.0, posinf=0.0))
         if len(self._collected) > MOST_COLLECTED:
             self._collected = [self._summed(self._collected)]
-        multipliers = self.multipliers.index_select(0, indices).to(scores.dtype)
         terms = self.mu / 2 * q.pow(2 * self.p2_norm) + multipliers * q
         return terms.sum() / (positive.sum() * negative.sum()).clamp(min=1)
+
+    def _multipliers_of(self, indices: Tensor) -> Tensor:
+        """(B,) the multipliers of a batch."""
+        try:
+            return self.multipliers.index_select(0, indices)
+        except IndexError:  # on a CPU; a GPU asserts it on the device
+            expected = f"indices must be those of the data set, 0..{len(self.multipliers) - 1} (num_samples - 1)"
+            raise ValueError(f"{expected}, got {int(indices.min())}..{int(indices.max())}") from None
 
     @torch.no_grad()
     def update_multipliers(self) -> None:
@@ -148,7 +156,7 @@ class AugmentedLagrangian(Constraint):
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore it from ``state_dict``."""
+        """Restore it from ``state_dict``; see :meth:`Constraint.set_extra_state`."""
         super().set_extra_state(state)
         self._epochs_ended = int(state["epochs_ended"])
         self._previous_auc = float(state["previous_auc"])

@@ -27,7 +27,13 @@ class Constraint(nn.Module):
     Several batches may come before one update (gradient accumulation): each sample counts as often as it was seen, and
     the multipliers move as if they had been updated after each batch. A ``penalty`` under ``torch.no_grad()`` or after
     ``constraint.eval()`` counts for no update: use it for steps at fixed multipliers. ``state_dict`` holds no batches
-    that still wait for their update.
+    that still wait for their update: save after it.
+
+    Mixed precision: ``penalty`` computes in float32 whatever the scores, within ``torch.autocast`` or outside. Where a
+    score is infinite or NaN, so is the penalty, but what is infinite or NaN moves no multiplier: a ``GradScaler`` skips
+    such a step.
+
+    As an attribute of a model it follows ``.to(device)``, ``train()`` and ``eval()``, and is saved with the model.
 
     Class attributes:
         facts: constructor parameters that the run supplies, not the user: ``num_samples``, the size of the data set
@@ -87,7 +93,8 @@ class Constraint(nn.Module):
             A scalar with a graph, also where a class is missing from the batch.
 
         Raises:
-            ValueError: the three do not have one shape (B,), or a target is neither 0 nor 1.
+            ValueError: the three do not have one shape (B,), a target is neither 0 nor 1, or an index is not one of
+                the data set (on a GPU this is an assertion on the device).
         """
         raise NotImplementedError(f"{type(self).__name__} must define penalty")  # pragma: no cover
 
@@ -110,9 +117,18 @@ class Constraint(nn.Module):
         return {"mu": self._mu}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore it from ``state_dict``."""
+        """Restore it from ``state_dict``.
+
+        Raises:
+            ValueError: it is the state of another kind of constraint, or its mu is not a finite number > 0.
+        """
+        expected = sorted(self.get_extra_state())
+        found = sorted(state) if isinstance(state, dict) else state
+        require(found == expected, f"the state of a {type(self).__name__} must hold {', '.join(expected)}", found)
+        mu = float(state["mu"])
+        require(math.isfinite(mu) and mu > 0, "mu in the state must be a finite number > 0", mu)
         self._collected.clear()
-        self._set_mu(float(state["mu"]))
+        self._set_mu(mu)
 
     def _set_mu(self, value: float) -> None:
         self._mu = value

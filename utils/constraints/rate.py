@@ -148,6 +148,7 @@ class RateConstraint(Constraint):
         """Multipliers and running sums after the batches since the last update and this one, and their counts."""
         before = self.multipliers, self.running, torch.zeros_like(self.epoch_counts)
         multipliers, running, counts = self._collected[-1] if self._collected else before
+        batch = torch.where(batch[1].isfinite(), batch, 0)  # a class whose hinges are not finite counts as missing
         errors, _, sizes = batch
         stepped = (multipliers + self.mu * (errors / sizes.clamp(min=1) - self.bounds)).clamp(min=0)
         moves = self.asked & (sizes > 0)
@@ -188,7 +189,7 @@ class RateConstraint(Constraint):
         return {**super().get_extra_state(), "previous_violation": self._previous_violation}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore it from ``state_dict``."""
+        """Restore it from ``state_dict``; see :meth:`Constraint.set_extra_state`."""
         super().set_extra_state(state)
         self._previous_violation = float(state["previous_violation"])
 

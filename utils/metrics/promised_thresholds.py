@@ -76,9 +76,13 @@ def np_threshold(positives: Array, promise: Promise, *, compared: float = 1) -> 
     counted from the other end: the smallest order r with sum_{j >= r} C(n, j) (1 - alpha)^j alpha^(n-j) <= d.)
 
     Args:
-        positives: (n,) scores of the positives of the calibration set.
+        positives: (n,) scores of the positives alone of the calibration set: ``scores[labels == 1]``. Score them as new
+            samples will be scored, at the same precision.
         promise: the TPR, and the probability of missing it.
         compared: among how many models the scored one was chosen by the same positives.
+
+    Raises:
+        ValueError: the scores are not of shape (n,), or not finite.
 
     Reference: Tong, Feng, Li, "Neyman-Pearson classification algorithms and NP receiver operating characteristics",
     Science Advances 4 (2018).
@@ -86,8 +90,19 @@ def np_threshold(positives: Array, promise: Promise, *, compared: float = 1) -> 
     >>> np_threshold(np.arange(59.0), Promise(0.95, 0.05)), np_threshold(np.arange(58.0), Promise(0.95, 0.05))
     (0.0, None)
     """
-    k = allowed_misses(len(positives), 1 - promise.tpr, max(promise.risk / compared, TINY))
-    return None if k is None else float(np.sort(positives)[k])
+    ordered = _ascending(positives)
+    k = allowed_misses(len(ordered), 1 - promise.tpr, max(promise.risk / compared, TINY))
+    return None if k is None else float(ordered[k])
+
+
+def _ascending(scores: Array) -> Array:
+    """(n,) the scores of one class in ascending order, after a check."""
+    if scores.ndim != 1:
+        raise ValueError(f"scores of one class must have the shape (n,), got {tuple(scores.shape)}")
+    ordered = np.sort(scores)
+    if not np.isfinite(ordered).all():
+        raise ValueError(f"scores must be finite, got {int((~np.isfinite(ordered)).sum())} that are not")
+    return ordered
 
 
 def crc_threshold(positives: Array, tpr: float) -> float | None:
@@ -103,7 +118,8 @@ def crc_threshold(positives: Array, tpr: float) -> float | None:
     (0.0, None, 1.0)
     """
     k = math.floor((1 - tpr) * (len(positives) + 1) + 1e-9) - 1  # 0.02 * 50 is 0.99999...
-    return float(np.sort(positives)[k]) if k >= 0 else None
+    ordered = _ascending(positives)
+    return float(ordered[k]) if k >= 0 else None
 
 
 def fpr_promise_threshold(negatives: Array, fpr: float, risk: float) -> float | None:
@@ -114,8 +130,9 @@ def fpr_promise_threshold(negatives: Array, fpr: float, risk: float) -> float | 
     >>> fpr_promise_threshold(np.arange(59.0), 0.05, 0.05) == math.nextafter(58.0, math.inf)
     True
     """
-    k = allowed_misses(len(negatives), fpr, risk)
-    return None if k is None else math.nextafter(float(np.sort(negatives)[len(negatives) - 1 - k]), math.inf)
+    ordered = _ascending(negatives)
+    k = allowed_misses(len(ordered), fpr, risk)
+    return None if k is None else float(np.nextafter(ordered[-1 - k], math.inf))  # in the precision of the scores
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ class Sampler:
             for images, labels in loader: ...
             torch.save(sampler.state_dict(), path)
 
+    A constraint also needs the dataset index of each sample: ``TensorDataset(images, labels, torch.arange(n))`` is a
+    data set that gives it.
+
     A pass is drawn on the CPU, so that the order is the same on every device, and then sliced.
 
     Class attributes:
@@ -44,9 +47,9 @@ class Sampler:
         synthesises: whether the run must add synthetic positives to ``indices``.
 
     Args:
-        indices: (n,) dataset indices to draw from, on the device where the batches are needed.
+        indices: (n,) tensor of dataset indices to draw from, on the device where the batches are needed.
         batch_size: B, samples a batch, >= 1.
-        generator: a CPU generator of this sampler's own.
+        generator: a CPU generator of this sampler's own, ``torch.Generator().manual_seed(seed)``.
 
     Raises:
         ValueError: there is nothing to draw, or an option is out of its range.
@@ -57,6 +60,9 @@ class Sampler:
 
     def __init__(self, indices: Tensor, *, batch_size: int, generator: torch.Generator) -> None:
         require(batch_size >= 1, "batch_size must be >= 1", batch_size)
+        is_vector = isinstance(indices, Tensor) and indices.dim() == 1
+        got = tuple(indices.shape) if isinstance(indices, Tensor) else type(indices).__name__
+        require(is_vector, "indices must be a tensor of shape (n,) (torch.as_tensor converts a list or an array)", got)
         if len(indices) == 0:
             raise ValueError("indices must hold at least one sample, got none")
         self.indices = indices
@@ -100,11 +106,13 @@ class Sampler:
         return {**(self._start or self._position()), "step": step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from that position.
+        """Continue from that position of a sampler that was built with the same arguments.
 
         Raises:
             ValueError: it is not a position in this stream.
         """
+        expected = sorted([*self._position(), "step"])
+        require(sorted(state) == expected, f"the state of a {type(self).__name__} must hold {expected}", sorted(state))
         step = int(state["step"])
         require(0 <= step <= self.steps_per_epoch, f"step must lie in 0..{self.steps_per_epoch}", step)
         self.generator.set_state(state["generator"])

@@ -122,6 +122,21 @@ def _half(build: Build) -> None:
         expect(value.dtype == torch.float32, f"float32 for scores of {dtype}", value.dtype)
 
 
+@constraint_promises("autocast does not lower the precision")
+def _autocast(build: Build) -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        for given in (dtype, torch.float32):
+            outside, within = build(), build()
+            for seed in range(3):
+                expected, _ = penalty_and_gradient(outside, batch_number(seed, dtype=given), "")
+                outside.update_multipliers()
+                with torch.autocast("cpu", dtype=dtype):
+                    value, _ = penalty_and_gradient(within, batch_number(seed, dtype=given), "within autocast")
+                    within.update_multipliers()
+                same = value.dtype == torch.float32 and torch.allclose(value, expected, rtol=1e-5)
+                expect(same, f"{expected.item()} of scores of {given} within autocast to {dtype}", value.item())
+
+
 @constraint_promises("shapes that do not match raise ValueError")
 def _shapes(build: Build) -> None:
     constraint = build()

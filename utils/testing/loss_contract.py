@@ -132,6 +132,18 @@ def _half(build: Build) -> None:
         expect(torch.allclose(value, expected, rtol=1e-4), f"{expected.item()} as for float32", value.item())
 
 
+@loss_promises("autocast does not lower the precision")
+def _autocast(build: Build) -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        for given in (dtype, torch.float32):
+            outputs, targets, _ = batch_for(build(), dtype=given)
+            expected = build()(outputs, targets).detach()
+            with torch.autocast("cpu", dtype=dtype):
+                value, _ = value_and_gradient(build(), outputs, targets, f"within autocast to {dtype}")
+            same = value.dtype == torch.float32 and torch.allclose(value, expected, rtol=1e-5)
+            expect(same, f"{expected.item()} of outputs of {given} within autocast to {dtype}", value.item())
+
+
 @loss_promises("targets may have any dtype")
 def _target_types(build: Build) -> None:
     outputs, targets, _ = batch_for(build())
