@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import random
 import shutil
@@ -46,6 +47,8 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn")
     parser.add_argument("--processes", type=int, default=2, help="how many at once")
     parser.add_argument("--out", type=Path, help="a JSON file with all numbers")
+    parser.add_argument("--minutes", type=float, help="kill no longer than this, even if it is less often")
+    parser.add_argument("--kills_only", action="store_true", help="no other faults")
     parser.add_argument("--only", metavar="WORD", help="no kills, only the other faults whose name holds WORD")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary one, removed if all is well)")
     return parser.parse_args(argv)
@@ -58,7 +61,7 @@ def work(number: int, asked: argparse.Namespace, folder: Path) -> dict[str, Any]
     options = configurations(random.Random(asked.seed), count)[number :: asked.processes]
     killing = Killing(folder / "kills", seed=asked.seed * 1000 + number, options=options)
     rounds = max(1, asked.kills // KILLS_A_CASE)
-    names = [name for name in CASES if not asked.only or asked.only in name]
+    names = [name for name in CASES if not asked.kills_only and (not asked.only or asked.only in name)]
     all_cases = [(name, repeat) for repeat in range(rounds) for name in names]
     cases: dict[str, dict[str, Any]] = {}
     for name, repeat in all_cases[number :: asked.processes]:
@@ -69,7 +72,8 @@ def work(number: int, asked: argparse.Namespace, folder: Path) -> dict[str, Any]
     if not asked.only:
         starts = range(number, max(1, asked.kills // KILLS_A_START), asked.processes)
         killing.afresh(len(starts), loading=asked.loading)
-        killing.until(share, each=-(-int(asked.kills * LEAST_SHARE) // asked.processes))
+        each = -(-int(asked.kills * LEAST_SHARE) // asked.processes)
+        killing.until(share, each=each, seconds=60 * asked.minutes if asked.minutes else math.inf)
     tally = killing.tally
     return {
         "kills": dict(tally.kills),

@@ -80,9 +80,12 @@ class Killing:
         self.tally = Tally()
         self.board = Board(PLACES)
 
-    def until(self, kills: int, each: int) -> Tally:
-        """Kill runs until ``kills`` are counted, ``each`` of them at least in every phase."""
+    def until(self, kills: int, *, each: int, seconds: float) -> Tally:
+        """Kill runs until ``kills`` are counted, ``each`` of them at least in every phase, or the time is up."""
+        end = time.monotonic() + seconds
         while self.tally.total < kills or any(self.tally.kills[phase] < each for phase in PHASES):
+            if time.monotonic() > end:
+                break
             self.one_run()
         return self.tally
 

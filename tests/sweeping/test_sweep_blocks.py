@@ -28,7 +28,7 @@ grid:
   seeds: 1
   select: {rule}
 rows:
-  - {{name: chosen, delta: 1}}
+  - {{name: chosen, set: {{weight_dec: 0}}}}
 """
 SEARCH = """
 search:

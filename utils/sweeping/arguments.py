@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.command_line import Parser
+from ..config.command_line import Parser, version
 from ..config.options import OPTIONS
 from ..errors import UserError
 
