@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import utils.system.needs  # noqa: F401 (first: it ends the command where the system lacks what the rest imports)
+
+# isort: split
 from models import MODELS
-from utils.config.command_line import parser, version
+from utils.config.command_line import parser, print_version
 from utils.config.settings import resolve
 from utils.errors import UserError, message_of, one_line
 from utils.system.child_processes import end_with_parent
@@ -32,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         parser(models=MODELS).print_help()
         return 0
     if "--version" in argv:
-        print(f"rarecall {version()}")
+        print_version()
         return 0
     end_with_parent()
     with Interruption() as interruption:

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.config.command_line import Parser
+import utils.system.needs  # noqa: F401 (first: it ends the command where the system lacks what the rest imports)
+
+# isort: split
+from utils.config.command_line import Parser, print_version
 from utils.config.options import convert
 from utils.errors import UserError, message_of, one_line
 from utils.reporting.writing import write_report
@@ -19,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="report.py",
         description="Compare the runs of a folder: tables, tests and ROC curves in one page. Needs no GPU and no data.",
+        epilog="python report.py --version prints the version.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>, the folder that holds the runs")
@@ -30,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Return the exit code: 0 for success, 2 for bad input."""
+    if "--version" in argv:
+        print_version()
+        return 0
     try:
         asked = _parser().parse_args(argv)
         tprs = convert("tpr", asked.tpr, "the command line") if asked.tpr else None

@@ -8,7 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import utils.system.needs  # noqa: F401 (first: it ends the command where the system lacks what the rest imports)
+
+# isort: split
 from models import ONE_THREAD
+from utils.config.command_line import print_version
 from utils.errors import UserError, message_of, one_line
 from utils.sweeping.arguments import OF_MAIN, parse
 from utils.sweeping.blocks import block_of
@@ -42,6 +46,9 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     """
     if not argv:
         print(FIRST_WORDS)
+        return 0
+    if "--version" in argv:
+        print_version()
         return 0
     with Interruption((*SIGNALS, signal.SIGHUP), once=True) as interruption:
         try:

@@ -21,6 +21,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import report
+import sweep
 from main import FIRST_WORDS, main
 from models import MODELS
 from utils.config.constructors import takers
@@ -514,7 +516,9 @@ def test_the_version_is_the_project_s(capsys: pytest.CaptureFixture[str], monkey
     assert main(["--version"]) == 0
     monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name} 7.0")
     assert main(["--lr", "1", "--version"]) == 0
-    assert capsys.readouterr().out == f"rarecall {expected}\nrarecall rarecall 7.0\n"
+    for other in (sweep.main, report.main):
+        assert other(["--version"]) == 0
+    assert capsys.readouterr().out == f"rarecall {expected}\n" + 3 * "rarecall rarecall 7.0\n"
 
 
 def test_help_and_a_mistyped_flag_wait_for_neither_torch_nor_numpy() -> None:

@@ -69,6 +69,11 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     return result
 
 
+def print_version() -> None:
+    """What ``--version`` of each command prints."""
+    print(f"rarecall {version()}")
+
+
 def version() -> str:
     """The version of the installed package, else that of the source tree."""
     try:

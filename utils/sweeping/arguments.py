@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.command_line import Parser, version
+from ..config.command_line import Parser
 from ..config.options import OPTIONS
 from ..errors import UserError
 
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     result = Parser(
         prog="sweep.py",
         description="Train the rows of a table file, on this machine or on SLURM. Finished jobs are not repeated.",
+        epilog="python sweep.py --version prints the version.",
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
     )
