@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,7 +19,7 @@ from utils.run_files.results_json import seed_result
 from utils.run_files.roc_png import pixels, roc_figure, save_figure
 
 ROOT = Path(__file__).resolve().parents[2]
-FOREIGN = {"text.usetex": True, "font.size": 30, "lines.linewidth": 9, "figure.facecolor": "red", "savefig.dpi": 30}
+FOREIGN: Any = {"text.usetex": True, "font.size": 30, "lines.linewidth": 9, "figure.facecolor": "red"}
 
 
 def picture(path: Path) -> bytes:

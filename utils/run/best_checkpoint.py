@@ -39,6 +39,7 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
         "seed": seed,
         "epoch": state.best.epoch,
+        "epochs": None,  # trained in all: see ``record_epochs``
         "validation_auc": state.best.val_auc,
         "validation_loss": state.best.val_loss,
         "train_auc": state.best.train_auc,

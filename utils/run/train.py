@@ -15,7 +15,7 @@ from ..config.options import Config
 from ..config.settings import Settings
 from ..data.task import Task
 from ..errors import UserError
-from ..run_files.best_pt import BEST, best_is_missing
+from ..run_files.best_pt import BEST, best_is_missing, record_epochs
 from ..run_files.checkpoints import load, save
 from ..run_files.config_yaml import compare, read_config, write_config
 from ..run_files.done import check_unchanged, is_complete, read_done, write_done, write_failed
@@ -293,6 +293,7 @@ def _finish_seed(
     result = seed_result(**scores, options=evaluation_options(experiment), stream="bootstrap", seed=seed)
     figure = roc_figure({seed: scores["test"]}, scores["test"], result, title=f"{config.model_name}, seed {seed}")
     events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epochs=epochs)
+    record_epochs(files, checkpoint, epochs=epochs)
     events.close()  # what is not written yet would be lost if the process were killed now, as a done seed is left alone
     write_done(files, best_epoch=checkpoint["epoch"], epochs=epochs, stopped_early=stopped_early)
     if not config.keep_last:

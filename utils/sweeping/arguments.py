@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..config.command_line import Parser
 from ..config.options import OPTIONS
+from ..config.synonyms import FLAGS
 from ..errors import UserError
 
 OF_MAIN = ("data_root", "device", "threads")  # options of main.py that are flags here too
@@ -20,8 +21,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if name in OPTIONS:
         raise UserError(f"--{name} is an option of main.py; give it as --set {name}=VALUE (see python sweep.py --help)")
     if rest:
-        raise UserError(f"unrecognized arguments: {' '.join(rest)} (see python sweep.py --help)")
+        meant = [f"--{option}" if option in (*OF_MAIN, "seeds") else f"--set {option}=VALUE" for option in _meant(name)]
+        hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
+        raise UserError(f"unrecognized arguments: {' '.join(rest)}{hint} (see python sweep.py --help)")
     return asked
+
+
+def _meant(name: str) -> tuple[str, ...]:
+    """The options of main.py that another program calls ``name``."""
+    return FLAGS.get(name.lower().replace("-", "_"), ())
 
 
 def _count(text: str) -> int:
