@@ -441,3 +441,48 @@ def test_committed_seeds_count_as_done(tmp_path: Path, capsys: pytest.CaptureFix
     assert "--committed must be a folder" in refused([*given, str(tmp_path / "nowhere")], capsys)
     grid = ["configs/table/quick_grid.yaml", "--dry_run", "--committed", str(tmp_path)]
     assert "--committed needs a plain table" in refused(grid, capsys)
+
+
+def test_a_shared_option_is_left_out_of_the_rows_that_do_not_read_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From common and from --set; each row's own command has only what its run reads, and main.py takes it."""
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        f"""
+common: {{dataset_name: digits, checkpoint_root: {tmp_path}/c, delta: 0.5, gamma: 2, positive_share: 0.3, lr: 0.1}}
+rows:
+  - {{name: BCE}}
+  - {{name: BCE+ALM, alm: ALM_12_beg}}
+  - {{name: BCE+rate, alm: RATE_TPR98}}
+  - {{name: S-FL, objective: baseline_s_FL_g1, set: {{gamma: 1}}}}
+  - {{name: A-FL, set: {{training_type: ASYM_FL, sampler: stratified}}}}
+  - {{name: featureless, set: {{resnet_type: featureless}}}}
+"""
+    )
+    names = ("delta", "gamma", "positive_share", "lr", "momentum")
+    expected = {
+        "BCE": {"lr": "0.1", "momentum": "0.8"},
+        "BCE+ALM": {"delta": "0.5", "lr": "0.1", "momentum": "0.8"},
+        "BCE+rate": {"lr": "0.1", "momentum": "0.8"},  # its margin is a TPR
+        "S-FL": {"gamma": "1", "lr": "0.1", "momentum": "0.8"},
+        "A-FL": {"gamma": "2", "positive_share": "0.3", "lr": "0.1", "momentum": "0.8"},
+        "featureless": {},
+    }
+    assert sweep.main([str(path), "--dry_run", "--seeds", "1", "--set", "momentum=0.8"]) == 0
+    for line in capsys.readouterr().out.splitlines()[:-1]:
+        words = shlex.split(line)
+        given = {words[i][2:]: words[i + 1] for i in range(len(words) - 1) if words[i].startswith("--")}
+        assert {name: given[name] for name in names if name in given} == expected.pop(given["model_name"])
+    assert not expected
+    assert sweep.main([str(path), "--dry_run", "--set", "delta=1", "--only", "BCE"]) == 0  # BCE+ALM reads it
+
+
+def test_what_is_left_out_of_a_row_is_known(tmp_path: Path) -> None:
+    row = "{name: b, set: {optimizer: adam}}"
+    path = tmp_path / "t.yaml"
+    path.write_text(f"common: {{momentum: 0.5, patience_lr: 3}}\nrows: [{{name: a, set: {{lr_decrease: 1}}}}, {row}]\n")
+    first, second = read_table(path).rows()
+    assert first.shared == {"momentum", "patience_lr"}
+    assert second.options == {"optimizer": "adam"}
+    assert second.left_out == {"momentum": 0.5, "patience_lr": 3}

@@ -27,6 +27,11 @@ from .synonyms import FLAGS, VALUES
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMMAND_LINE = "the command line"
 DEFAULT = "default"
+# what a run that continues takes from its baseline -> what to do instead
+OF_THE_BASELINE = {
+    "num_epochs": "use --continue_train_epochs",
+    "introd_ALM_from": "it follows from the baseline's epoch",
+}
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,10 @@ def unread_in(argv: Sequence[str]) -> dict[str, str]:
         check_names(settings)
     except UserError:  # which ``resolve`` will say
         return {}
-    found = unread(settings.config)
-    return {name: reason for name, (_, reason) in found.items() if settings.origins[name] == COMMAND_LINE}
+    found = {name: reason for name, (_, reason) in unread(settings.config).items()}
+    if settings.config.continue_train:
+        found |= {name: f"cannot act with continue_train 1; {remedy}" for name, remedy in OF_THE_BASELINE.items()}
+    return {name: reason for name, reason in found.items() if settings.origins[name] == COMMAND_LINE}
 
 
 def _combined(argv: Sequence[str], configs: Path) -> Settings:
@@ -244,15 +251,9 @@ def _exclusions(settings: Settings, explicit: set[str]) -> list[tuple[object, st
         ),
         (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
         (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),
-        (
-            config.continue_train and "num_epochs" in explicit,
-            "num_epochs and continue_train 1",
-            "use --continue_train_epochs",
-        ),
-        (
-            config.continue_train and "introd_ALM_from" in explicit,
-            "introd_ALM_from and continue_train 1",
-            "it follows from the baseline's epoch",
+        *(
+            (config.continue_train and name in explicit, f"{name} and continue_train 1", remedy)
+            for name, remedy in OF_THE_BASELINE.items()
         ),
     ]
 

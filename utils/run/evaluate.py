@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 from ..config.options import FREE, Config
+from ..config.readers import unread
 from ..config.settings import Settings
 from ..errors import UserError
 from ..run_files.best_pt import BEST, from_checkpoint, recorded_epochs
@@ -129,10 +130,11 @@ def _check_alike(merged: dict[int, Settings], paths: RunPaths) -> None:
         UserError: the options of two seeds differ.
     """
     first, *others = merged
+    ignored = FREE | unread(merged[first].config).keys()
     for seed in others:
         for name, expected in merged[first].as_yaml_ready().items():
             found = merged[seed].as_yaml_ready()[name]["value"]
-            if name not in FREE and found != expected["value"]:
+            if name not in ignored and found != expected["value"]:
                 raise UserError(
                     f"{paths.seed(seed).best} belongs to another run than {paths.seed(first).best}: "
                     f"it has {name} {found}, the other {expected['value']}; put it elsewhere"
