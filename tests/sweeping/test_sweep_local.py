@@ -23,11 +23,11 @@ ALL = {"a 1": 1, "a 2": 1, "b 1": 1, "b 2": 1}
 
 @pytest.fixture
 def two_rows(tmp_path: Path) -> Path:
-    return table(tmp_path, "name: a", "name: b, delta: 1", epochs=20)
+    return table(tmp_path, "name: a", "name: b, set: {lr: 1}", epochs=20)
 
 
 def test_every_job_runs_once_and_what_is_done_stays_done(tmp_path: Path) -> None:
-    path = table(tmp_path, "name: a", "name: b, delta: 1")
+    path = table(tmp_path, "name: a", "name: b, set: {lr: 1}")
     output = run(path, "--jobs", "2")
     assert "4 of 4 done" in output
     assert starts(tmp_path) == ALL

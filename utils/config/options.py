@@ -166,7 +166,7 @@ class Config:
     rho: float = _option("constraint", Kind("float", "a number in [1, 1e6]", low=1, high=1e6), 2.0,
         "factor by which mu grows")
     delta: float = _option("constraint", NON_NEGATIVE, 0.0,
-        "margin in logits by which positives must outrank negatives, also in the logged violation (0 without ALM)")
+        "margin in logits by which positives must outrank negatives, also in the logged violation")
     cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
 
     sampler: str = _option("sampling", TEXT, "natural",

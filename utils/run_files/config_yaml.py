@@ -127,12 +127,12 @@ def recorded_threads(path: Path) -> int | None:
 
 
 def compare(old: dict[str, Any], settings: Settings, path: Path, *, checksum: str) -> None:
-    """Refuse to continue in the folder of another run. What neither reads may differ.
+    """Refuse to continue in the folder of another run. What is not given now, and nothing would read, may differ.
 
     Raises:
         UserError: options or data differ, or the number of epochs decreased, or increased without --resume 1.
     """
-    ignored = FREE | unread(settings.config).keys()
+    ignored = FREE | {name for name in unread(settings.config) if not settings.is_given(name)}
     differences = [
         f"{name} {_listed(old['options'].get(name, {}).get('value'))} there, {_listed(item['value'])} now"
         for name, item in settings.as_yaml_ready().items()

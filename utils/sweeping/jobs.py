@@ -162,9 +162,9 @@ def naming(row: Row) -> Iterator[None]:
 def differences(theirs: Mapping[str, Any], settings: Settings) -> list[str]:
     """The options in which config.yaml and the settings differ; what follows from the data is equal in both.
 
-    Those that nothing in the run reads do not count.
+    Those that are not given, and that nothing in the run would read, do not count.
     """
-    result, ignored = [], FREE | unread(settings.config).keys()
+    result, ignored = [], FREE | {name for name in unread(settings.config) if not settings.is_given(name)}
     for name, item in settings.as_yaml_ready().items():
         there, ours = theirs.get(name, {}), item["value"]
         if name in ignored or there.get("value") == ours:
