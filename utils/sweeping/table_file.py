@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,7 @@ class Table:
         checked = _value("model_name", name, f"row {name!r} of {self.path}")
         merged = {**chosen, **options, **common, **self.overrides, **self.machine}
         shared = {*(chosen.keys() - options.keys()), *common, *self.overrides}
-        unread = unread_in(arguments(merged)).keys() & shared
+        unread = _unread(tuple(arguments(merged))).keys() & shared
         left_out = {key: value for key, value in merged.items() if key in unread}
         merged = {key: value for key, value in merged.items() if key not in unread}
         return Row(checked, merged, self.forced_seeds or seeds or self.seeds, frozenset(shared - unread), left_out)
@@ -167,7 +168,7 @@ def check_shared(rows: Sequence[Row]) -> None:
 
 def why_left_out(row: Row, name: str) -> str:
     """Why a row does not read an option that is left out of it, and the remedy."""
-    return unread_in(arguments({**row.options, **row.left_out}))[name]
+    return _unread(tuple(arguments({**row.options, **row.left_out})))[name]
 
 
 def seeds_of(content: Mapping[str, Any], origin: str) -> tuple[int, ...]:
@@ -202,6 +203,12 @@ def shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(shown, value))
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+@functools.cache
+def _unread(argv: tuple[str, ...]) -> dict[str, str]:
+    """See ``unread_in``; kept, as a sweep makes its rows again in each round."""
+    return unread_in(argv)
 
 
 def mapping(content: Any, origin: str, example: str) -> dict[Any, Any]:
