@@ -69,11 +69,12 @@ class Search(Selection):
         self.rule.check(self.row(0, {}))
 
     def examples(self) -> tuple[Row, ...]:
-        """A trial at each end of all ranges, one for each combination of names, and the rows that would follow."""
+        """A trial for each combination of names, one at the upper end of all ranges, and the rows that would follow."""
         ends = {name: (s[0], s[-1]) if isinstance(s, list) else (s["low"], s["high"]) for name, s in self.flags.items()}
         names = {name: s for name, s in self.flags.items() if OPTIONS[name].metadata["kind"].name in NAMES}
-        points = [{name: values[end] for name, values in ends.items()} for end in (0, -1)]
-        points += [{**points[0], **dict(zip(names, each, strict=True))} for each in itertools.product(*names.values())]
+        low, high = ({name: values[end] for name, values in ends.items()} for end in (0, -1))
+        points = [{**low, **dict(zip(names, each, strict=True))} for each in itertools.product(*names.values())]
+        points.append(high)
         return tuple(row for point in points for row in (self.row(0, point), *self.table.rows(point)))
 
     def row(self, number: int, point: Mapping[str, Any]) -> Row:
