@@ -456,7 +456,7 @@ rows:
   - {{name: BCE+ALM, alm: ALM_12_beg}}
   - {{name: BCE+rate, alm: RATE_TPR98}}
   - {{name: S-FL, objective: baseline_s_FL_g1, set: {{gamma: 1}}}}
-  - {{name: A-FL, set: {{training_type: ASYM_FL, sampler: stratified}}}}
+  - {{name: A-FL, set: {{training_type: ASYM_FL, sampler: balanced}}}}
   - {{name: featureless, set: {{resnet_type: featureless}}}}
 """
     )
