@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+import utils.system.needs  # noqa: F401 (first: it ends the command where the system lacks what the rest imports)
+
+# isort: split
 from utils.commands.predict import main
 from utils.system.streams import run_command
 

@@ -24,6 +24,7 @@ from studies.published_runs import markdown, mean_and_sd, record, shown, write
 from utils.losses import BCE
 from utils.samplers import BalancedSampler, NaturalSampler
 from utils.seeding import torch_stream
+from utils.system.pictures import plain_matplotlib
 
 NAME = "toy"
 CENTRES = ((0.0, 0.0), (1.5, 1.5))  # of the negatives, of the positives; both have the unit matrix as covariance
@@ -157,6 +158,7 @@ def _percent(value: dict[str, Any]) -> str:
     return shown({"mean": 100 * value["mean"], "sd": None if value["sd"] is None else 100 * value["sd"]}, 2)
 
 
+@plain_matplotlib()
 def draw(lines: dict[int, dict[str, list[Line]]], path: Path) -> None:
     """Some of the points and all the boundaries, a panel a ratio."""
     from matplotlib.figure import Figure

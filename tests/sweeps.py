@@ -24,7 +24,7 @@ rows:
 
 
 def table(folder: Path, *rows: str, epochs: int = 2, name: str = "t.yaml") -> Path:
-    """A table file with these rows, such as ``name: a, delta: 1``."""
+    """A table file with these rows, such as ``name: a, set: {lr: 1}``."""
     path = folder / name
     lines = "\n".join(f"  - {{{row}}}" for row in rows)
     path.write_text(TABLE.format(root=folder, rows=lines, epochs=epochs))

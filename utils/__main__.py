@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from .system import needs  # noqa: F401 (first: it ends the command where the system lacks what the rest imports)
+
+# isort: split
 from .commands import main
 from .system.streams import run_command
 

@@ -18,6 +18,9 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import predict
+import report
+import sweep
 import utils
 from models import MODELS
 from utils.commands.main import FIRST_WORDS, main
@@ -534,7 +537,9 @@ def test_the_version_is_that_of_the_citation_and_of_the_package(capsys: pytest.C
     assert utils.__version__ == cited
     assert main(["--version"]) == 0
     assert main(["--lr", "1", "--version"]) == 0
-    assert capsys.readouterr().out == f"rarecall {cited}\n" * 2
+    for other in (sweep.main, report.main, predict.main):
+        assert other(["--version"]) == 0
+    assert capsys.readouterr().out == f"rarecall {cited}\n" * 5
 
 
 def test_help_and_a_mistyped_flag_wait_for_neither_torch_nor_numpy() -> None:

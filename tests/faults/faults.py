@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import random
 import shutil
@@ -28,13 +29,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cases import CASES, full_disk_is_mounted
 from children import fresh, warm_up
-from killing import Killing
+from combinations import COUNT, FACTORS
+from killing import Killing, configurations
 from phases import PHASES
 
 LEAST_SHARE = 0.05  # of the kills, in every phase
 KILLS_A_CASE = 100  # every case is tried once for so many kills
 KILLS_A_START = 100  # and so often is a program killed that was started afresh
-CONFIGURATIONS = 40
+KILLS_A_CONFIGURATION = 25
+CONFIGURATIONS = 80  # at most
 
 
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
@@ -44,6 +47,8 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn")
     parser.add_argument("--processes", type=int, default=2, help="how many at once")
     parser.add_argument("--out", type=Path, help="a JSON file with all numbers")
+    parser.add_argument("--minutes", type=float, help="kill no longer than this, even if it is less often")
+    parser.add_argument("--kills_only", action="store_true", help="no other faults")
     parser.add_argument("--only", metavar="WORD", help="no kills, only the other faults whose name holds WORD")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary one, removed if all is well)")
     return parser.parse_args(argv)
@@ -52,11 +57,11 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
 def work(number: int, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The share of one process."""
     share = -(-asked.kills // asked.processes)
-    killing = Killing(
-        folder / "kills", seed=asked.seed * 1000 + number, configurations=max(2, min(CONFIGURATIONS, share // 25))
-    )
+    count = min(CONFIGURATIONS, max(2 * asked.processes, asked.kills // KILLS_A_CONFIGURATION))
+    options = configurations(random.Random(asked.seed), count)[number :: asked.processes]
+    killing = Killing(folder / "kills", seed=asked.seed * 1000 + number, options=options)
     rounds = max(1, asked.kills // KILLS_A_CASE)
-    names = [name for name in CASES if not asked.only or asked.only in name]
+    names = [name for name in CASES if not asked.kills_only and (not asked.only or asked.only in name)]
     all_cases = [(name, repeat) for repeat in range(rounds) for name in names]
     cases: dict[str, dict[str, Any]] = {}
     for name, repeat in all_cases[number :: asked.processes]:
@@ -67,12 +72,14 @@ def work(number: int, asked: argparse.Namespace, folder: Path) -> dict[str, Any]
     if not asked.only:
         starts = range(number, max(1, asked.kills // KILLS_A_START), asked.processes)
         killing.afresh(len(starts), loading=asked.loading)
-        killing.until(share, each=-(-int(asked.kills * LEAST_SHARE) // asked.processes))
+        each = -(-int(asked.kills * LEAST_SHARE) // asked.processes)
+        killing.until(share, each=each, seconds=60 * asked.minutes if asked.minutes else math.inf)
     tally = killing.tally
     return {
         "kills": dict(tally.kills),
         "afresh": dict(tally.afresh),
         "runs": tally.runs,
+        "configurations": [" ".join(each) for each in options],
         "mismatches": tally.mismatches,
         "cases": cases,
     }
@@ -128,6 +135,7 @@ def merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
         "kills of programs started afresh": {name: afresh[name] for name in ("import", "running")},
         "total": kills.total() + afresh.total(),
         "runs": sum(part["runs"] for part in parts),
+        "configurations": [each for part in parts for each in part["configurations"]],
         "mismatches": [item for part in parts for item in part["mismatches"]],
         "cases": cases,
     }
@@ -135,7 +143,10 @@ def merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """The numbers as text."""
-    lines = [f"{report['total']} kills of {report['runs']} runs, {len(report['mismatches'])} not as undisturbed"]
+    lines = [
+        f"{report['total']} kills of {report['runs']} runs, {len(report['mismatches'])} not as undisturbed",
+        f"{len(report['configurations'])} configurations, drawn from {COUNT} combinations of {', '.join(FACTORS)}",
+    ]
     lines += [f"  {name:<28}{count:>6}" for name, count in report["kills"].items()]
     lines += [f"  {'started afresh, ' + name:<28}{count:>6}" for name, count in report[AFRESH].items()]
     lines.append(f"{'other faults':<30}{'tried':>6}  wrong")

@@ -10,15 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from children import FOLDER, Board, forked, fresh, started
+from combinations import drawn
 from comparing import Files, broken_sums, differences, snapshot
 from phases import PHASES, RENAMED, Death, Phases, deaths
-from runs import OPTIONS_OF
 
-from utils.losses import LOSSES
-from utils.samplers import SAMPLERS
-
-ALM = ("", "--use_ALM 1 --delta 1 --mu 0.01")
-OPTIMIZERS = ("sgd", "adam", "adamw")
 SEEDS = ("1", "2", "1-2")
 PLACES = 2 + len(PHASES)
 NOWHERE = Death("", 0, 0.0)
@@ -50,13 +45,13 @@ class Tally:
         return self.kills.total() + self.afresh.total()
 
 
-def configuration(stream: random.Random) -> list[str]:
-    """A loss, a sampler, an optimizer, with or without the constraint, seeds; lenet5 now and then."""
-    loss = stream.choice(list(LOSSES))
-    words = f"--training_type {loss} {OPTIONS_OF.get(loss, '')} --seeds {stream.choice(SEEDS)} {stream.choice(ALM)}"
-    words += f" --sampler {stream.choice(list(SAMPLERS))} --optimizer {stream.choice(OPTIMIZERS)}"
-    words += stream.choice((" --augment crop", " --resnet_type lenet5 --evaluate_every_steps 2", "", ""))
-    return words.split()
+def configurations(stream: random.Random, count: int) -> list[list[str]]:
+    """Combinations of all factors, each with seeds; with crops or lenet5 now and then."""
+    more = ("--augment crop", "--resnet_type lenet5 --evaluate_every_steps 2", "", "")
+    return [
+        f"{combination} --seeds {stream.choice(SEEDS)} {stream.choice(more)}".split()
+        for combination in drawn(stream, count)
+    ]
 
 
 def undisturbed(folder: Path, options: list[str]) -> Undisturbed:
@@ -75,20 +70,22 @@ class Killing:
 
     Args:
         folder: an empty one for the runs.
-        seed: of all that is drawn.
-        configurations: how many different ones; each has one undisturbed run.
+        seed: of the kills.
+        options: the configurations; each has one undisturbed run.
     """
 
-    def __init__(self, folder: Path, *, seed: int, configurations: int) -> None:
-        self.folder, self.stream = folder, random.Random(seed)
-        self.options = [configuration(self.stream) for _ in range(configurations)]
+    def __init__(self, folder: Path, *, seed: int, options: list[list[str]]) -> None:
+        self.folder, self.stream, self.options = folder, random.Random(seed), options
         self.known: dict[int, Undisturbed] = {}
         self.tally = Tally()
         self.board = Board(PLACES)
 
-    def until(self, kills: int, each: int) -> Tally:
-        """Kill runs until ``kills`` are counted, ``each`` of them at least in every phase."""
+    def until(self, kills: int, *, each: int, seconds: float) -> Tally:
+        """Kill runs until ``kills`` are counted, ``each`` of them at least in every phase, or the time is up."""
+        end = time.monotonic() + seconds
         while self.tally.total < kills or any(self.tally.kills[phase] < each for phase in PHASES):
+            if time.monotonic() > end:
+                break
             self.one_run()
         return self.tally
 

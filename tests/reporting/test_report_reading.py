@@ -133,10 +133,22 @@ def test_a_seed_evaluated_from_best_pt_alone_counts(tmp_path: Path) -> None:
     run = make_run(tmp_path, "run", seeds=(1,))
     (run / "seed1" / "done").unlink()
     (run / "seed1" / "history.jsonl").unlink()
-    (run / "results.json").write_text(json.dumps({"seeds": {"1": {"best_epoch": 7}}}))
-    (seed,) = read_folder(tmp_path).runs[0].seeds.values()
-    assert seed.best_epoch == 7
+    for epochs in (None, 9):  # None: not recorded
+        (run / "results.json").write_text(json.dumps({"seeds": {"1": {"best_epoch": 7, "epochs": epochs}}}))
+        (seed,) = read_folder(tmp_path).runs[0].seeds.values()
+        assert (seed.best_epoch, seed.epochs) == (7, epochs)
     assert not problems(tmp_path)
+
+
+def test_whether_seeds_of_best_pt_alone_stopped_early_is_not_guessed(tmp_path: Path) -> None:
+    """They may differ in their epochs because each stopped by itself."""
+    run = make_run(tmp_path, "run", seeds=(1, 2))
+    make_run(tmp_path, "other", training_type="LDAM")
+    for seed in (1, 2):
+        (run / f"seed{seed}" / "done").unlink()
+    blocks = {str(seed): {"best_epoch": 2, "epochs": 3 * seed} for seed in (1, 2)}
+    (run / "results.json").write_text(json.dumps({"seeds": blocks}))
+    assert not [line for line in warnings(report_of(tmp_path)) if "numbers of epochs" in line]
 
 
 # --- damage ------------------------------------------------------------------------------------------------

@@ -133,6 +133,8 @@ OPTIONS = [
     ("--training_type BEC", r"unknown training_type 'BEC'.*; did you mean BCE .*Known: ALPHA_FL, "),
     ("--training_type WBCE", r"WBCE needs c: give --c or a base config with --name_file_bs"),
     ("--training_type SYM_FL --m 2", r"m \(from the command line\) has no use in SYM_FL, which takes gamma, eps"),
+    ("--delta 0.5", r"delta \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file"),
+    ("--use_ALM 1 --constraint rate --delta 1", r"delta \(from .*\) has no use in rate, .*; it belongs to pairwise$"),
     ("--training_type ANYLOSS --anyloss_metric accuracy --f_beta 2", "f_beta acts only with .*, got accuracy; le"),
     ("--name_file_bs baseline_anyloss_gm --f_beta 1", "f_beta acts only with .*, got geometric_mean; leave"),
     ("--gamma 2", r"gamma \(from the command line\) has no use in BCE, which takes no options"),
@@ -186,7 +188,7 @@ CONTRADICTIONS = [
     ("--continue_train 1 --train 0", "continue_train 1 and train 0 exclude each other"),
     (
         "--mu 0.2 --rho 2 --delta 0.5",
-        r"mu, rho \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file",
+        r"delta, mu, rho \(from the command line\) cannot act with use_ALM 0; add --use_ALM 1 or an ALM file",
     ),
     ("--use_ALM 1 --mu 1 --mu_limit 0.1", "mu_limit 0.1 is below mu 1; raise mu_limit or leave it out"),
     ("--optimizer adam --momentum 0.5", r"momentum \(from the command line\) cannot act with optimizer adam; it bel"),
@@ -201,6 +203,10 @@ CONTRADICTIONS = [
     ("--folds 3 --ratio_pos_train 5", "folds and ratio_pos_train exclude each other; the subsets decide"),
     ("--introd_ALM_from 2 --use_ALM 1 --continue_train 1", "introd_ALM_from and continue_train 1 exclude each other"),
     ("--resnet_type featureless --sampler smote", "cannot act with featureless, which is fitted, not .* at natural"),
+    (
+        "--resnet_type logistic_cv --lr 0.1 --optimizer adam",
+        r"lr, optimizer \(from the command line\) cannot act with logistic_cv, which is fitted, .*; leave it out",
+    ),
 ]
 
 
@@ -216,10 +222,10 @@ def test_a_flag_that_an_alm_file_is_switched_off_by_contradicts_its_options(refu
 
 
 def test_every_contradiction_that_is_checked_has_a_test() -> None:
-    tree = ast.parse((ROOT / "utils/config/settings.py").read_text())
-    tables = {node.name: node.body[-1] for node in tree.body if isinstance(node, ast.FunctionDef)}
+    trees = [ast.parse((ROOT / "utils/config" / name).read_text()) for name in ("settings.py", "readers.py")]
+    tables = {node.name: node.body[-1] for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)}
     rows = [row for name in ("_exclusions", "_requirements") for row in tables[name].value.elts]  # type: ignore[attr-defined]
-    assert len(rows) + len(["mu_limit", "a learner"]) == len(CONTRADICTIONS)
+    assert len(rows) + len(["mu_limit", "introd_ALM_from"]) == len(CONTRADICTIONS)
 
 
 # --- data --------------------------------------------------------------------------------------------------

@@ -296,3 +296,16 @@ def test_seeds_of_different_lengths_are_never_mixed_unseen(tmp_path: Path, capsy
     assert "note: seed 2 was trained for 1 epochs" in capsys.readouterr().out
     run(tmp_path, "--seeds 1-2 --num_epochs 3 --resume 1")
     assert not any("another seed" in line for line in results(folder)["warnings"])
+
+
+def test_what_nothing_reads_may_differ_from_what_is_recorded(tmp_path: Path) -> None:
+    """A run of an earlier version, which recorded a margin without a constraint, goes on without it."""
+    folder = run(tmp_path, "--num_epochs 1")
+    text = (folder / "config.yaml").read_text()
+    recorded = text.replace(
+        "delta:\n    value: 0.0\n    origin: default", "delta:\n    value: 0.5\n    origin: the command line"
+    )
+    assert recorded != text
+    (folder / "config.yaml").write_text(recorded)
+    run(tmp_path, "--num_epochs 2 --resume 1")
+    assert len(history(folder / "seed1")) == 2

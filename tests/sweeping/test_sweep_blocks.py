@@ -28,7 +28,7 @@ grid:
   seeds: 1
   select: {rule}
 rows:
-  - {{name: chosen, delta: 1}}
+  - {{name: chosen, set: {{weight_dec: 0}}}}
 """
 SEARCH = """
 search:
@@ -77,6 +77,47 @@ def test_options_come_with_a_value_of_a_flag(tmp_path: Path) -> None:
         brought = {name: str(options.get(name)) for name in ("drw_from", "scale") if name in options}
         weighed = options["training_type"] == "LDAM_DRW"
         assert brought == ({"drw_from": "0", "scale": "20"} if weighed else {})
+
+
+def test_combinations_that_differ_in_nothing_that_is_read_are_one(tmp_path: Path) -> None:
+    """Without a constraint the margins are one run; the row that follows has the margin of the choice."""
+    path = tmp_path / "t.yaml"
+    flags = "{alm: ['', ALM_12_beg, RATE_TPR98], delta: [0.25, 1], lr: [0.1]}"
+    path.write_text(
+        COMMON.format(root=tmp_path) + f"grid: {{flags: {flags}, for_each: [alm], select: validation AUC, seeds: 1}}\n"
+        "rows:\n  - {name: chosen}\n"
+    )
+    table = read_table(path)
+    rows = {row.name: row.options for row in block_of(table).examples()}
+    assert {name: options.get("delta") for name, options in rows.items()} == {
+        "grid_no_name_file_alm_lr=0.1": None,
+        "grid_ALM_12_beg_delta=0.25_lr=0.1": 0.25,
+        "grid_ALM_12_beg_delta=1_lr=0.1": 1.0,
+        "grid_RATE_TPR98_lr=0.1": None,
+        "chosen_no_name_file_alm": None,
+    }
+    output = run(path, "--jobs", "2")
+    assert "10 of 10 done" in output  # 4 of the grid, and 3 choices with 2 seeds
+    assert Counter(starts(tmp_path)) == Counter(
+        [f"{name} 1" for name in list(rows)[:4]]
+        + [f"chosen_{name} {seed}" for name in ("no_name_file_alm", "ALM_12_beg", "RATE_TPR98") for seed in (1, 2)]
+    )
+
+
+def test_a_search_goes_without_what_a_trial_does_not_read(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    path = tmp_path / "t.yaml"
+    flags = "{training_type: [BCE, SYM_FL, LDAM], gamma: {low: 1, high: 2}}"
+    path.write_text(
+        COMMON.format(root=tmp_path) + f"search: {{flags: {flags}, trials: 6, sampler: random, seed: 2, seeds: 1, "
+        "select: validation AUC}\nrows:\n  - {name: found}\n"
+    )
+    assert "8 of 8 done" in run(path)
+    written = json.loads((tmp_path / "checkpoint/t/table.json").read_text())["rows"]
+    kinds = {item["options"]["training_type"] for item in written}
+    assert len(kinds) > 1
+    for item in written:
+        assert ("gamma" in item["options"]) == (item["options"]["training_type"] == "SYM_FL")
 
 
 def test_a_grid_chooses_on_validation_and_runs_the_rows_that_follow(tmp_path: Path) -> None:

@@ -133,10 +133,10 @@ def test_the_loser_of_a_race_for_a_seed_has_not_failed(job: Job) -> None:
 
 
 def test_a_changed_row_is_a_new_job_and_the_old_result_stays(tmp_path: Path) -> None:
-    path = table(tmp_path, "name: a, delta: 1")
+    path = table(tmp_path, "name: a, set: {lr: 1}")
     run(path, "--seeds", "1")
     old = (tmp_path / "checkpoint/t/a/config.yaml").read_bytes()
-    table(tmp_path, "name: a, delta: 2")
+    table(tmp_path, "name: a, set: {lr: 2}")
     assert "to do: 1" in run(path, "--seeds", "1", "--status")
     run(path, "--seeds", "1")
     (new,) = (file for file in (tmp_path / "checkpoint/t").iterdir() if file.name.startswith("a-"))
@@ -145,7 +145,7 @@ def test_a_changed_row_is_a_new_job_and_the_old_result_stays(tmp_path: Path) -> 
     rows = json.loads((tmp_path / "checkpoint/t/table.json").read_text())["rows"]
     assert [(row["name"], row["folder"]) for row in rows] == [("a", new.name)]
     assert "done: 1" in run(path, "--seeds", "1", "--status")
-    table(tmp_path, "name: a, delta: 1")  # back again: the old result is found
+    table(tmp_path, "name: a, set: {lr: 1}")  # back again: the old result is found
     assert "1 of 1 done" in run(path, "--seeds", "1")
     assert sum(starts(tmp_path).values()) == 2
 

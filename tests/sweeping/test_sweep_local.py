@@ -23,11 +23,11 @@ ALL = {"a 1": 1, "a 2": 1, "b 1": 1, "b 2": 1}
 
 @pytest.fixture
 def two_rows(tmp_path: Path) -> Path:
-    return table(tmp_path, "name: a", "name: b, delta: 1", epochs=20)
+    return table(tmp_path, "name: a", "name: b, set: {lr: 1}", epochs=20)
 
 
 def test_every_job_runs_once_and_what_is_done_stays_done(tmp_path: Path) -> None:
-    path = table(tmp_path, "name: a", "name: b, delta: 1")
+    path = table(tmp_path, "name: a", "name: b, set: {lr: 1}")
     output = run(path, "--jobs", "2")
     assert "4 of 4 done" in output
     assert starts(tmp_path) == ALL
@@ -166,8 +166,6 @@ def test_results_that_a_kill_cost_are_made_again(tmp_path: Path) -> None:
 def test_a_row_goes_on_from_another_only_when_that_is_done(tmp_path: Path) -> None:
     cont = "set: {continue_train: 1, continue_train_epochs: 1, baseline_cont_train: base}"
     path = table(tmp_path, f"name: more, alm: ALM_12_beg, {cont}", "name: base")
-    plain = path.read_text().replace("num_epochs: 2, ", "")  # the two exclude each other
-    path.write_text(plain.replace("name: base", "name: base, set: {num_epochs: 2}"))
     (tmp_path / "checkpoint").mkdir()
     output = run(path, "--jobs", "2", "--seeds", "1", code=1)
     assert output.index("start   base seed 1") < output.index("not started: more seed 1, which continues base")

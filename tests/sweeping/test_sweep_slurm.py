@@ -19,7 +19,8 @@ from utils.system.installation import started
 SCRIPT = str(ROOT / "tests" / "slurm" / "start.sh")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 PACKAGES = ("slurm-wlm", "munge")
-LONG = 200  # epochs; with slow_main.py they take longer than the time of a job
+LONG = 200  # epochs; with slow_main.py there is time to stop it in the middle
+PATIENCE = 900  # seconds for what takes some on a busy machine
 TABLE = f"""
 name: t
 seeds: 1
@@ -69,6 +70,22 @@ def queue() -> str:
     return done.stdout
 
 
+def number_of(folder: Path, row: str) -> str:
+    """The number of a row's job."""
+    return str(json.loads((folder / f".sweep/{row}.seed1.slurm").read_text())["slurm"])
+
+
+def epochs(folder: Path) -> int:
+    """The epochs that the seed of a run has finished."""
+    history = folder / "seed1" / "history.jsonl"
+    return history.read_text().count("\n") if history.exists() else 0
+
+
+def logs(folder: Path) -> str:
+    """What submitit has written about the jobs of a sweep."""
+    return "".join(log.read_text() for log in folder.glob(".sweep/slurm/*_log.out"))
+
+
 def numbers(folder: Path) -> dict[str, Any]:
     """Everything that a run computes; the checksum of best.pt is left out, since that file holds the command too."""
     seeds = json.loads((folder / "results.json").read_text())["seeds"]
@@ -87,23 +104,26 @@ def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: None, tmp_path: 
     path.write_text(TABLE)
     there, here = (("--set", f"checkpoint_root={tmp_path}/{name}") for name in ("there", "here"))
     folder = tmp_path / "there" / "t"
-    limits = ["--time_min", "1", "--signal_s", "40", "--mem_gb", "1"]
+    # of a job of at most ten minutes submitit takes the signal for the end of its time, whenever it comes
+    limits = ["--time_min", "10", "--signal_s", "40", "--mem_gb", "1"]
     submit: list[str | Path] = [path, "--launcher", "slurm", *limits, *there]
     assert "submitted 2 jobs" in run(*submit, command=SLOW)
     assert "nothing to submit" in run(*submit, command=SLOW)
-    number = json.loads((folder / ".sweep/short.seed1.slurm").read_text())["slurm"]
-    until(lambda: f"{number} RUNNING" in queue())
+    number = number_of(folder, "short")
+    until(lambda: f"{number} RUNNING" in queue(), timeout=PATIENCE)
     subprocess.run(["scancel", number], check=True)
-    until(lambda: number not in queue())
+    until(lambda: number not in queue(), timeout=PATIENCE)
     assert "to do: 1" in run(path, "--status", "--only", "short", *there, command=MAIN)
     assert "submitted 1 jobs" in run(*submit, command=SLOW)
 
-    until(lambda: all((folder / row / "results.json").exists() for row in ("short", "long")), timeout=200)
+    until(lambda: epochs(folder / "long") >= 3, timeout=PATIENCE)
+    subprocess.run(["scancel", "--signal=USR2", number_of(folder, "long")], check=True)  # as SLURM does before the end
+    until(lambda: "Requeued job" in logs(folder), timeout=PATIENCE)
+    assert logs(folder).count("this job is timed-out") >= 1
+    assert not (folder / "long" / "results.json").exists()
+    until(lambda: all((folder / row / "results.json").exists() for row in ("short", "long")), timeout=PATIENCE)
     until(lambda: "2 of 2 done" in run(path, "--status", *there, command=MAIN))
-    logs = "".join(log.read_text() for log in folder.glob(".sweep/slurm/*_log.out"))
-    assert "Requeued job" in logs
-    assert logs.count("this job is timed-out") >= 1
 
-    ended(start(path, "--jobs", "2", *here, command=MAIN), timeout=200)
+    ended(start(path, "--jobs", "2", *here, command=MAIN), timeout=PATIENCE)
     for row in ("short", "long"):
         assert numbers(folder / row) == numbers(tmp_path / "here" / "t" / row)

@@ -225,6 +225,21 @@ BAD = {
     "grid: {flags: {lr: [1]}, for_each: lr, select: validation AUC}": "for_each of the grid of .* must be a list",
     "grid: {flags: {lr: [1]}, for_each: [[lr]], select: validation AUC}": r"unknown key \"\['lr'\]\"",
     "grid: {flags: {lr: [1]}, select: validation AUC, extra: 1}": "unknown key 'extra'",
+    "rows: [{name: a, delta: 1}]": "row 'a': delta .* cannot act with use_ALM 0; add --use_ALM 1 or an ALM file",
+    "rows: [{name: a, set: {gamma: 2}}]": "row 'a': gamma .* has no use in BCE, which takes no options; it belongs to",
+    "common: {delta: 1}\nrows: [{name: a}, {name: b}]": "delta is read by no row; in 'a' it cannot act with use_ALM 0",
+    "common: {delta: 1}\nrows: [{name: a, alm: ALM_12_beg, delta: 2}, {name: b}]": "delta is read by no row; in 'b' it",
+    "common: {positive_share: 0.5}\nrows: [{name: a}]": "positive_share is read by no row; in 'a' it has no use in",
+    "grid: {flags: {delta: [0, 1]}, select: validation AUC}": "delta of the grid of .* is read by none of its runs: it",
+    "grid: {flags: {lr: [1]}, set: {delta: 1}, select: validation AUC}": "delta is read by no row; in 'grid_lr=1' it",
+    "epochs: 3\nrows: [{name: a}]": "unknown key 'epochs' .from .*; did you mean common: {num_epochs: ...}",
+    "seed: 3\nrows: [{name: a}]": "unknown key 'seed' .from .*; did you mean seeds",
+    "common: {epochs: 3}\nrows: [{name: a}]": "unknown key 'epochs' .from common of .*did you mean num_epochs",
+    "rows: [{name: a, set: {batch_size: 3}}]": "unknown key 'batch_size' .from row 'a' .*did you mean bsize",
+    "rows: [{name: a, loss: x}]": "unknown key 'loss' .from row 'a' .*did you mean set: {training_type: ...} or set: {",
+    "rows: [{name: a, lr: 1}]": "unknown key 'lr' .from row 'a' .*; did you mean set: {lr: ...}",
+    "grid: {flags: {learning_rate: [1]}, select: validation AUC}": "unknown key 'learning_rate'.*did you mean lr",
+    "common: {num_workers: 3}\nrows: [{name: a}]": "unknown key 'num_workers' .from common.*no worker loads them",
     "grid: {flags: {lr: [1]}, also: 3, select: validation AUC}": "also of the grid of .* must hold lines such as",
     "grid: {flags: {lr: [1]}, also: {lr: 3}, select: validation AUC}": "also of the grid of .* must hold lines such as",
     "grid: {flags: {lr: [1]}, also: {m: {1: {}}}, select: validation AUC}": "unknown flag in also 'm'",
@@ -271,6 +286,9 @@ def test_a_bad_file_is_refused_in_one_line(content: str, tmp_path: Path, capsys:
         (["--device", "gpu"], "row 'a': device must be auto, cpu, cuda or cuda:N, got 'gpu'"),
         (["--device", "cuda:77"], "row 'a': device cuda:77 is not there"),
         (["--data_root", "a\nb"], "data_root must be a path in printable text"),
+        (["--epochs", "3"], "unrecognized arguments: --epochs 3; did you mean --set num_epochs=VALUE"),
+        (["--gpu", "0"], "unrecognized arguments: --gpu 0; did you mean --device"),
+        (["--set", "batch_size=3"], "unknown key 'batch_size' .from --set.; did you mean bsize"),
         (["--num_epochs", "3"], "--num_epochs is an option of main.py; give it as --set num_epochs=VALUE"),
         (["--committed=~/nowhere"], "--committed must be a folder .*, got /.*/nowhere"),
         (["--launcher", "slurm", "--slurm", "account=a", "account=b"], "--slurm has account twice"),
@@ -375,7 +393,7 @@ NAMES = st.text("abcXYZ019_", min_size=1, max_size=8).filter(lambda name: name[0
 VALUES = st.fixed_dictionaries(
     {},
     optional={
-        "delta": st.just(0.0) | st.floats(1e-30, 1e6),
+        "alpha": st.floats(0.01, 1),
         "lr": st.floats(1e-9, 1e3),
         "bsize": st.integers(1, 10_000),
         "tpr": st.lists(st.floats(0.01, 1), min_size=1, max_size=4, unique=True),
@@ -440,3 +458,48 @@ def test_committed_seeds_count_as_done(tmp_path: Path, capsys: pytest.CaptureFix
     assert "--committed must be a folder" in refused([*given, str(tmp_path / "nowhere")], capsys)
     grid = ["configs/table/quick_grid.yaml", "--dry_run", "--committed", str(tmp_path)]
     assert "--committed needs a plain table" in refused(grid, capsys)
+
+
+def test_a_shared_option_is_left_out_of_the_rows_that_do_not_read_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From common and from --set; each row's own command has only what its run reads, and main.py takes it."""
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        f"""
+common: {{dataset_name: digits, checkpoint_root: {tmp_path}/c, delta: 0.5, gamma: 2, positive_share: 0.3, lr: 0.1}}
+rows:
+  - {{name: BCE}}
+  - {{name: BCE+ALM, alm: ALM_12_beg}}
+  - {{name: BCE+rate, alm: RATE_TPR98}}
+  - {{name: S-FL, objective: baseline_s_FL_g1, set: {{gamma: 1}}}}
+  - {{name: A-FL, set: {{training_type: ASYM_FL, sampler: balanced}}}}
+  - {{name: featureless, set: {{resnet_type: featureless}}}}
+"""
+    )
+    names = ("delta", "gamma", "positive_share", "lr", "momentum")
+    expected = {
+        "BCE": {"lr": "0.1", "momentum": "0.8"},
+        "BCE+ALM": {"delta": "0.5", "lr": "0.1", "momentum": "0.8"},
+        "BCE+rate": {"lr": "0.1", "momentum": "0.8"},  # its margin is a TPR
+        "S-FL": {"gamma": "1", "lr": "0.1", "momentum": "0.8"},
+        "A-FL": {"gamma": "2", "positive_share": "0.3", "lr": "0.1", "momentum": "0.8"},
+        "featureless": {},
+    }
+    assert sweep.main([str(path), "--dry_run", "--seeds", "1", "--set", "momentum=0.8"]) == 0
+    for line in capsys.readouterr().out.splitlines()[:-1]:
+        words = shlex.split(line)
+        given = {words[i][2:]: words[i + 1] for i in range(len(words) - 1) if words[i].startswith("--")}
+        assert {name: given[name] for name in names if name in given} == expected.pop(given["model_name"])
+    assert not expected
+    assert sweep.main([str(path), "--dry_run", "--set", "delta=1", "--only", "BCE"]) == 0  # BCE+ALM reads it
+
+
+def test_what_is_left_out_of_a_row_is_known(tmp_path: Path) -> None:
+    row = "{name: b, set: {optimizer: adam}}"
+    path = tmp_path / "t.yaml"
+    path.write_text(f"common: {{momentum: 0.5, patience_lr: 3}}\nrows: [{{name: a, set: {{lr_decrease: 1}}}}, {row}]\n")
+    first, second = read_table(path).rows()
+    assert first.shared == {"momentum", "patience_lr"}
+    assert second.options == {"optimizer": "adam"}
+    assert second.left_out == {"momentum": 0.5, "patience_lr": 3}

@@ -52,6 +52,8 @@ from utils.metrics.summary import EvaluationOptions
 from utils.run.best_checkpoint import evaluation_options
 from utils.run.experiment import build_state
 from utils.run.printed_table import report
+from utils.run_files.best_pt import BEST
+from utils.run_files.checkpoints import save
 from utils.run_files.done import write_done
 from utils.run_files.paths import RunPaths
 from utils.run_files.results_json import seed_result
@@ -141,6 +143,42 @@ def test_evaluation_of_some_seeds_counts_only_them(trained: Path, tmp_path: Path
     ours, whole = results(folder), results(trained)
     assert ours["seeds"] == {seed: whole["seeds"][seed] for seed in ("2", "3")}
     assert ours["n_seeds"] == 2
+
+
+def test_the_epochs_of_each_seed_are_in_the_results(trained: Path, tmp_path: Path) -> None:
+    """As many as it has records; of a seed that goes on later, of a learner, and of best.pt alone too."""
+    for seed in SEEDS:
+        assert results(trained)["seeds"][str(seed)]["epochs"] == len(history(trained / f"seed{seed}")) == 3
+    folder = run(tmp_path, "--num_epochs 2")
+    run(tmp_path, "--num_epochs 4 --seeds 1-2 --resume 1")
+    assert [block["epochs"] for block in results(folder)["seeds"].values()] == [4, 4]
+    assert best(folder / "seed1")["epochs"] == 4
+    (folder / "seed2" / "done").unlink()  # not finished: its history says how far it came
+    run(tmp_path, "--seeds 2 --train 0 --num_epochs 4")
+    assert results(folder)["seeds"]["2"]["epochs"] == 4
+    content = best(folder / "seed1")
+    for wrong in (None, -1, True, "4", 2.0, 2**60):  # of an earlier version, or not what a run writes
+        alone = copied(folder, tmp_path / f"alone {wrong}", only_best=True)
+        save(alone / "seed1" / "best.pt", BEST, {**content, "epochs": wrong})
+        run(tmp_path / f"alone {wrong}", "--train 0 --seeds 1")
+        assert results(alone)["seeds"]["1"]["epochs"] is None
+
+
+@pytest.mark.parametrize("more, said", [
+    ("--precision bf16", "seed1/best.pt was trained with precision fp32, the command asks for bf16"),
+    ("--threads 2", "config.yaml records 1 threads for each seed, the command asks for 2: --train 0 repeats the num"),
+])  # fmt: skip
+def test_what_would_change_the_numbers_of_a_run_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, said: str
+) -> None:
+    folder = tmp_path / "runs" / "run"
+    shutil.copytree(trained, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    run(tmp_path, f"{OPTIONS} --train 0 {more}", code=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
@@ -244,7 +282,8 @@ def test_results_hold_what_they_must(trained: Path) -> None:
     assert list(content["seeds"]) == ["1", "2", "3"]
     assert content["n_seeds"] == 3
     for name, block, *_ in blocks(trained):
-        assert set(block) == {"validation", "test"} | ({"best_epoch", "checksums"} if name != "ensemble" else set())
+        own = {"best_epoch", "epochs", "checksums"} if name != "ensemble" else set()
+        assert set(block) == {"validation", "test"} | own
         assert set(block["validation"]) == COMMON
         assert set(block["test"]) == COMMON | TEST_ONLY
         for part in ("validation", "test"):

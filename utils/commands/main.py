@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ..config.command_line import parser
+from ..config.command_line import parser, print_version
 from ..config.settings import resolve
 from ..errors import UserError, message_of, one_line
 from ..run.architectures import MODELS
 from ..system.child_processes import end_with_parent
-from ..system.installation import VERSION, typed
+from ..system.installation import typed
 from ..system.interruption import Interruption
 
 FIRST_WORDS = f"""\
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         parser(models=MODELS).print_help()
         return 0
     if "--version" in argv:
-        print(f"rarecall {VERSION}")
+        print_version()
         return 0
     end_with_parent()
     with Interruption() as interruption:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.command_line import Parser
+from ..config.command_line import Parser, print_version
 from ..config.kinds import NAME, POSITIVE, RATE, SWITCH, Kind, read
 from ..config.options import OPTIONS
 from ..data import FITS
@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Return the exit code: 0 for success, 1 if an image could not be scored, 2 for bad input, 130 for Ctrl-C."""
+    if "--version" in argv:
+        print_version()
+        return 0
     with Interruption() as interruption:
         try:
             return _predict(argv)

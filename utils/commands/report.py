@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.command_line import Parser
+from ..config.command_line import Parser, print_version
 from ..config.options import convert
 from ..errors import UserError, message_of, one_line
 from ..reporting.writing import write_report
@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=called("report"),
         description="Compare the runs of a folder: tables, tests and ROC curves in one page. Needs no GPU and no data.",
+        epilog=f"{typed('report')} --version prints the version.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>, the folder that holds the runs")
@@ -29,6 +30,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Return the exit code: 0 for success, 2 for bad input."""
+    if "--version" in argv:
+        print_version()
+        return 0
     try:
         asked = _parser().parse_args(argv)
         tprs = convert("tpr", asked.tpr, "the command line") if asked.tpr else None

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..config.command_line import print_version
 from ..errors import UserError, message_of, one_line
 from ..run.architectures import ONE_THREAD
 from ..sweeping.arguments import OF_MAIN, parse
@@ -42,6 +43,9 @@ def main(argv: Sequence[str], *, command: Sequence[str] | None = None) -> int:
     """
     if not argv:
         print(FIRST_WORDS)
+        return 0
+    if "--version" in argv:
+        print_version()
         return 0
     with Interruption((*SIGNALS, signal.SIGHUP), once=True) as interruption:
         try:

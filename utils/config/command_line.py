@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ..errors import UserError
 from ..registry import near
-from ..system.installation import RUN_WITH, called, typed
+from ..system.installation import RUN_WITH, VERSION, called, typed
 from .constructors import takers
 from .options import GROUPS, OPTIONS
 from .synonyms import ABSENT, FLAGS
@@ -65,6 +65,11 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
             f"--{name}", metavar=_metavar(kind.name, kind.choices), help=_help(item, models), **several
         )
     return result
+
+
+def print_version() -> None:
+    """What ``--version`` of each command prints."""
+    print(f"rarecall {VERSION}")
 
 
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:

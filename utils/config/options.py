@@ -239,7 +239,6 @@ class Config:
 
 
 SWITCHES = {"resampling": "folds", "constraint": "use_ALM"}  # group -> the option without which its others cannot act
-LOGGED = {"delta"}  # also act without the switch: the violation is logged at delta with ALM off too
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
 # may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed
 FREE = {

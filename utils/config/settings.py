@@ -14,17 +14,23 @@ from typing import Any
 from ..constraints import name_part
 from ..data import DATASETS, defaults_for
 from ..errors import UserError
-from ..learners import FIXED
 from ..registry import unknown
 from ..system.installation import CONFIGS, typed
 from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
-from .options import LOGGED, OPTIONS, SWITCHES, Config, convert
+from .constructors import PACKAGES
+from .options import OPTIONS, Config, convert
+from .readers import unread
 from .synonyms import FLAGS, VALUES
 
 COMMAND_LINE = "the command line"
 DEFAULT = "default"
+# what a run that continues takes from its baseline -> what to do instead
+OF_THE_BASELINE = {
+    "num_epochs": "use --continue_train_epochs",
+    "introd_ALM_from": "it follows from the baseline's epoch",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,29 @@ def resolve(argv: Sequence[str], *, configs: Path | None = None) -> Settings:
     Raises:
         UserError: an option, a file or a value is not valid.
     """
+    settings = _combined(argv, configs)
+    check_names(settings)
+    if settings.config.train:  # an evaluation compares what is given with best.pt
+        check_read(settings)
+    _check_together(settings)
+    return with_defaults(settings)
+
+
+def unread_in(argv: Sequence[str]) -> dict[str, str]:
+    """Of the options on a command line those that its run would not read, and why; {} if it is not valid."""
+    try:
+        settings = _combined(argv, None)
+        check_names(settings)
+    except UserError:  # which ``resolve`` will say
+        return {}
+    found = {name: reason for name, (_, reason) in unread(settings.config).items()}
+    if settings.config.continue_train:
+        found |= {name: f"cannot act with continue_train 1; {remedy}" for name, remedy in OF_THE_BASELINE.items()}
+    return {name: reason for name, reason in found.items() if settings.origins[name] == COMMAND_LINE}
+
+
+def _combined(argv: Sequence[str], configs: Path | None) -> Settings:
+    """Defaults, files and command line together, each value checked by itself."""
     given = parse(argv)
     values: dict[str, Any] = {name: item.default for name, item in OPTIONS.items()}
     origins = dict.fromkeys(OPTIONS, DEFAULT)
@@ -92,10 +121,7 @@ def resolve(argv: Sequence[str], *, configs: Path | None = None) -> Settings:
         values[key], origins[key] = converted, COMMAND_LINE
     if "hot_enc" in given:
         notes.append("hot_enc is ignored; it is accepted for alm-dnn compatibility")
-    settings = Settings(Config(**values), origins, typed("train", argv), tuple(notes))
-    check_names(settings)
-    _check_together(settings)
-    return with_defaults(settings)
+    return Settings(Config(**values), origins, typed("train", argv), tuple(notes))
 
 
 def with_defaults(settings: Settings) -> Settings:
@@ -179,22 +205,35 @@ def default_model_name(config: Config, *, with_alm: bool = True) -> str:
 
 
 def check_names(settings: Settings) -> None:
-    """Check the names of components, and that no option acts on training steps where the model is fitted at once.
+    """Check the names of components.
 
     Raises:
-        UserError: a name is not in its table, or an option cannot act.
+        UserError: a name is not in its table.
     """
-    config, origins = settings.config, settings.origins
     for name, item in OPTIONS.items():
-        known, value = item.metadata["names"], getattr(config, name)
+        known, value = item.metadata["names"], getattr(settings.config, name)
         if known and value not in known:
-            raise unknown(name, value, known, origin=origins[name], meanings=VALUES.get(name, {}))
-    for name in FIXED if config.is_fitted else ():
-        if getattr(config, name) != (only := OPTIONS[name].default):
-            raise UserError(
-                f"{name} {getattr(config, name)} (from {origins[name]}) cannot act with {config.resnet_type}, "
-                f"which is fitted, not trained; leave it at {only}"
-            )
+            raise unknown(name, value, known, origin=settings.origins[name], meanings=VALUES.get(name, {}))
+
+
+def check_read(settings: Settings) -> None:
+    """Check that the run reads every option that was given.
+
+    A base file may hold options of a constraint or an optimizer that another file or a flag would choose, and a flag
+    may switch off what a file sets.
+
+    Raises:
+        UserError: it does not read one; the message says why, and the remedy.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, (decides, reason) in unread(settings.config).items():
+        origin = settings.origins[name]
+        is_file = origin != COMMAND_LINE
+        may_wait = is_file and (origin.startswith("configs/baseline/") or settings.origins[decides] == COMMAND_LINE)
+        if is_given(origin) and not (may_wait and decides not in PACKAGES):
+            found.setdefault((origin, reason), []).append(name)
+    for (origin, reason), names in found.items():
+        raise UserError(f"{', '.join(sorted(names))} (from {origin}) {reason}")
 
 
 def _check_together(settings: Settings) -> None:
@@ -204,10 +243,6 @@ def _check_together(settings: Settings) -> None:
     for excluded, options, remedy in _exclusions(settings, explicit):
         if excluded:
             raise UserError(f"{options} exclude each other; {remedy}")
-    for names, acts, setting, remedy in _requirements(config):
-        unused = sorted(explicit & names)
-        if unused and not acts:
-            raise UserError(f"{', '.join(unused)} (from {COMMAND_LINE}) cannot act with {setting}; {remedy}")
     if config.mu_limit is not None and config.mu_limit < config.mu:
         raise UserError(f"mu_limit {config.mu_limit:g} is below mu {config.mu:g}; raise mu_limit or leave it out")
 
@@ -225,35 +260,11 @@ def _exclusions(settings: Settings, explicit: set[str]) -> list[tuple[object, st
         ),
         (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
         (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),
-        (
-            config.continue_train and "num_epochs" in explicit,
-            "num_epochs and continue_train 1",
-            "use --continue_train_epochs",
-        ),
-        (
-            config.continue_train and "introd_ALM_from" in explicit,
-            "introd_ALM_from and continue_train 1",
-            "it follows from the baseline's epoch",
+        *(
+            (config.continue_train and name in explicit, f"{name} and continue_train 1", remedy)
+            for name, remedy in OF_THE_BASELINE.items()
         ),
     ]
-
-
-def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
-    """Options, whether they can act, the setting with which they cannot, and the remedy."""
-    continued = {"continue_train_epochs", "baseline_cont_train"}
-    return [
-        (_group("resampling"), config.folds, "folds 0", "add --folds K"),
-        (_group("constraint"), config.use_ALM, "use_ALM 0", "add --use_ALM 1 or an ALM file"),
-        ({"momentum"}, config.optimizer == "sgd", f"optimizer {config.optimizer}", "it belongs to sgd"),
-        ({"hidden_widths"}, config.resnet_type == "dense", config.resnet_type, "it belongs to dense"),
-        ({"patience_lr"}, config.lr_decrease, "lr_decrease 0", "add --lr_decrease 1"),
-        (continued, config.continue_train, "continue_train 0", "add --continue_train 1"),
-    ]
-
-
-def _group(group: str) -> set[str]:
-    """The options of a group that act only where its switch is on."""
-    return {name for name, item in OPTIONS.items() if item.metadata["group"] == group} - {SWITCHES[group]} - LOGGED
 
 
 def _converted(name: str, value: Any, origin: str) -> Any:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 MODEL = "linear"  # the architecture that takes the weights of a fit
 FIXED = ("training_type", "sampler", "use_ALM", "continue_train")  # they act on training steps: left at their defaults
+UNREAD = (  # so do these
+    *("optimizer", "lr", "momentum", "weight_dec", "bsize", "lr_decrease", "patience_lr", "patience_early_stopping"),
+    *("augment", "evaluate_every_steps"),
+)
 LEARNERS: dict[str, str] = {
     "featureless": "featureless:fit_featureless",
     "logistic_cv": "logistic_cv:fit_logistic_cv",

@@ -108,7 +108,7 @@ def _of_different_lengths(report: Report) -> list[str]:
         seeds = row.run.seeds.items()
         epochs = {number: seed.epochs for number, seed in seeds if seed.epochs is not None}
         longest = max(epochs.values(), default=0)
-        if any(epochs.get(number, longest) < longest and not seed.stopped_early for number, seed in seeds):
+        if any(epochs.get(number, longest) < longest and seed.stopped_early is False for number, seed in seeds):
             listed = [f"seed {number}: {count}" for number, count in epochs.items()]
             mixed.append(f"{row.name} in {row.run.name} ({_first(listed, most=12, join=', ')})")
     what = "Seeds of one row were trained for different numbers of epochs, which mean, SD and ensemble mix"

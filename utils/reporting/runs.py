@@ -45,7 +45,7 @@ class SeedRun:
     test: Scores
     best_epoch: int | None
     epochs: int | None  # that it was trained for
-    stopped_early: bool
+    stopped_early: bool | None  # None: not known, as of best.pt alone
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,9 @@ def _read_seed(files: SeedPaths, known: dict[str, Any]) -> SeedRun:
         value if isinstance(value := known.get(name), int) and 0 <= value < MOST_EPOCHS else None
         for name in ("best_epoch", "epochs")
     )
-    return SeedRun(**scores, best_epoch=best_epoch, epochs=epochs, stopped_early=known.get("stopped_early") is True)
+    stopped = known.get("stopped_early")
+    stopped_early = stopped if isinstance(stopped, bool) else None
+    return SeedRun(**scores, best_epoch=best_epoch, epochs=epochs, stopped_early=stopped_early)
 
 
 def _changes(files: SeedPaths, recorded: object, in_results: object) -> str:

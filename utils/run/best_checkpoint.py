@@ -17,7 +17,7 @@ from ..metrics.promised_thresholds import USUAL_RISK, Promise
 from ..metrics.scores import Scores
 from ..metrics.summary import EvaluationOptions
 from ..run_files.best_pt import BEST, checked_facts
-from ..run_files.checkpoints import load, restore, save
+from ..run_files.checkpoints import load, restore
 from ..run_files.config_yaml import Facts
 from ..run_files.model_pt import evaluation_dict, own_options, write_model
 from ..run_files.paths import RunPaths, SeedPaths
@@ -41,6 +41,7 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
         "seed": seed,
         "epoch": state.best.epoch,
+        "epochs": None,  # trained in all: see ``record_end``
         "validation_auc": state.best.val_auc,
         "validation_loss": state.best.val_loss,
         "train_auc": state.best.train_auc,
@@ -61,24 +62,6 @@ def standing_alone(experiment: Experiment) -> dict[str, Any]:
         "classes": {"negative": list(task.negative_classes), "positive": list(task.positive_classes)},
         "evaluation": evaluation_dict(evaluation_options(experiment)),
     }
-
-
-def write_decisions(files: SeedPaths, checkpoint: dict[str, Any], result: dict[str, Any]) -> None:
-    """Add the thresholds of a seed that ends to its best.pt.
-
-    Args:
-        files: the seed's files.
-        checkpoint: the content of best.pt.
-        result: the seed's block of results.json.
-    """
-    decisions = decisions_of(result["test"], validation=result["validation"]).as_dict()
-    save(files.best, BEST, {**checkpoint, "decisions": decisions})
-
-
-def remove_decisions(files: SeedPaths) -> None:
-    """Take the thresholds out of best.pt before a seed is trained further: more epochs change what they promise."""
-    if files.best.exists() and (checkpoint := load(files.best, BEST)).pop("decisions", None):
-        save(files.best, BEST, checkpoint)
 
 
 def bundle(experiment: Experiment, paths: RunPaths, result: dict[str, Any]) -> None:

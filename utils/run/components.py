@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Generator, Tensor
 
-from ..config.options import LOGGED, OPTIONS, SWITCHES
+from ..config.options import OPTIONS, SWITCHES
 from ..config.settings import Settings
 from ..constraints import constraint_class
 from ..constraints.base import Constraint
@@ -28,10 +28,10 @@ FILES = {"training_type": " or a base config with --name_file_bs", "constraint":
 
 
 def check_components(settings: Settings) -> None:
-    """Check that loss, sampler and constraint take the options that are given and lack none.
+    """Check that loss, sampler and constraint lack no option that they need.
 
     Raises:
-        UserError: one has no use for an option or needs one.
+        UserError: one needs an option.
     """
     for choice in CLASSES:
         if choice != "constraint" or settings.config.use_ALM:
@@ -78,10 +78,10 @@ def _build(settings: Settings, choice: str, facts: Mapping[str, Any], *args: Any
 
 
 def _options(settings: Settings, choice: str) -> dict[str, Any]:
-    """The options of the component that ``choice`` names, checked against its constructor's signature.
+    """The options of the component that ``choice`` names, by its constructor's signature.
 
     Raises:
-        UserError: an option is given that it does not take, or one is missing.
+        UserError: one is missing.
     """
     config, name = settings.config, getattr(settings.config, choice)
     parameters = _parameters(choice, name)
@@ -89,13 +89,6 @@ def _options(settings: Settings, choice: str) -> dict[str, Any]:
     switches = {choice, SWITCHES.get(group)}
     known = [option for option, item in OPTIONS.items() if item.metadata["group"] == group and option not in switches]
     takes = [option for option in known if option in parameters]
-    for option in known:
-        if settings.is_given(option) and option not in {*takes, *LOGGED}:
-            takers = [other for other in OPTIONS[choice].metadata["names"] if option in _parameters(choice, other)]
-            raise UserError(
-                f"{option} (from {settings.origins[option]}) has no use in {name}, "
-                f"which takes {', '.join(takes) or 'no options'}; it belongs to {', '.join(takers)}"
-            )
     given = {option: getattr(config, option) for option in takes if getattr(config, option) is not None}
     for option in takes:
         if parameters[option].default is inspect.Parameter.empty and option not in given:

@@ -6,14 +6,15 @@ import contextlib
 from typing import Any
 
 from ..config.options import FREE, Config
+from ..config.readers import unread
 from ..config.settings import Settings
 from ..errors import UserError
-from ..run_files.best_pt import BEST, from_checkpoint
+from ..run_files.best_pt import BEST, from_checkpoint, recorded_epochs
 from ..run_files.checkpoints import load
 from ..run_files.config_yaml import read_config, write_config
 from ..run_files.done import read_done, read_failed
 from ..run_files.history_jsonl import read_history
-from ..run_files.paths import RunPaths
+from ..run_files.paths import RunPaths, SeedPaths
 from ..run_files.scores_csv import write_scores
 from ..system.files import locked
 from .best_checkpoint import bundle, config_facts, evaluation_options, normalisation, result_facts, score_checkpoint
@@ -34,6 +35,7 @@ def evaluate_run(settings: Settings) -> int:
     for seed in paths.seeds_with("done"):
         read_done(paths.seed(seed))
     _check_alike(merged, paths)
+    _check_threads(settings, paths)
     experiment = prepare(merged[seeds[0]])
     _check_data(experiment, checkpoints, paths)
     unfinished = [note for seed, each in merged.items() if (note := _unfinished(seed, each.config, paths))]
@@ -52,6 +54,7 @@ def evaluate_run(settings: Settings) -> int:
     result = report(
         paths,
         evaluated={seed: int(content["epoch"]) for seed, content in checkpoints.items()},
+        epochs={seed: _epochs(paths.seed(seed), content) for seed, content in checkpoints.items()},
         options=evaluation_options(experiment),
         facts=lambda seed: result_facts(experiment, paths, seed) | {"notes": unfinished},
     )
@@ -83,6 +86,26 @@ def _check_data(experiment: Experiment, checkpoints: dict[int, dict[str, Any]], 
             )
 
 
+def _check_threads(settings: Settings, paths: RunPaths) -> None:
+    """Refuse another number of threads than the run has: it changes rounding, and so the run's own numbers.
+
+    Raises:
+        UserError: the command asks for another number.
+    """
+    ours, theirs = settings.config.threads, read_config(paths.config).get("threads") if paths.config.exists() else None
+    if settings.is_given("threads") and ours and theirs and ours != theirs:
+        raise UserError(
+            f"{paths.config} records {theirs} threads for each seed, the command asks for {ours}: --train 0 repeats "
+            "the numbers of a run, which rounding would change; leave --threads out (nothing was written)"
+        )
+
+
+def _epochs(files: SeedPaths, checkpoint: dict[str, Any]) -> int | None:
+    """For how many epochs a seed that is not done was trained: by its history, or by best.pt where that is alone."""
+    records = [] if files.done.exists() else read_history(files.history)
+    return int(records[-1]["epoch"]) + 1 if records else recorded_epochs(checkpoint)
+
+
 def _unfinished(seed: int, config: Config, paths: RunPaths) -> str:
     """What to say of a seed whose training has not ended; '' if it has, or if best.pt is alone and nothing is known."""
     files = paths.seed(seed)
@@ -108,10 +131,11 @@ def _check_alike(merged: dict[int, Settings], paths: RunPaths) -> None:
         UserError: the options of two seeds differ.
     """
     first, *others = merged
+    ignored = FREE | unread(merged[first].config).keys()
     for seed in others:
         for name, expected in merged[first].as_yaml_ready().items():
             found = merged[seed].as_yaml_ready()[name]["value"]
-            if name not in FREE and found != expected["value"]:
+            if name not in ignored and found != expected["value"]:
                 raise UserError(
                     f"{paths.seed(seed).best} belongs to another run than {paths.seed(first).best}: "
                     f"it has {name} {found}, the other {expected['value']}; put it elsewhere"

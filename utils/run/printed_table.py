@@ -82,6 +82,7 @@ def report(
     paths: RunPaths,
     *,
     evaluated: Mapping[int, int] = MappingProxyType({}),
+    epochs: Mapping[int, int | None] = MappingProxyType({}),
     options: EvaluationOptions,
     facts: Callable[[int], dict[str, Any]],
     warned: bool = False,
@@ -91,7 +92,7 @@ def report(
     Args:
         warned: whether the warnings were printed before; if not, they follow the table.
     """
-    result = rebuild(paths, evaluated=evaluated, options=options, facts=facts)
+    result = rebuild(paths, evaluated=evaluated, epochs=epochs, options=options, facts=facts)
     print(f"\n{table(result)}")
     for line in [] if warned else result["warnings"]:
         print(f"note: {line}")

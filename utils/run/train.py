@@ -15,7 +15,8 @@ from ..config.options import Config
 from ..config.settings import Settings
 from ..data.task import Task
 from ..errors import UserError
-from ..run_files.best_pt import BEST, best_is_missing
+from ..metrics.decisions import decisions_of
+from ..run_files.best_pt import BEST, best_is_missing, record_end, remove_end
 from ..run_files.checkpoints import load, save
 from ..run_files.config_yaml import compare, read_config, write_config
 from ..run_files.done import check_unchanged, is_complete, read_done, write_done, write_failed
@@ -40,10 +41,8 @@ from .best_checkpoint import (
     checkpoint_content,
     config_facts,
     evaluation_options,
-    remove_decisions,
     result_facts,
     score_checkpoint,
-    write_decisions,
 )
 from .epoch_writer import EpochWriter
 from .experiment import Experiment, build_state, prepare
@@ -227,7 +226,7 @@ def _train_seed(
     files.failed.unlink(missing_ok=True)
     files.done.unlink(missing_ok=True)
     if resume:
-        remove_decisions(files)
+        remove_end(files)
     history = History(files.history, keep=state.epoch)
     watch = Watch(seed, seen=read_history(files.history))
     steps = config.evaluate_every_steps or state.sampler.steps_per_epoch
@@ -306,7 +305,8 @@ def _finish_seed(
     figure = roc_figure({seed: scores["test"]}, scores["test"], result, title=f"{config.model_name}, seed {seed}")
     events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epochs=epochs)
     events.close()  # what is not written yet would be lost if the process were killed now, as a done seed is left alone
-    write_decisions(files, checkpoint, result)
+    decisions = decisions_of(result["test"], validation=result["validation"]).as_dict()
+    record_end(files, checkpoint, epochs=epochs, decisions=decisions)
     write_done(files, best_epoch=checkpoint["epoch"], epochs=epochs, stopped_early=stopped_early)
     if not config.keep_last:
         files.last_before.unlink(missing_ok=True)  # first: where last.pt is not there, no state is

@@ -11,7 +11,7 @@ from ..config.options import FREE, OPTIONS, Config, convert
 from ..config.settings import Settings
 from ..errors import UserError
 from ..training.state import Best, TrainState
-from .checkpoints import Format, check_like, load_sound
+from .checkpoints import Format, check_like, load, load_sound, save
 from .paths import SeedPaths
 
 BEST = Format(
@@ -24,6 +24,7 @@ BEST = Format(
         "data_checksum": str,
     },
 )
+MOST_EPOCHS = 2**53  # as an option may ask for
 RECORDED = {"num_epochs", "name_file_bs", "name_file_alm"}  # irrelevant to an evaluation, and taken from best.pt
 
 
@@ -40,7 +41,7 @@ def from_checkpoint(settings: Settings, checkpoint: dict[str, Any], files: SeedP
     values = asdict(settings.config)
     origins = dict(settings.origins)
     for name, theirs in saved.items():
-        if name in FREE - RECORDED or (name == "precision" and settings.is_given(name)):
+        if name in FREE - RECORDED:
             continue
         ours = values[name]
         theirs = None if theirs is None else _checked(name, theirs, files)
@@ -83,6 +84,23 @@ def checked_facts(checkpoint: dict[str, Any], expected: dict[str, Any], files: S
     if not isinstance(samples, int) or samples > max([expected["num_samples"], *sizes]):
         raise UserError(f"{files.best} contains invalid data set metadata: {samples} samples")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+
+
+def record_end(files: SeedPaths, checkpoint: dict[str, Any], *, epochs: int, decisions: dict[str, Any]) -> None:
+    """Record in best.pt what is known when its seed ends: for how many epochs it was trained, and its thresholds."""
+    save(files.best, BEST, {**checkpoint, "epochs": epochs, "decisions": decisions})
+
+
+def remove_end(files: SeedPaths) -> None:
+    """Take both out of best.pt before its seed is trained further: more epochs change what a threshold promises."""
+    if files.best.exists() and (checkpoint := load(files.best, BEST)).pop("decisions", None):
+        save(files.best, BEST, {**checkpoint, "epochs": None})
+
+
+def recorded_epochs(checkpoint: dict[str, Any]) -> int | None:
+    """For how many epochs the seed of a checkpoint was trained; None if it had not ended, or was not recorded."""
+    epochs = checkpoint.get("epochs")
+    return epochs if type(epochs) is int and 0 <= epochs <= MOST_EPOCHS else None
 
 
 def best_is_missing(state: TrainState, files: SeedPaths) -> bool:

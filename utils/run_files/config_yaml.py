@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from ..config.options import FREE
+from ..config.readers import unread
 from ..config.settings import Settings
 from ..errors import UserError
 from ..system.files import write_text
@@ -126,15 +127,16 @@ def recorded_threads(path: Path) -> int | None:
 
 
 def compare(old: dict[str, Any], settings: Settings, path: Path, *, checksum: str) -> None:
-    """Refuse to continue in the folder of another run.
+    """Refuse to continue in the folder of another run. What is not given now, and nothing would read, may differ.
 
     Raises:
         UserError: options or data differ, or the number of epochs decreased, or increased without --resume 1.
     """
+    ignored = FREE | {name for name in unread(settings.config) if not settings.is_given(name)}
     differences = [
         f"{name} {_listed(old['options'].get(name, {}).get('value'))} there, {_listed(item['value'])} now"
         for name, item in settings.as_yaml_ready().items()
-        if name not in FREE and old["options"].get(name, {}).get("value") != item["value"]
+        if name not in ignored and old["options"].get(name, {}).get("value") != item["value"]
     ]
     if old["data"]["checksum"] != checksum:
         differences.append(f"data checksum {old['data']['checksum'][:12]} there, {checksum[:12]} now")

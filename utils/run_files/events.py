@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config.options import OPTIONS
+from .roc_png import pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +86,7 @@ class Events:
         """
         from torch.utils.tensorboard.summary import hparams
 
-        self.writer.add_figure("ROC/test", figure, epochs)
+        self.writer.add_image("ROC/test", pixels(figure), epochs, dataformats="HWC")  # add_figure loads pyplot
         self.writer.add_pr_curve("PR/test", test.label, _in_unit_interval(test.score), epochs)
         chosen = {key: config[key] for key in HYPER_PARAMETERS if isinstance(config[key], (int, float, str))}
         final = {"final/test_AUC": result["test"]["auc"], "final/validation_AUC": result["validation"]["auc"]}

@@ -77,6 +77,7 @@ def rebuild(
     paths: RunPaths,
     *,
     evaluated: Mapping[int, int] = MappingProxyType({}),
+    epochs: Mapping[int, int | None] = MappingProxyType({}),
     options: EvaluationOptions,
     facts: Callable[[int], dict[str, Any]],
 ) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def rebuild(
 
     Args:
         evaluated: best epochs of seeds that were just evaluated, finished or not.
+        epochs: for how many epochs those of them were trained that are not finished; None where it is not known.
         facts: given the number of the first seed, what else results.json records, such as the command and the data
             checksum; "repeats", for the warnings (see ``notices.repeated_images``); and "notes", further warnings.
 
@@ -95,6 +97,7 @@ def rebuild(
         done = {seed: read_done(paths.seed(seed)) for seed in paths.seeds_with("done")}
         finished = {seed: content["best_epoch"] for seed, content in done.items()}
         best_epochs = dict(sorted({**finished, **evaluated}.items()))
+        trained = {**epochs, **{seed: content["epochs"] for seed, content in done.items()}}
         files = {seed: paths.seed(seed) for seed in best_epochs}
         scores = {seed: {part: read_scores(own.scores(part)) for part in own.scored} for seed, own in files.items()}
         # after the scores were read, so that the checksums are those of what was read
@@ -103,7 +106,7 @@ def rebuild(
         }
         seeds = {
             str(seed): seed_result(**parts, options=options, stream="bootstrap", seed=seed)
-            | {"best_epoch": best_epochs[seed], "checksums": sums[seed]}
+            | {"best_epoch": best_epochs[seed], "epochs": trained.get(seed), "checksums": sums[seed]}
             for seed, parts in scores.items()
         }
         shared = [part for part in (*PARTS, CALIBRATION) if all(part in parts for parts in scores.values())]

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..metrics.roc import Roc, roc
 from ..metrics.scores import Scores
 from ..system.files import write_atomically
+from ..system.pictures import plain_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 SEED, ENSEMBLE, POINT, DEFAULT = "#9db4cc", "#14508c", "#c2410c", "#111111"
 CORNER = 0.80  # the right panel shows TPRs from here up, or from the lowest operating point
@@ -22,6 +26,7 @@ COLUMN = (0.60, 0.98)  # left and right end of the labels, as fractions of the p
 LABEL = 0.075  # height of a label, as a fraction of the panel
 
 
+@plain_matplotlib()
 def roc_figure(seeds: Mapping[int, Scores], ensemble: Scores, result: dict[str, Any], *, title: str) -> Figure:
     """The ROC of each seed and of their average on the test set, whole and at high TPR.
 
@@ -31,7 +36,7 @@ def roc_figure(seeds: Mapping[int, Scores], ensemble: Scores, result: dict[str, 
         result: its block of results.json; the default threshold and the operating points are marked.
         title: the run's name.
     """
-    from matplotlib.figure import Figure  # loaded when a seed ends, not when it starts
+    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(11, 5.2), layout="constrained", dpi=120)
@@ -59,6 +64,17 @@ def roc_figure(seeds: Mapping[int, Scores], ensemble: Scores, result: dict[str, 
     return figure
 
 
+@plain_matplotlib()
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    """(height, width, 3) colours of the drawn figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[:, :, :3]
+
+
+@plain_matplotlib()
 def save_figure(figure: Figure, path: Path) -> None:
     """As PNG, atomically."""
     content = io.BytesIO()

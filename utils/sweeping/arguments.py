@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..config.command_line import Parser
 from ..config.options import OPTIONS
+from ..config.synonyms import FLAGS
 from ..errors import UserError
 from ..system.installation import called, typed
 
@@ -23,8 +24,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             f"--{name} is an option of {called('train')}; give it as --set {name}=VALUE (see {typed('sweep')} --help)"
         )
     if rest:
-        raise UserError(f"unrecognized arguments: {' '.join(rest)} (see {typed('sweep')} --help)")
+        meant = [f"--{option}" if option in (*OF_MAIN, "seeds") else f"--set {option}=VALUE" for option in _meant(name)]
+        hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
+        raise UserError(f"unrecognized arguments: {' '.join(rest)}{hint} (see {typed('sweep')} --help)")
     return asked
+
+
+def _meant(name: str) -> tuple[str, ...]:
+    """The options of main.py that another program calls ``name``."""
+    return FLAGS.get(name.lower().replace("-", "_"), ())
 
 
 def _count(text: str) -> int:
@@ -42,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     result = Parser(
         prog=called("sweep"),
         description="Train the rows of a table file, on this machine or on SLURM. Finished jobs are not repeated.",
+        epilog=f"{typed('sweep')} --version prints the version.",
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
     )

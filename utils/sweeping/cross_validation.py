@@ -46,12 +46,12 @@ class Resampling(Block):
         """All rows."""
         subsets, folds = range(1, len(self.ratios) + 1), range(1, self.folds + 1)
         return tuple(
-            self._row(row, subset, way, cut, fold)
-            for row in self.table.rows()
+            self._row(line, subset, way, cut, fold)
+            for line in self.table.lines
             for subset, way, cut, fold in itertools.product(subsets, self.ways, self.cuts, folds)
         )
 
-    def _row(self, row: Row, subset: int, way: str, cut: int, fold: int) -> Row:
+    def _row(self, line: Row, subset: int, way: str, cut: int, fold: int) -> Row:
         own = {
             "folds": self.folds,
             "fold": fold,
@@ -60,8 +60,8 @@ class Resampling(Block):
             "train_on": way,
             "downsample": cut,
         }
-        name = f"{row.name}_subset{subset}_on_{way}{'_cut' if cut else ''}_fold{fold}"
-        return self.table.row(name, {**row.options, **own}, row.seeds)
+        name = f"{line.name}_subset{subset}_on_{way}{'_cut' if cut else ''}_fold{fold}"
+        return self.table.row(name, {**line.options, **own}, line.seeds)
 
 
 def _values(content: Mapping[str, Any], name: str, default: tuple[Any, ...], origin: str) -> tuple[Any, ...]:

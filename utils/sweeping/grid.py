@@ -9,6 +9,8 @@ grid:
   select: validation AUC            # or: validation FPR at TPR 0.95
 rows:
   - {name: chosen, seeds: 1-10}     # trained once for each choice, with its flags
+
+A combination goes without the flags that its run does not read, and those that are then equal are one.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from ..errors import UserError
 from ..registry import unknown
 from .blocks import Scan, Stage
 from .selection import Candidate, Selection
-from .table_file import Row, Table, option_name, options_of, shown
+from .table_file import Row, Table, option_name, options_of, shown, why_left_out
 
 MOST = 10_000  # combinations
 Point = dict[str, Any]
@@ -39,12 +41,22 @@ class Grid(Selection):
         self.flags = _flags(content.get("flags"), origin)
         self.also = _also(content.get("also", {}), self.flags, origin)
         self.for_each = _for_each(content.get("for_each", []), self.flags, origin)
+        self.points = self._points(origin)
         for row in self.examples():
             self.rule.check(row)
 
-    def points(self) -> list[Point]:
-        """All combinations; the values of the last flag change fastest."""
-        return [dict(zip(self.flags, values, strict=True)) for values in itertools.product(*self.flags.values())]
+    def _points(self, origin: str) -> list[Point]:
+        """All combinations, each of the flags that its run reads; the values of the last flag change fastest."""
+        found: dict[str, Point] = {}
+        for values in itertools.product(*self.flags.values()):
+            point = dict(zip(self.flags, values, strict=True))
+            row = self.row(point)
+            read = {flag: value for flag, value in point.items() if flag not in row.left_out}
+            found.setdefault(repr(read), read)
+        for flag in self.flags:
+            if not any(flag in point for point in found.values()):
+                raise UserError(f"{flag} of the {origin} is read by none of its runs: it {why_left_out(row, flag)}")
+        return list(found.values())
 
     def row(self, point: Point) -> Row:
         """The run of a combination."""
@@ -57,14 +69,13 @@ class Grid(Selection):
 
     def examples(self) -> tuple[Row, ...]:
         """The grid's rows, and those that would follow from the first combination."""
-        points = self.points()
-        return (*map(self.row, points), *self._followers(points[0]))
+        return (*map(self.row, self.points), *self._followers(self.points[0]))
 
     def stage(self, scan: Scan, *, advance: bool) -> Stage:
         """The grid's rows, and the rows that follow from the choices made so far."""
         rows, notes, open_groups = [], [], 0
         groups: dict[str, list[tuple[Candidate, Point]]] = {}
-        for point in self.points():
+        for point in self.points:
             rows.append(self.row(point))
             groups.setdefault(self._group(point), []).append((self.candidate(rows[-1], scan(rows[-1])), point))
         for group, members in groups.items():
@@ -83,7 +94,7 @@ class Grid(Selection):
         return self.table.rows(self._options(point), suffix=f"_{group}" if group else "")
 
     def _group(self, point: Point) -> str:
-        return label({flag: point[flag] for flag in self.for_each})
+        return label({flag: point[flag] for flag in self.for_each if flag in point})
 
 
 def label(point: Mapping[str, Any]) -> str:

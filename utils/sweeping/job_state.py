@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +12,7 @@ from ..errors import UserError
 from ..run_files import history_jsonl
 from ..run_files.done import is_complete, read_done, read_failed, write_failed
 from ..run_files.results_json import read_results
-from ..system.files import is_held, locked, make_folder, no_link
+from ..system.files import is_held, locked, make_folder, no_link, try_lock
 from .jobs import Job
 
 
@@ -77,16 +76,22 @@ def epoch_seconds(job: Job) -> list[float]:
 
 
 def claimed(job: Job) -> IO[str] | None:
-    """Take the job's claim; None if another process has it. It ends when the file and all its copies are closed."""
+    """Take the job's claim; None if another process has it. It ends when the file and all its copies are closed.
+
+    Raises:
+        UserError: the claim cannot be written or locked.
+    """
     make_folder(job.claim.parent)
     try:
         stream = open(job.claim, "a", encoding="utf-8", opener=no_link)  # noqa: SIM115 (the caller closes it)
     except OSError as error:
         raise UserError(f"cannot write {job.claim}: {error.strerror or error}") from error
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        try_lock(stream)
+    except (BlockingIOError, UserError) as error:
         stream.close()
+        if isinstance(error, UserError):
+            raise
         return None
     return stream
 

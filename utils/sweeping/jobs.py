@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.options import FREE
+from ..config.readers import unread
 from ..config.settings import Settings, is_given, resolve
 from ..errors import UserError
 from ..run_files.config_yaml import read_config
@@ -155,11 +156,14 @@ def naming(row: Row) -> Iterator[None]:
 
 
 def differences(theirs: Mapping[str, Any], settings: Settings) -> list[str]:
-    """The options in which config.yaml and the settings differ; what follows from the data is equal in both."""
-    result = []
+    """The options in which config.yaml and the settings differ; what follows from the data is equal in both.
+
+    Those that are not given, and that nothing in the run would read, do not count.
+    """
+    result, ignored = [], FREE | {name for name in unread(settings.config) if not settings.is_given(name)}
     for name, item in settings.as_yaml_ready().items():
         there, ours = theirs.get(name, {}), item["value"]
-        if name in FREE or there.get("value") == ours:
+        if name in ignored or there.get("value") == ours:
             continue
         if ours is None and not is_given(str(there.get("origin", ""))):
             continue

@@ -19,7 +19,7 @@ from ..system.resources import Shares, cuda_number
 from .blocks import Block, Stage
 from .job_state import Look, State, look
 from .jobs import Job, JobMaker, Key, naming
-from .table_file import Row, Table, shown
+from .table_file import Row, Table, check_shared, shown
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Sweep:
             device = self.maker.settings(row).config.device
             with naming(row):
                 cuda_number(device)
+        check_shared(rows)
         folder = self.table.checkpoint_root / self.table.name
         check_inside(folder, root=self.table.checkpoint_root)
         if self.only and not any(map(self._wanted, rows)):

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 SAMPLERS = ("tpe", "random")
+NAMES = ("text", "name", "switch")  # kinds of options whose values decide which others are read
 RANGE_KEYS = ("low", "high", "step", "log")
 
 
@@ -67,9 +69,12 @@ class Search(Selection):
         self.rule.check(self.row(0, {}))
 
     def examples(self) -> tuple[Row, ...]:
-        """A trial at the lower and one at the upper end of all ranges, and the rows that would follow."""
-        values = {name: s if isinstance(s, list) else (s["low"], s["high"]) for name, s in self.flags.items()}
-        points = [{name: ends[end] for name, ends in values.items()} for end in (0, -1)]
+        """A trial for each combination of names, one at the upper end of all ranges, and the rows that would follow."""
+        ends = {name: (s[0], s[-1]) if isinstance(s, list) else (s["low"], s["high"]) for name, s in self.flags.items()}
+        names = {name: s for name, s in self.flags.items() if OPTIONS[name].metadata["kind"].name in NAMES}
+        low, high = ({name: values[end] for name, values in ends.items()} for end in (0, -1))
+        points = [{**low, **dict(zip(names, each, strict=True))} for each in itertools.product(*names.values())]
+        points.append(high)
         return tuple(row for point in points for row in (self.row(0, point), *self.table.rows(point)))
 
     def row(self, number: int, point: Mapping[str, Any]) -> Row:
@@ -95,7 +100,8 @@ class Search(Selection):
             return Stage(rows, f"{to_come} of {self.trials} trials are to come")
         chosen, note = self.best(candidates, of="search")
         if chosen:
-            rows += self.table.rows({name: chosen.row.options[name] for name in self.flags})
+            read = self.flags.keys() & chosen.row.shared
+            rows += self.table.rows({name: chosen.row.options[name] for name in self.flags if name in read})
         return Stage(rows, notes=(note,))
 
     def _may_propose(self, candidates: Sequence[Candidate]) -> bool:
@@ -136,7 +142,8 @@ class Search(Selection):
     def _identity(self) -> str:
         """Tells this search from one with other ranges or settings."""
         base = self.row(0, {})
-        options = {name: value for name, value in base.options.items() if name not in self.table.machine}
+        options = {**base.options, **base.left_out}
+        options = {name: value for name, value in options.items() if name not in self.table.machine}
         definition = [self.flags, self.sampler, self.seed, str(self.rule), options, base.seeds]
         return hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

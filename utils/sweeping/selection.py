@@ -85,7 +85,7 @@ class Selection(Block):
 
     def run(self, name: str, point: Mapping[str, Any]) -> Row:
         """The run with the settings ``point``."""
-        return self.table.row(name, {**self.common, **point}, self.seeds)
+        return self.table.row(name, {}, self.seeds, chosen={**self.common, **point})
 
     def candidate(self, row: Row, jobs: Sequence[tuple[Job, Look]]) -> Candidate:
         """The score of a setting."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..config.options import OPTIONS, Config, convert
+from ..config.settings import unread_in
+from ..config.synonyms import ABSENT, FLAGS
 from ..errors import UserError
 from ..registry import unknown
 from ..system.installation import CONFIGS, config_file
@@ -31,13 +34,22 @@ BLOCKS: dict[str, str] = {
 }
 
 
+NONE: Mapping[str, Any] = {}
+
+
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: the options of main.py, checked one by one, and the seeds."""
+    """One line of the table: the options of main.py, checked one by one, and the seeds.
+
+    Of the options that it shares with other rows, those that its run does not read are ``left_out``; ``shared`` are the
+    names of the others.
+    """
 
     name: str
     options: Mapping[str, Any]
     seeds: tuple[int, ...]
+    shared: frozenset[str] = frozenset()
+    left_out: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,15 +74,21 @@ class Table:
     def rows(self, chosen: Mapping[str, Any] | None = None, *, suffix: str = "") -> tuple[Row, ...]:
         """The rows that the file lists, each with the options that a block has chosen."""
         return tuple(
-            self.row(line.name + suffix, {**(chosen or {}), **line.options}, line.seeds) for line in self.lines
+            self.row(line.name + suffix, line.options, line.seeds, chosen=chosen or {}) for line in self.lines
         )
 
-    def row(self, name: str, options: Mapping[str, Any], seeds: tuple[int, ...] = ()) -> Row:
-        """A row of this table: common settings < its own < those of the command line."""
-        common = {key: value for key, value in self.common.items() if key not in options}
+    def row(
+        self, name: str, options: Mapping[str, Any], seeds: tuple[int, ...] = (), *, chosen: Mapping[str, Any] = NONE
+    ) -> Row:
+        """A row of this table: common settings < those that a block has ``chosen`` < its own < the command line's."""
+        common = {key: value for key, value in self.common.items() if key not in {**chosen, **options}}
         checked = _value("model_name", name, f"row {name!r} of {self.path}")
-        merged = {**options, **common, **self.overrides, **self.machine}
-        return Row(checked, merged, self.forced_seeds or seeds or self.seeds)
+        merged = {**chosen, **options, **common, **self.overrides, **self.machine}
+        shared = {*(chosen.keys() - options.keys()), *common, *self.overrides}
+        unread = _unread(tuple(arguments(merged))).keys() & shared
+        left_out = {key: value for key, value in merged.items() if key in unread}
+        merged = {key: value for key, value in merged.items() if key not in unread}
+        return Row(checked, merged, self.forced_seeds or seeds or self.seeds, frozenset(shared - unread), left_out)
 
     @property
     def checkpoint_root(self) -> Path:
@@ -85,7 +103,7 @@ def read_table(path: Path, **changes: Any) -> Table:
         UserError: it cannot be read, or has an unknown key or an invalid value.
     """
     content = mapping(_read(path), str(path), "title: ..., common: {...} and rows: [...]")
-    check_keys(content, (*TABLE_KEYS, *BLOCKS), str(path))
+    check_keys(content, (*TABLE_KEYS, *BLOCKS), str(path), place="common")
     blocks = [name for name in BLOCKS if name in content]
     if len(blocks) > 1:
         raise UserError(f"{path} has both {' and '.join(blocks)}; give each a file of its own")
@@ -125,8 +143,33 @@ def option_name(given: Any, origin: str) -> str:
     if key in RESERVED:
         raise UserError(f"{key} cannot be set (from {origin}): {RESERVED[key]}")
     if key not in OPTIONS:
-        raise unknown("key", str(given), [*OPTIONS, *SHORT], origin=origin)
+        raise unknown_option(given, origin)
     return key
+
+
+def unknown_option(given: Any, origin: str) -> UserError:
+    """The error for a key that is no option; names of other programs suggest ours."""
+    if reason := ABSENT.get(str(given).lower().replace("-", "_")):
+        return UserError(f"unknown key {str(given)!r} (from {origin}); {reason}")
+    return unknown("key", str(given), [*OPTIONS, *SHORT], origin=origin, meanings=FLAGS)
+
+
+def check_shared(rows: Sequence[Row]) -> None:
+    """Refuse an option that rows share and none of them reads.
+
+    Raises:
+        UserError: there is one; the message says why the first row does not read it.
+    """
+    read = {name for row in rows for name in row.shared}
+    for row in rows:
+        for name in row.left_out:
+            if name not in read:
+                raise UserError(f"{name} is read by no row; in {row.name!r} it {why_left_out(row, name)}")
+
+
+def why_left_out(row: Row, name: str) -> str:
+    """Why a row does not read an option that is left out of it, and the remedy."""
+    return _unread(tuple(arguments({**row.options, **row.left_out})))[name]
 
 
 def seeds_of(content: Mapping[str, Any], origin: str) -> tuple[int, ...]:
@@ -163,6 +206,12 @@ def shown(value: Any) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
+@functools.cache
+def _unread(argv: tuple[str, ...]) -> dict[str, str]:
+    """See ``unread_in``; kept, as a sweep makes its rows again in each round."""
+    return unread_in(argv)
+
+
 def mapping(content: Any, origin: str, example: str) -> dict[Any, Any]:
     """``content``, which must be a mapping."""
     if not isinstance(content, dict):
@@ -170,11 +219,17 @@ def mapping(content: Any, origin: str, example: str) -> dict[Any, Any]:
     return content
 
 
-def check_keys(content: Mapping[Any, Any], known: Sequence[str], origin: str) -> None:
-    """Refuse a key that is not known."""
+def check_keys(content: Mapping[Any, Any], known: Sequence[str], origin: str, *, place: str = "") -> None:
+    """Refuse a key that is not known; ``place`` is the key under which options stand, to suggest it for one."""
     for key in content:
-        if key not in known:
-            raise unknown("key", str(key), known, origin=origin)
+        if key in known:
+            continue
+        plain = str(key).lower().replace("-", "_")
+        meant = [key] if key in OPTIONS else FLAGS.get(plain, ())
+        if place and meant and not set(meant) & set(known):
+            places = " or ".join(f"{place}: {{{name}: ...}}" for name in meant)
+            raise UserError(f"unknown key {str(key)!r} (from {origin}); did you mean {places}?")
+        raise unknown("key", str(key), known, origin=origin, meanings=FLAGS)
 
 
 def _lines(content: Any, path: Path) -> tuple[Row, ...]:
@@ -184,7 +239,7 @@ def _lines(content: Any, path: Path) -> tuple[Row, ...]:
     for number, item in enumerate(content, start=1):
         line = mapping(item, f"row {number} of {path}", "name: BCE, objective: baseline_bce")
         origin = f"row {line.get('name', number)!r} of {path}"
-        check_keys(line, ROW_KEYS, origin)
+        check_keys(line, ROW_KEYS, origin, place="set")
         if "name" not in line:
             raise UserError(f"row {number} of {path} needs a name: its folder under checkpoint/")
         options = options_of({key: value for key, value in line.items() if key in SHORT}, origin)

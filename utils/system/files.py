@@ -12,12 +12,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..errors import UserError
 
 # errors of file systems that do not support hard links, or not for this file
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}  # of those that do not support locks
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, before: Path | None = None) -> None:
@@ -149,7 +150,27 @@ def is_held(path: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
     return False
+
+
+def try_lock(stream: IO[Any], *, wait: bool = False) -> None:
+    """Lock an open file until it and all its copies are closed.
+
+    Raises:
+        BlockingIOError: another process holds it; not with ``wait``.
+        UserError: the file system does not support locks, or refuses.
+    """
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        missing = "; its file system lacks locks, without which two processes could train one seed: keep results on "
+        hint = f"{missing}another, with --checkpoint_root" if error.errno in _NO_LOCKS else ""
+        raise UserError(f"cannot lock {stream.name}: {error.strerror or error}{hint}") from error
 
 
 def _take(stream: IO[str], *, wait: bool) -> None:
@@ -159,9 +180,9 @@ def _take(stream: IO[str], *, wait: bool) -> None:
     """
     for _ in range(0 if wait else 10):
         with contextlib.suppress(BlockingIOError):
-            return fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return try_lock(stream)
         time.sleep(0.05)
-    return fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    return try_lock(stream, wait=wait)
 
 
 def _sign(stream: IO[str]) -> None:

@@ -1,0 +1,42 @@
+"""What a run can be put together from: the factors, read from the tables of names, and combinations of their levels."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+
+from runs import OPTIONS_OF
+
+from utils.config.options import OPTIONS
+from utils.constraints import CONSTRAINTS
+from utils.losses import LOSSES
+from utils.samplers import SAMPLERS
+
+_CONSTRAINED = [f"--use_ALM 1 --mu 0.01 --constraint {name}" for name in CONSTRAINTS]
+# factor -> what each of its levels is on the command line
+FACTORS: dict[str, list[str]] = {
+    "objective": [f"--training_type {name} {OPTIONS_OF.get(name, '')}".strip() for name in LOSSES],
+    "constraint": ["", *_CONSTRAINED, "--use_ALM 1 --mu 0.01 --constraint rate --fpr_at_most 0.1"],
+    "sampler": [f"--sampler {name}" for name in SAMPLERS],
+    "optimizer": [f"--optimizer {name}" for name in OPTIONS["optimizer"].metadata["kind"].choices],
+    "scheduler": ["", "--lr_decrease 1 --patience_lr 0"],
+}
+COUNT = math.prod(map(len, FACTORS.values()))
+
+
+def drawn(stream: random.Random, count: int) -> list[str]:
+    """``count`` different combinations, each as a command line.
+
+    The levels of a factor come up equally often: each is drawn again only when all others have been.
+    """
+    decks = {factor: _deck(levels, stream) for factor, levels in FACTORS.items()}
+    found: dict[str, None] = {}
+    while len(found) < min(count, COUNT):
+        found[" ".join(filter(None, map(next, decks.values())))] = None
+    return list(found)
+
+
+def _deck(levels: list[str], stream: random.Random) -> Iterator[str]:
+    while True:
+        yield from stream.sample(levels, len(levels))
