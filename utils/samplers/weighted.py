@@ -31,7 +31,7 @@ class WeightedSampler(LabelledSampler):
 
     def __init__(self, indices: Tensor, **arguments: Unpack[LabelledArguments]) -> None:
         super().__init__(indices, **arguments)
-        self.weights = torch.empty(len(indices), dtype=torch.float64)
+        self.weights = torch.empty(len(indices), dtype=torch.float64, device="cpu")
         for rows in (self.positives, self.negatives):
             self.weights[rows] = 1 / len(rows)
 
