@@ -6,12 +6,12 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..losses.base import binary_targets, in_full_precision, require
+from ..losses.base import KeptPrecision, binary_targets, in_full_precision, require
 
 
-class Constraint(nn.Module):
+class Constraint(KeptPrecision):
     """Base of all constraints: a penalty added to any objective, with multipliers that grow where it is violated.
 
     A subclass writes ``penalty``, ``update_multipliers`` and ``end_epoch``, and has a buffer ``multipliers``. A score
@@ -36,7 +36,8 @@ class Constraint(nn.Module):
         needs_both_classes: whether a batch that lacks a class says nothing, so that its penalty is exactly 0.
 
     Every other constructor parameter is an option of the same name. Parameters of its own (``nn.Parameter``) are
-    trained by the run's optimizer, without weight decay.
+    trained by the run's optimizer, without weight decay. They and its buffers stay in float32 or float64 where the
+    model around it is cast to half precision.
 
     Args:
         mu: first weight of the quadratic term, > 0.
