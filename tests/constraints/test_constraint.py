@@ -710,3 +710,34 @@ def test_targets_get_no_gradient_and_indices_may_be_int32(constraint: Any, dtype
     constraint.penalty(scores, targets, torch.arange(4, dtype=dtype)).backward()
     constraint.update_multipliers()
     assert scores.grad is not None and targets.grad is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: AugmentedLagrangian(4, delta=1.0, mu=0.5),
+        lambda: RateConstraint(tpr_at_least=0.5, mu=0.5),
+        lambda: RateConstraint(tpr_at_least=0.5, fpr_at_most=0.25, mu=0.5),
+    ],
+    ids=["pairwise", "TPR", "TPR and FPR"],
+)
+def test_a_batch_that_is_not_finite_leaves_no_trace(build: Callable[[], Any], bad: float) -> None:
+    """As where a gradient scaler skips the step: the batches after it count as without it."""
+    targets, indices = torch.tensor([1, 0, 1, 0]), torch.arange(4)
+    skipping, without = build(), build()
+    for number in range(4):
+        scores = torch.tensor([-2.0, 0.5, 0.25, -0.5]) * number
+        for constraint in (skipping, without):
+            constraint.penalty(scores.clone().requires_grad_(), targets, indices)
+            constraint.update_multipliers()
+        # one penalty more, of scores of which a positive and a negative are broken
+        broken = torch.tensor([bad, bad, 1.0, 1.0], requires_grad=True)
+        assert not skipping.penalty(broken, targets, indices).isfinite() or isinstance(skipping, RateConstraint)
+        skipping.update_multipliers()
+    kept = [each for each in skipping.state_dict().values() if isinstance(each, Tensor)]
+    assert all(each.isfinite().all() for each in kept)
+    if isinstance(skipping, AugmentedLagrangian):
+        assert skipping.multipliers[0] == without.multipliers[0]
+    value = skipping.penalty(torch.zeros(4, requires_grad=True), targets, indices)
+    assert value.isfinite()

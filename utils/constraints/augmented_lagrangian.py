@@ -91,7 +91,7 @@ class AugmentedLagrangian(Constraint):
         positive = targets.detach().to(scores.dtype)
         negative = 1 - positive
         q = masked_violations(scores, targets, delta=self.delta)  # (B,) 0 at the negatives
-        self._collect(indices, q)
+        self._collect(indices, torch.where(q.isfinite(), q, 0))
         if len(self._collected) > MOST_COLLECTED:
             self._collected = [self._summed(self._collected)]
         multipliers = self.multipliers.index_select(0, indices).to(scores.dtype)

@@ -25,7 +25,8 @@ class Constraint(KeptPrecision):
         constraint.end_epoch(validation_auc)     # mu
 
     Several batches may come before one update (gradient accumulation): each sample counts as often as it was seen, and
-    the multipliers move as if they had been updated after each batch. A ``penalty`` under ``torch.no_grad()`` or after
+    the multipliers move as if they had been updated after each batch. What is NaN or infinite counts for none: a step
+    that a gradient scaler skips leaves the multipliers finite. A ``penalty`` under ``torch.no_grad()`` or after
     ``constraint.eval()`` counts for no update: use it for steps at fixed multipliers. ``state_dict`` holds no batches
     that still wait for their update.
 

@@ -148,6 +148,7 @@ class RateConstraint(Constraint):
         """Multipliers and running sums after the batches since the last update and this one, and their counts."""
         before = self.multipliers, self.running, torch.zeros_like(self.epoch_counts)
         multipliers, running, counts = self._collected[-1] if self._collected else before
+        batch = torch.where(batch[1].isfinite(), batch, 0)  # as if the class were missing
         errors, _, sizes = batch
         stepped = (multipliers + self.mu * (errors / sizes.clamp(min=1) - self.bounds)).clamp(min=0)
         moves = self.asked & (sizes > 0)
