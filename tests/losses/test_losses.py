@@ -668,7 +668,8 @@ def test_partial_auc_moves_by_every_batch_since_the_last_step() -> None:
 def test_the_state_of_a_loss_stays_in_full_precision(case: Case, cast: torch.dtype) -> None:
     around = torch.nn.ModuleList([torch.nn.Linear(2, 1), case.build()]).to(cast)
     assert {each.dtype for each in around[0].parameters()} == {cast}
-    assert not {each.dtype for each in [*around[1].parameters(), *around[1].buffers()]} & {torch.float16, torch.bfloat16}
+    kept = {each.dtype for each in [*around[1].parameters(), *around[1].buffers()]}
+    assert not kept & {torch.float16, torch.bfloat16}
     outputs, targets = torch.tensor([[0.25, -0.5], [0.5, 0.125]]), torch.tensor([1, 0])
     given = outputs[:, : around[1].outputs]
     assert torch.equal(around[1](given, targets), case.build()(given, targets))

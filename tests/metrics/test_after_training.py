@@ -96,7 +96,7 @@ def test_perfect_calls_have_a_correlation_of_exactly_one(positives: int, negativ
 
 
 @pytest.mark.parametrize(
-    "kind, unit", [(np.uint8, 1), (np.int32, 10_000), (np.int64, 10**9), (float, 10**9)], ids=["u8", "i32", "i64", "f64"]
+    "kind, unit", [(np.uint8, 1), (np.int32, 10_000), (np.int64, 10**9), (float, 10**9)], ids=["u8", "i32", "i64", "f"]
 )
 def test_counts_of_numpy_do_not_overflow(kind: Any, unit: int) -> None:
     """TP = TN = 50, FP = FN = 5 units: (50 * 50 - 5 * 5) / 55^2 = 9/11, F1 100/110, error 10/110."""

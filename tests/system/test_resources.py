@@ -51,7 +51,7 @@ def test_an_nvidia_smi_that_hangs_or_cannot_start_ends_in_one_line(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     program(tmp_path, "nvidia-smi", "#!/nowhere/interpreter\n")
-    with pytest.raises(UserError, match="cannot ask nvidia-smi .*name them in CUDA_VISIBLE_DEVICES"):
+    with pytest.raises(UserError, match=r"cannot ask nvidia-smi .*name them in CUDA_VISIBLE_DEVICES"):
         visible_gpus()
 
     def hang(*command: Any, timeout: float, **options: Any) -> None:

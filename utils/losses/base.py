@@ -29,8 +29,8 @@ class KeptPrecision(nn.Module):
             moved = fn(tensor)
             return tensor.to(moved.device) if moved.dtype in HALF else moved
 
-        applied: KeptPrecision = super()._apply(kept, recurse)  # type: ignore[no-untyped-call]
-        return applied
+        super()._apply(kept, recurse)
+        return self
 
 
 class Loss(KeptPrecision):
