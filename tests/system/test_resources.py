@@ -67,6 +67,6 @@ def test_a_user_without_a_name_is_asked_for_by_number(tmp_path: Path, monkeypatc
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
-    program(tmp_path, "squeue", f"#!/bin/sh\n[ \"$4\" = {os.getuid()} ] && echo 17_1\n")
+    program(tmp_path, "squeue", f'#!/bin/sh\n[ "$4" = {os.getuid()} ] && echo 17_1\n')
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _squeue() == frozenset({"17_1"})
