@@ -70,3 +70,9 @@ def test_a_user_without_a_name_is_asked_for_by_number(tmp_path: Path, monkeypatc
     program(tmp_path, "squeue", f'#!/bin/sh\n[ "$4" = {os.getuid()} ] && echo 17_1\n')
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _squeue() == frozenset({"17_1"})
+
+
+def test_a_squeue_that_cannot_start_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "squeue", "#!/nowhere/interpreter\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _squeue() is None

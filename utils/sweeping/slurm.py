@@ -64,7 +64,7 @@ def _squeue() -> frozenset[str] | None:
     command = ["squeue", "-h", "-r", "-u", str(os.getuid()), "-o", "%i"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return frozenset(done.stdout.split()) if done.returncode == 0 else None
 
