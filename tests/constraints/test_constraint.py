@@ -793,3 +793,73 @@ def test_memory_is_bounded_where_no_update_comes(build: Callable[[], Any], monke
         assert len(together._collected) <= 4
     together.update_multipliers()
     torch.testing.assert_close(together.multipliers, apart.multipliers, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("cast", ["half", "bfloat16"])
+def test_multipliers_grow_on_where_the_model_around_is_cast_to_half_precision(cast: str) -> None:
+    """3,000 batches of a positive that violates by 1: multiplier 3,000 mu; bfloat16 would stay at 256 mu."""
+    pairwise = AugmentedLagrangian(2, delta=1.0, mu=0.5, mu_limit=0.5)
+    rate = RateConstraint(tpr_at_least=0.5, mu=0.5, mu_limit=0.5)
+    around = torch.nn.ModuleList([torch.nn.Linear(2, 1), pairwise, rate])
+    getattr(around, cast)()
+    targets, indices = torch.tensor([1, 0]), torch.arange(2)
+    for _ in range(3000):
+        pairwise.penalty(torch.zeros(2, requires_grad=True), targets, indices)  # q = 1 - (0 - 0)
+        pairwise.update_multipliers()
+        rate.penalty(-torch.ones(2, requires_grad=True), targets, indices)  # missed, so g = 1 - 0.5
+        rate.update_multipliers()
+    assert next(around[0].parameters()).dtype == getattr(torch, cast)
+    assert pairwise.multipliers.tolist() == [1500.0, 0.0]
+    assert rate.multipliers.tolist() == [750.0, 0.0]
+    assert rate.epoch_counts.tolist() == [[3000.0, 0.0], [3000.0, 3000.0]]
+    around.double()
+    assert pairwise.multipliers.dtype == torch.float64
+
+
+@pytest.mark.parametrize("auc", [math.nan, 98.5, -0.1, torch.tensor(math.nan)])
+def test_an_auc_that_is_none_is_refused(auc: Any) -> None:
+    constraint = AugmentedLagrangian(2)
+    constraint.end_epoch(0.9)
+    with pytest.raises(ValueError, match=r"validation_auc must be in \[0, 1\], got "):
+        constraint.end_epoch(auc)
+
+
+@pytest.mark.parametrize("constraint", [AugmentedLagrangian(4, delta=1.0), RateConstraint()], ids=["pairwise", "rate"])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_targets_get_no_gradient_and_indices_may_be_int32(constraint: Any, dtype: torch.dtype) -> None:
+    scores, targets = torch.zeros(4, requires_grad=True), torch.tensor([1.0, 0.0, 0.0, 1.0], requires_grad=True)
+    constraint.penalty(scores, targets, torch.arange(4, dtype=dtype)).backward()
+    constraint.update_multipliers()
+    assert scores.grad is not None
+    assert targets.grad is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: AugmentedLagrangian(4, delta=1.0, mu=0.5),
+        lambda: RateConstraint(tpr_at_least=0.5, mu=0.5),
+        lambda: RateConstraint(tpr_at_least=0.5, fpr_at_most=0.25, mu=0.5),
+    ],
+    ids=["pairwise", "TPR", "TPR and FPR"],
+)
+def test_a_batch_that_is_not_finite_leaves_no_trace(build: Callable[[], Any], bad: float) -> None:
+    """As where a gradient scaler skips the step: the batches after it count as without it."""
+    targets, indices = torch.tensor([1, 0, 1, 0]), torch.arange(4)
+    skipping, without = build(), build()
+    for number in range(4):
+        scores = torch.tensor([-2.0, 0.5, 0.25, -0.5]) * number
+        for constraint in (skipping, without):
+            constraint.penalty(scores.clone().requires_grad_(), targets, indices)
+            constraint.update_multipliers()
+        # one penalty more, of scores of which a positive and a negative are broken
+        broken = torch.tensor([bad, bad, 1.0, 1.0], requires_grad=True)
+        assert not skipping.penalty(broken, targets, indices).isfinite() or isinstance(skipping, RateConstraint)
+        skipping.update_multipliers()
+    kept = [each for each in skipping.state_dict().values() if isinstance(each, Tensor)]
+    assert all(each.isfinite().all() for each in kept)
+    if isinstance(skipping, AugmentedLagrangian):
+        assert skipping.multipliers[0] == without.multipliers[0]
+    value = skipping.penalty(torch.zeros(4, requires_grad=True), targets, indices)
+    assert value.isfinite()

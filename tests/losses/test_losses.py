@@ -662,3 +662,46 @@ def test_partial_auc_moves_by_every_batch_since_the_last_step() -> None:
             loss(outputs, torch.tensor([1, 0, 0]), torch.arange(3))
         loss.after_step()
         assert loss.u.tolist() == [expected, 0, 0]
+
+
+@first_cases
+@pytest.mark.parametrize("cast", [torch.float16, torch.bfloat16])
+def test_the_state_of_a_loss_stays_in_full_precision(case: Case, cast: torch.dtype) -> None:
+    around = torch.nn.ModuleList([torch.nn.Linear(2, 1), case.build()]).to(cast)
+    assert {each.dtype for each in around[0].parameters()} == {cast}
+    kept = {each.dtype for each in [*around[1].parameters(), *around[1].buffers()]}
+    assert not kept & {torch.float16, torch.bfloat16}
+    outputs, targets = torch.tensor([[0.25, -0.5], [0.5, 0.125]]), torch.tensor([1, 0])
+    given = outputs[:, : around[1].outputs]
+    assert torch.equal(around[1](given, targets), case.build()(given, targets))
+
+
+@first_cases
+def test_targets_that_need_a_gradient_get_none(case: Case) -> None:
+    outputs, targets = batch(case, 1)
+    needing = targets.double().requires_grad_()
+    value = case.build()(outputs.requires_grad_(), needing)
+    value.backward()
+    assert torch.equal(value, case.build()(outputs, targets))
+    assert needing.grad is None
+
+
+@first_cases
+def test_indices_may_be_int32(case: Case) -> None:
+    outputs, targets = batch(case, 1)
+    values = []
+    for dtype in (torch.int32, torch.int64):
+        loss = case.build()
+        for _ in range(2):  # after_step moves what a loss keeps of each sample
+            values.append(loss(outputs.clone().requires_grad_(), targets, torch.arange(12, dtype=dtype)).item())
+            loss.after_step()
+    assert values[:2] == values[2:]
+
+
+@first_cases
+def test_a_column_of_a_wider_output_is_as_good_as_a_copy(case: Case) -> None:
+    outputs, targets = batch(case, 1)
+    column = torch.cat([outputs, outputs], dim=1)[:, : width(case)]  # not contiguous
+    for indices in (None, torch.arange(24)[::2]):
+        values = [case.build()(each.requires_grad_(), targets, indices) for each in (column.detach(), outputs)]
+        assert torch.equal(*values)

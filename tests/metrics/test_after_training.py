@@ -95,6 +95,22 @@ def test_perfect_calls_have_a_correlation_of_exactly_one(positives: int, negativ
     assert Rates(tp=0, fp=negatives, tn=0, fn=positives).mcc == -1.0
 
 
+@pytest.mark.parametrize(
+    "kind, unit", [(np.uint8, 1), (np.int32, 10_000), (np.int64, 10**9), (float, 10**9)], ids=["u8", "i32", "i64", "f"]
+)
+def test_counts_of_numpy_do_not_overflow(kind: Any, unit: int) -> None:
+    """TP = TN = 50, FP = FN = 5 units: (50 * 50 - 5 * 5) / 55^2 = 9/11, F1 100/110, error 10/110."""
+    rates = Rates(tp=kind(50 * unit), fp=kind(5 * unit), tn=kind(50 * unit), fn=kind(5 * unit))
+    assert rates.mcc == pytest.approx(9 / 11, rel=1e-15)
+    assert (rates.f1, rates.tpr, rates.error) == (100 / 110, 50 / 55, 10 / 110)
+    assert all(type(count) is int for count in vars(rates).values())
+
+
+def test_a_threshold_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="a threshold must be a number or infinite, got NaN"):
+        rates_at(np.array([0, 1]), np.array([0.0, 1.0]), math.nan)
+
+
 def test_nothing_called_positive() -> None:
     rates = Rates(tp=0, fp=0, tn=7, fn=3)
     assert (rates.precision, rates.f1, rates.mcc, rates.expected_cost(10)) == (0.0, 0.0, 0.0, 3.0)

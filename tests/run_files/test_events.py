@@ -162,6 +162,20 @@ def test_more_epochs_make_the_old_final_numbers_void(trained: Path, tmp_path: Pa
     assert_same_events(folder / "seed1", trained / "seed1")
 
 
+def test_a_clock_that_was_ahead_loses_no_epochs(trained: Path, tmp_path: Path) -> None:
+    """The first epoch on a machine whose clock is years ahead, the second in two parts on this one."""
+    folder = run(tmp_path, f"{COMMAND} --num_epochs 1") / "seed1"
+    (ahead,) = folder.glob("events.out.tfevents.*")
+    others = ahead.name.split(".", 4)[4]
+    ahead.rename(folder / f"events.out.tfevents.9000000001.{others}")
+    (folder / f"events.out.tfevents.9000000000.{others}").write_bytes(b"")  # an older, empty file
+    run(tmp_path, f"{COMMAND} --resume 1")
+    names = sorted(path.name for path in folder.glob("events.out.tfevents.*"))
+    assert [(folder / name).stat().st_size > 0 for name in names] == [False, True, True]
+    assert [name.split(".", 4)[4] == others for name in names] == [True, True, False]
+    assert_same_events(folder, trained / "seed1")
+
+
 def stop_in_save(monkeypatch: pytest.MonkeyPatch, *, call: int) -> None:
     """End the command when last.pt is written for the ``call``-th time: records are there, the state is not."""
     calls = 0

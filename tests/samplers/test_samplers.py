@@ -242,6 +242,14 @@ def test_one_sample_is_a_legal_training_set() -> None:
 # --- weighted, balanced at random, temperature -------------------------------------------------------------
 
 
+def test_weighted_takes_more_samples_than_multinomial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.samplers.weighted.MOST_CATEGORIES", 42)
+    counts = Counter(flat(batches(build("weighted"), 4000)))
+    assert_binomial(sum(counts[index] for index in POSITIVES), trials=20_000, probability=0.5)
+    for index in MANY.tolist():
+        assert_binomial(counts[index], trials=20_000, probability=0.5 / (9 if index in POSITIVES else 34))
+
+
 def test_weighted_draws_what_torch_draws() -> None:
     sampler = build("weighted")
     counts = torch.bincount(LABELS)

@@ -258,6 +258,15 @@ class GlobalState(NaturalSampler):
         return super()._draw_pass()
 
 
+class OnDefaultDevice(NaturalSampler):
+    def __init__(self, indices: Tensor, **arguments: Any) -> None:
+        super().__init__(indices, **arguments)
+        self.rows = torch.arange(len(indices))
+
+    def _draw_pass(self) -> Tensor:
+        return self.rows[super()._draw_pass()]
+
+
 class Fixed(NaturalSampler):
     def _draw_pass(self) -> Tensor:
         return torch.arange(len(self.indices))
@@ -302,7 +311,8 @@ class PositivesOnly(LabelledSampler):
 SAMPLER_CLASSES = {
     "it is a Sampler": Positional,
     "every batch": Rows,
-    "the stream": GlobalState,
+    "the stream follows": GlobalState,
+    "the stream does not": OnDefaultDevice,
     "each pass": Fixed,
     "the batches are chosen": ByIndex,
     "a saved state": ForgetfulSampler,

@@ -88,7 +88,7 @@ class AugmentedLagrangian(Constraint):
     def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
         """The two terms of the formula, >= 0; exactly 0 if the batch lacks a class. See :meth:`Constraint.penalty`."""
         scores = checked_scores(scores, targets, indices)
-        positive = targets.to(scores.dtype)
+        positive = targets.detach().to(scores.dtype)
         negative = 1 - positive
         q = masked_violations(scores, targets, delta=self.delta)  # (B,) 0 at the negatives
         multipliers = self._multipliers_of(indices).to(scores.dtype)
@@ -126,7 +126,11 @@ class AugmentedLagrangian(Constraint):
         e = 0: nothing. e = 1: store the AUC. e >= 2: if the AUC is 1 (and ``cap_mu``), mu is final. Otherwise the
         candidate is rho * mu; above ``mu_limit``, mu becomes the limit and is final. Below it, e = 2 takes the
         candidate whatever the AUC, later epochs only if the AUC fell by more than 0.05 since the previous epoch.
+
+        Raises:
+            ValueError: the AUC is not in [0, 1], such as NaN or a percentage; no rule could compare it.
         """
+        require(0 <= validation_auc <= 1, "validation_auc must be in [0, 1]", validation_auc)
         epoch = self._epochs_ended - self.introd_ALM_from
         self._epochs_ended += 1
         if epoch < 1 or self._mu_is_final:

@@ -6,12 +6,12 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..losses.base import binary_targets, in_full_precision, require
+from ..losses.base import KeptPrecision, binary_targets, in_full_precision, require
 
 
-class Constraint(nn.Module):
+class Constraint(KeptPrecision):
     """Base of all constraints: a penalty added to any objective, with multipliers that grow where it is violated.
 
     A subclass writes ``penalty``, ``update_multipliers`` and ``end_epoch``, and has a buffer ``multipliers``. A score
@@ -25,7 +25,8 @@ class Constraint(nn.Module):
         constraint.end_epoch(validation_auc)     # mu
 
     Several batches may come before one update (gradient accumulation): each sample counts as often as it was seen, and
-    the multipliers move as if they had been updated after each batch. A ``penalty`` under ``torch.no_grad()`` or after
+    the multipliers move as if they had been updated after each batch. What is NaN or infinite counts for none: a step
+    that a gradient scaler skips leaves the multipliers finite. A ``penalty`` under ``torch.no_grad()`` or after
     ``constraint.eval()`` counts for no update: use it for steps at fixed multipliers. ``state_dict`` holds no batches
     that still wait for their update: save after it.
 
@@ -42,7 +43,8 @@ class Constraint(nn.Module):
         needs_both_classes: whether a batch that lacks a class says nothing, so that its penalty is exactly 0.
 
     Every other constructor parameter is an option of the same name. Parameters of its own (``nn.Parameter``) are
-    trained by the run's optimizer, without weight decay.
+    trained by the run's optimizer, without weight decay. They and its buffers stay in float32 or float64 where the
+    model around it is cast to half precision.
 
     Args:
         mu: first weight of the quadratic term, > 0.

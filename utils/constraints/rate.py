@@ -124,7 +124,7 @@ class RateConstraint(Constraint):
     def _sums(self, scores: Tensor, targets: Tensor) -> Tensor:
         """(3, 2) numbers of errors, sums of hinges and numbers of samples of the batch."""
         threshold = self.threshold.to(scores.dtype)
-        positive = targets.to(scores.dtype)
+        positive = targets.detach().to(scores.dtype)
         of_negatives = scores.detach() if self.fpr_at_most is None else scores
         gaps = torch.stack([scores - threshold, threshold - of_negatives])  # (2, B) > 0: classified correctly
         errors = torch.stack([scores < threshold, scores >= threshold]).to(scores.dtype)

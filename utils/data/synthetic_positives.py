@@ -94,5 +94,6 @@ def _check(images: UInt8Array, count: int, neighbours: int) -> None:
         )
     if not 1 <= neighbours < len(images):
         raise ValueError(
-            f"neighbours must lie in 1..{len(images) - 1}, less than the number of positives, got {neighbours}"
+            f"neighbours must lie in 1..{len(images) - 1}, less than the number of positives, got {neighbours};"
+            " change it, or lower ratio_pos_train for more positives"
         )

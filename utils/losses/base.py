@@ -6,16 +6,34 @@ Shapes: B samples in the batch, P positives (the critical, rare class, y = 1), N
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+HALF = (torch.float16, torch.bfloat16)
 TARGETS = "targets must be 0 or 1 (1: the critical class; (labels == critical_class).long() converts others)"
 
 
-class Loss(nn.Module):
+class KeptPrecision(nn.Module):
+    """A module whose ``half()``, ``bfloat16()`` and ``to(dtype)`` leave its own tensors in float32 or float64.
+
+    What is added to over many steps, such as multipliers, would stop to grow in a narrower type: 256 + 1 is 256 in
+    bfloat16. Devices change, and so do the types of other modules around it.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> KeptPrecision:
+        def kept(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in HALF else moved
+
+        super()._apply(kept, recurse)
+        return self
+
+
+class Loss(KeptPrecision):
     """Base class of all objectives. A subclass defines ``forward`` and, if its score is not the logit, ``score``.
 
     Class attributes:
@@ -26,7 +44,8 @@ class Loss(nn.Module):
             ``indices`` refer to.
         default_threshold: the score at or above which a sample is classified as positive.
 
-    Parameters of an objective are trained by the run's optimizer, without weight decay.
+    Parameters of an objective are trained by the run's optimizer, without weight decay. They and its buffers stay in
+    float32 or float64 where the model around it is cast to half precision.
     """
 
     outputs: ClassVar[int] = 1
@@ -52,8 +71,8 @@ class Loss(nn.Module):
 
         Args:
             outputs: (B, ``self.outputs``) outputs of the model; (B,) is accepted too if ``self.outputs`` is 1.
-            targets: (B,) 0 or 1, of any dtype.
-            indices: (B,) dataset indices, for objectives with a state per sample.
+            targets: (B,) 0 or 1, of any dtype; they get no gradient.
+            indices: (B,) dataset indices, int32 or int64, for objectives with a state per sample.
 
         Returns:
             A scalar with a graph, even if a class is missing from the batch.
@@ -91,7 +110,7 @@ class ScalarWithSlopes(torch.autograd.Function):
 
 def in_full_precision(values: Tensor) -> Tensor:
     """Cast float16 and bfloat16 to float32; return other dtypes unchanged."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    return values.float() if values.dtype in HALF else values
 
 
 def binary_targets(targets: Tensor, *, dtype: torch.dtype) -> Tensor:
@@ -103,7 +122,7 @@ def binary_targets(targets: Tensor, *, dtype: torch.dtype) -> Tensor:
     Raises:
         ValueError: another value, with targets that are not on a GPU.
     """
-    values = targets.to(dtype)
+    values = targets.detach().to(dtype)
     wrong = (values * (1 - values)).any()  # 0 for 0 and 1 alone; NaN and infinity count as wrong
     try:
         torch._assert_async(~wrong, TARGETS)

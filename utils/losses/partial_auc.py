@@ -80,6 +80,7 @@ class PartialAUC(Loss):
         if indices is None or not torch.is_grad_enabled():
             weights = tail_weights(scores, targets, share=self.max_fpr)
             return squared_hinge(scores, targets, m=self.m, weights=weights) / self.max_fpr
+        indices = indices.long()  # index_copy_ takes no int32
         u = self.u.index_select(0, indices).to(scores.dtype)
         self._collected.append(tuple(each.detach().clone() for each in (scores, targets, indices, u)))
         excess = squared_hinge(scores, targets, m=self.m, roots=u.sqrt())
@@ -128,7 +129,7 @@ def tail_weights(scores: Tensor, targets: Tensor, *, share: float) -> Tensor:
 def _negatives_above(thresholds: Tensor, scores: Tensor, targets: Tensor, *, or_equal: bool = False) -> Tensor:
     """(B,) number of negatives whose score is above each threshold."""
     ascending = scores.to(thresholds.dtype).masked_fill(targets == 1, -torch.inf).sort().values
-    return len(scores) - torch.searchsorted(ascending, thresholds, right=not or_equal)
+    return len(scores) - torch.searchsorted(ascending, thresholds.contiguous(), right=not or_equal)
 
 
 def _mean_of_copies(counts: Tensor, indices: Tensor) -> Tensor:

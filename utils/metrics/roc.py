@@ -24,6 +24,10 @@ class Rates:
     tn: int
     fn: int
 
+    def __post_init__(self) -> None:
+        for name in ("tp", "fp", "tn", "fn"):  # products of NumPy's integers would overflow
+            object.__setattr__(self, name, int(getattr(self, name)))
+
     @property
     def tpr(self) -> float:
         """True positive rate (recall, sensitivity) = TP / P."""
@@ -168,8 +172,14 @@ def threshold_at_tpr(labels: NDArray[np.int64], scores: Array, tpr: float) -> fl
 
 
 def rates_at(labels: NDArray[np.int64], scores: Array, threshold: float) -> Rates:
-    """The confusion matrix where score >= ``threshold`` counts as positive."""
+    """The confusion matrix where score >= ``threshold`` counts as positive.
+
+    Raises:
+        ValueError: as for ``roc``, or the threshold is NaN.
+    """
     labels, scores = checked(labels, scores)
+    if math.isnan(threshold):
+        raise ValueError("a threshold must be a number or infinite, got NaN")
     called = scores >= threshold
     tp, fp = int((called & (labels == 1)).sum()), int((called & (labels == 0)).sum())
     return Rates(tp=tp, fp=fp, tn=int((labels == 0).sum()) - fp, fn=int((labels == 1).sum()) - tp)

@@ -49,7 +49,7 @@ def masked_violations(scores: Tensor, targets: Tensor, *, delta: float) -> Tenso
 
 def dense_masked_violations(scores: Tensor, targets: Tensor, *, delta: float) -> Tensor:
     """``masked_violations`` with all B x B pairs formed, as it stands in the formula."""
-    positive = targets.to(scores.dtype)
+    positive = targets.detach().to(scores.dtype)
     hinges_BB = torch.relu(delta - (scores[:, None] - scores[None, :]))
     return (hinges_BB * (1 - positive)).sum(dim=1) * positive
 

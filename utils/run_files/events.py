@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import threading
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ HYPER_PARAMETERS = [
     if item.metadata["group"] in ("data", "model", "objective", "constraint", "optimisation")
     and name not in ("data_root", "download")
 ]
+EVENT_FILE = re.compile(r"events\.out\.tfevents\.([0-9]+)\.(.+)")  # seconds since 1970; host, process, number
 
 
 class Events:
@@ -47,13 +49,27 @@ class Events:
         """The event file, created at the first write, so that training starts before TensorBoard is imported."""
         from torch.utils.tensorboard import SummaryWriter
 
-        # readers sort the files by name, which has a resolution of a second
-        while list(self.folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
-            time.sleep(0.05)
+        self._make_first()
         _silence_writing_threads()
         writer: SummaryWriter = SummaryWriter(str(self.folder), purge_step=self.first)
         writer.add_text("configuration", "    " + self._configuration.replace("\n", "\n    "), self.first)
         return writer
+
+    def _make_first(self) -> None:
+        """Let the files of earlier processes come before a new one.
+
+        Readers sort the files by name, which begins with the seconds since 1970. On a clock that is behind, or within
+        the same second, the new file would come first, and its epochs would be discarded.
+        """
+        before, renamed = int(time.time()), []
+        for path in sorted(self.folder.glob("events.out.tfevents.*"), reverse=True):
+            found = EVENT_FILE.fullmatch(path.name)
+            if found:
+                before = min(int(found[1]), before - 1)
+                renamed.append((path, path.with_name(f"events.out.tfevents.{before:010d}.{found[2]}")))
+        for path, name in reversed(renamed):  # the oldest first: the order holds at every moment
+            if name != path:
+                path.rename(name)
 
     def epoch(self, record: dict[str, Any], multipliers: Tensor | None) -> None:
         """Losses, AUCs, learning rate, violation, mu and the multipliers of one epoch."""

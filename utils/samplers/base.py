@@ -126,7 +126,9 @@ class Sampler:
 
     def _begin_pass(self) -> None:
         self._start = self._position()
-        self._order = self.indices[self._draw_pass().to(self.indices.device)]
+        with torch.device("cpu"):  # whatever torch.set_default_device says: the generator is on the CPU
+            rows = self._draw_pass()
+        self._order = self.indices[rows.to(self.indices.device)]
         self._step = 0
 
     def _position(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Cycle:
     """
 
     def __init__(self, size: int) -> None:
-        self._order = torch.arange(size)
+        self._order = torch.arange(size, device="cpu")
         self._left = 0  # that many of the order's last are still to come
 
     def take(self, count: int, generator: torch.Generator) -> Tensor:
@@ -46,6 +46,6 @@ class Cycle:
             ValueError: it is not a state of a cycle of this size.
         """
         size, order, left = len(self._order), state["order"], int(state["left"])
-        is_order = torch.equal(order.sort().values, torch.arange(size))
+        is_order = torch.equal(order.sort().values, torch.arange(size, device="cpu"))
         require(is_order and 0 <= left <= size, f"a cycle must be an order of 0..{size - 1} and what is left", left)
         self._order, self._left = order, left

@@ -9,12 +9,15 @@ from torch import Tensor
 
 from .base import LabelledArguments, LabelledSampler
 
+MOST_CATEGORIES = 2**24  # of torch.multinomial
+
 
 class WeightedSampler(LabelledSampler):
     """Draws with replacement, a sample of class c with probability proportional to 1/n_c.
 
     So each place in a batch is a positive with probability 1/2, and any positive 1/(2P). The draws are those of
-    ``torch.utils.data.WeightedRandomSampler`` with these weights. A pass is ceil(n / B) batches, all of B samples.
+    ``torch.utils.data.WeightedRandomSampler`` with these weights; for more than 2^24 samples, which that does not take,
+    the class of each place is drawn first. A pass is ceil(n / B) batches, all of B samples.
 
     Args:
         indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`.
@@ -31,10 +34,12 @@ class WeightedSampler(LabelledSampler):
 
     def __init__(self, indices: Tensor, **arguments: Unpack[LabelledArguments]) -> None:
         super().__init__(indices, **arguments)
-        self.weights = torch.empty(len(indices), dtype=torch.float64)
+        self.weights = torch.empty(len(indices), dtype=torch.float64, device="cpu")
         for rows in (self.positives, self.negatives):
             self.weights[rows] = 1 / len(rows)
 
     def _draw_pass(self) -> Tensor:
         size = self.steps_per_epoch * self.batch_size
+        if len(self.weights) > MOST_CATEGORIES:
+            return self._random_rows(size, positive_share=0.5)
         return torch.multinomial(self.weights, size, replacement=True, generator=self.generator)

@@ -6,7 +6,6 @@ epoch. The sweep exits after submitting; ``--status`` shows the progress, and th
 
 from __future__ import annotations
 
-import getpass
 import importlib.util
 import json
 import os
@@ -63,10 +62,10 @@ def _squeue() -> frozenset[str] | None:
     """The numbers of this user's unfinished jobs; None if squeue does not answer."""
     if shutil.which("squeue") is None:
         return None
-    command = ["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i"]
+    command = ["squeue", "-h", "-r", "-u", str(os.getuid()), "-o", "%i"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return frozenset(done.stdout.split()) if done.returncode == 0 else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from ..errors import UserError
 
+GPU_NAME = re.compile(r"[0-9]+|(GPU|MIG)-[0-9A-Za-z/-]+")  # in CUDA_VISIBLE_DEVICES
+SMI_SECONDS = 30
 MEMORY_PER_JOB = 2 * 2**30  # bytes; a job of ResNet-10 on CIFAR takes 1.7 GB
 
 
@@ -69,11 +72,24 @@ def available_memory() -> int:
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """The GPUs in CUDA_VISIBLE_DEVICES if it is set, otherwise all that nvidia-smi lists."""
+    """The GPUs in CUDA_VISIBLE_DEVICES if it is set, otherwise all that nvidia-smi lists.
+
+    As for CUDA, the first entry that names no device (such as -1 or SLURM's NoDevFiles) hides itself and all behind it.
+
+    Raises:
+        UserError: nvidia-smi does not answer.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return tuple(item.strip() for item in visible.split(",") if item.strip() and not item.startswith("-"))
+        return tuple(itertools.takewhile(GPU_NAME.fullmatch, (item.strip() for item in visible.split(","))))
     if shutil.which("nvidia-smi") is None:
         return ()
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=SMI_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = f"it gave no answer in {SMI_SECONDS} s" if isinstance(error, subprocess.TimeoutExpired) else error
+        raise UserError(
+            f"cannot ask nvidia-smi for the GPUs ({reason}); name them in CUDA_VISIBLE_DEVICES, such as 0,1, or set it"
+            " to nothing to use none"
+        ) from None
     return tuple(str(i) for i, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU "))

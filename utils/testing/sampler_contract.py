@@ -110,6 +110,17 @@ def _generator(build: Builder) -> None:
         expect(stream(build(), steps) != stream(build(seed=2), steps), "another stream for another seed", "the same")
 
 
+@sampler_promises("the stream does not depend on torch's default device")
+def _default_device(build: Builder) -> None:
+    steps = PASSES * build().steps_per_epoch
+    expected = stream(build(), steps)
+    with torch.device("meta"):  # like torch.set_default_device
+        sampler = build()
+        got = stream(sampler, steps)
+        sampler.load_state_dict(sampler.state_dict())
+    expect(got == expected, f"{expected[:3]}", got[:3])
+
+
 @sampler_promises("each pass is drawn afresh")
 def _passes(build: Builder) -> None:
     sampler = build()
