@@ -9,22 +9,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.config.command_line import Parser
+from utils.config.kinds import Kind, read
 from utils.config.options import convert
 from utils.errors import UserError, message_of, one_line
-from utils.reporting.writing import write_report
+from utils.reporting.writing import write_card, write_report
 from utils.system.streams import run_command
+
+PREVALENCES = Kind("floats", "shares of positives in (0, 1), each once", low=0, high=0.999999, open_low=True)
+OF_A_REPORT = ("out",)  # flags without a meaning for a card
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="report.py",
-        description="Compare the runs of a folder: tables, tests and ROC curves in one page. Needs no GPU and no data.",
+        description="Compare the runs of a folder: tables, tests and ROC curves in one page. Or, with --card, say what "
+        "one run is evidence for. Needs no GPU and no data.",
+        epilog="Examples: python report.py checkpoint/runs; "
+        "python report.py checkpoint/runs/digits_demo --card --prevalence 0.01 0.001",
         allow_abbrev=False,
     )
     parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>, the folder that holds the runs")
     parser.add_argument("--out", type=Path, help="where to write the report (default: <folder>/report)")
     rates = "true positive rates at which to report the false positive rate (default: the --tpr of the runs)"
     parser.add_argument("--tpr", nargs="+", metavar="X", help=rates)
+    shares = "shares of positives at which a card says what an alarm is worth (default: of the test and training set)"
+    parser.add_argument("--prevalence", nargs="+", metavar="X", help=shares)
+    card = "print the evidence card of a single run, checkpoint/<subfolder_name>/<model_name>, and write no report"
+    parser.add_argument("--card", action="store_true", help=card)
+    parser.add_argument("--html", type=Path, metavar="FILE", help="with --card: also write the card as a page")
     return parser
 
 
@@ -33,13 +45,34 @@ def main(argv: Sequence[str]) -> int:
     try:
         asked = _parser().parse_args(argv)
         tprs = convert("tpr", asked.tpr, "the command line") if asked.tpr else None
+        prevalences = _prevalences(asked.prevalence) if asked.prevalence else ()
         command = shlex.join(["python", "report.py", *argv])
-        files = write_report(asked.folder, out=asked.out, tprs=tprs, command=command)
+        _check(asked)
+        if asked.card:
+            print(write_card(asked.folder, html=asked.html, tprs=tprs, prevalences=prevalences, command=command))
+            return 0
+        files = write_report(asked.folder, out=asked.out, tprs=tprs, prevalences=prevalences, command=command)
     except (UserError, ValueError, OSError) as error:
         print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2
     print("\n".join(map(str, files)))
     return 0
+
+
+def _prevalences(given: Sequence[str]) -> tuple[float, ...]:
+    try:
+        return tuple(read(PREVALENCES, given))
+    except (ValueError, TypeError, OverflowError):
+        raise UserError(f"--prevalence must be {PREVALENCES.expected}, got {' '.join(given)}") from None
+
+
+def _check(asked: argparse.Namespace) -> None:
+    """Refuse a flag that nothing would read."""
+    unread = [f"--{name}" for name in OF_A_REPORT if asked.card and getattr(asked, name) is not None]
+    if unread:
+        raise UserError(f"{unread[0]} is for a report, a card is printed; write it as a page with --html FILE")
+    if asked.html is not None and not asked.card:
+        raise UserError("--html is for --card; a report is written to --out")
 
 
 if __name__ == "__main__":

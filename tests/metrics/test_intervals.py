@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta, binomtest, norm
 
 from utils.metrics.intervals import auc_interval, clopper_pearson, fpr_at_tpr_interval, roc_band
-from utils.metrics.planning import planned_fpr_interval, planned_tpr_interval
+from utils.metrics.planning import planned_fpr_intervals, planned_tpr_interval
 from utils.metrics.prevalence import net_benefit, npv, ppv
 
 
@@ -120,16 +120,16 @@ def test_a_plan_of_as_many_positives_as_there_are_is_their_interval() -> None:
     generator = np.random.default_rng(7)
     labels = np.repeat([1, 0], [77, 150])
     scores = np.round(np.concatenate([generator.normal(1.5, 1, 77), generator.normal(0, 1, 150)]), 1)
-    assert planned_fpr_interval(labels, scores, 0.9, 77) == fpr_at_tpr_interval(labels, scores, 0.9)
-    widths = [high - low for low, high in (planned_fpr_interval(labels, scores, 0.9, n) for n in (30, 150, 1000))]
+    assert planned_fpr_intervals(labels, scores, [0.9, 0.5], 77) == roc_band(labels, scores, [0.9, 0.5])
+    widths = [high - low for n in (30, 150, 1000) for low, high in planned_fpr_intervals(labels, scores, [0.9], n)]
     assert widths == sorted(widths, reverse=True)
 
 
 def test_every_second_positive_by_hand() -> None:
     """Of four positives the quantiles 1/4 and 3/4 are the first and the third."""
     labels, scores = np.array([1, 1, 1, 1, 0, 0]), np.array([4.0, 1.0, 3.0, 2.0, 0.0, 2.5])
-    half = fpr_at_tpr_interval(np.array([1, 1, 0, 0]), np.array([1.0, 3.0, 0.0, 2.5]), 0.5)
-    assert planned_fpr_interval(labels, scores, 0.5, 2) == half
+    half = roc_band(np.array([1, 1, 0, 0]), np.array([1.0, 3.0, 0.0, 2.5]), [0.5])
+    assert planned_fpr_intervals(labels, scores, [0.5], 2) == half
 
 
 @pytest.mark.parametrize("n", [0, -1])
@@ -137,4 +137,4 @@ def test_a_plan_needs_positives(n: int) -> None:
     with pytest.raises(ValueError, match="n >= 1 positives"):
         planned_tpr_interval(n, 0.9)
     with pytest.raises(ValueError, match="n >= 1 positives"):
-        planned_fpr_interval(np.array([0, 1]), np.array([0.0, 1.0]), 0.9, n)
+        planned_fpr_intervals(np.array([0, 1]), np.array([0.0, 1.0]), [0.9], n)

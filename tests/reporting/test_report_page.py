@@ -32,8 +32,8 @@ def test_loads_nothing(text: str, page: Page) -> None:
 
 def test_every_chart_has_a_description(page: Page) -> None:
     charts = [given for tag, given in page.tags if tag == "svg" and given.get("class") == "chart"]
-    # 4 forest plots, 2 panels for all rows, 2 for each of 4 objectives as ROC and again by epoch
-    assert len(charts) == 4 + 2 + 4 * 2 * 2
+    # 4 forest plots, 2 panels for all rows, 2 for each of 4 objectives as ROC and again by epoch, 3 in each of 6 cards
+    assert len(charts) == 4 + 2 + 4 * 2 * 2 + 6 * 3
     assert all(given.get("role") == "img" and len(given.get("aria-label") or "") > 40 for given in charts)
 
 

@@ -6,11 +6,12 @@ Legend: n planned positives, m negatives of the set at hand.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .intervals import clopper_pearson, fpr_at_tpr_interval
+from .intervals import clopper_pearson, roc_band
 from .roc import Array, checked
 
 SIZES = (30, 60, 150, 200, 500, 1000)  # positives
@@ -27,17 +28,17 @@ def planned_tpr_interval(n: int, tpr: float) -> list[float]:
     return clopper_pearson(math.floor(n * tpr + 0.5 + 1e-9), n)
 
 
-def planned_fpr_interval(labels: NDArray[np.int64], scores: Array, tpr: float, n: int) -> list[float]:
-    """``fpr_at_tpr_interval`` of n positives that lie as those of this set do, beside the same m negatives.
+def planned_fpr_intervals(labels: NDArray[np.int64], scores: Array, tprs: Sequence[float], n: int) -> list[list[float]]:
+    """``roc_band`` at each TPR of n positives that lie as those of this set do, beside the same m negatives.
 
     The n positives are the quantiles (i - 1/2) / n, i = 1 ... n, of the scores of the positives at hand, so that with
-    as many as there are the interval is that of the set itself. What lies beyond the highest and the lowest of them is
-    not known: for many more positives than there are, the interval is a guess.
+    as many as there are the intervals are those of the set itself. What lies beyond the highest and the lowest of them
+    is not known: for many more positives than there are, the intervals are a guess.
 
     Args:
         labels: (P + m,) 0 or 1.
         scores: (P + m,) finite.
-        tpr: in (0, 1].
+        tprs: each in (0, 1].
         n: planned positives, >= 1.
     """
     if n < 1:
@@ -47,4 +48,4 @@ def planned_fpr_interval(labels: NDArray[np.int64], scores: Array, tpr: float, n
     positives = np.quantile(scores[labels == 1], shares, method="inverted_cdf")
     negatives = scores[labels == 0]
     planned = np.repeat([1, 0], [n, len(negatives)])
-    return fpr_at_tpr_interval(planned, np.concatenate([positives, negatives]), tpr)
+    return roc_band(planned, np.concatenate([positives, negatives]), tprs)

@@ -94,14 +94,14 @@ def _roc_figure(report: Report, heading: str, styled: Sequence[tuple[Row, str]],
     for row, css in styled:
         values = [(metric, row.measures[metric.key].ensemble) for metric in report.metrics]
         auc, *rates = (f"{metric.title}: {metric.shown(value)}" for metric, value in values)
-        text = f"{row.full_name}, {auc}"
+        text = f"{row.name}, {auc}"
         points = list(zip(row.curve.fpr.tolist(), row.curve.tpr.tolist(), strict=True))
         dots = [points[row.curve.first_at(tpr)] for tpr in report.tprs] if marked else []
         legend.append(Entry(text, css, row.run.name))
         for panel, radius in ((whole, 3), (corner, 4.5)):
             panel.line(points, css, label=text, row=row.run.name)
             for dot, rate in zip(dots, rates, strict=False):
-                panel.dot(dot, css, label=f"{row.full_name}: {rate}", radius=radius)
+                panel.dot(dot, css, label=f"{row.name}: {rate}", radius=radius)
             panel.words.append(f"{'; '.join([text, *rates])}.")
     return Figure(heading, (whole, corner), tuple(legend))
 
@@ -140,7 +140,7 @@ def epoch_figure(family: Family, lows: Mapping[str, float]) -> Figure | None:
             _draw_epochs(panel, row, css, name)
         panels.append(panel)
     counts = [(row, css, len(row.run.seeds)) for row, css, _ in styled]
-    legend = tuple(Entry(f"{row.full_name} ({count} seed{'s'[: count > 1]})", css) for row, css, count in counts)
+    legend = tuple(Entry(f"{row.name} ({count} seed{'s'[: count > 1]})", css) for row, css, count in counts)
     return Figure(family.heading, tuple(panels), legend)
 
 
@@ -168,24 +168,24 @@ def lowest_auc(rows: Sequence[Row], name: str) -> float:
 def _draw_epochs(panel: Panel, row: Row, css: str, name: str) -> None:
     epochs = by_epoch(row, name)
     if not epochs:
-        panel.words.append(f"{row.full_name}: not recorded.")
+        panel.words.append(f"{row.name}: not recorded.")
         return
     means = {epoch: statistics.fmean(values) for epoch, values in epochs.items()}
     if len(row.run.seeds) > 1:
         lowest, highest = ([(epoch, end(values)) for epoch, values in epochs.items()] for end in (min, max))
         panel.band(lowest, highest, css)
-    panel.line(list(means.items()), css, label=row.full_name)
+    panel.line(list(means.items()), css, label=row.name)
     if len(means) == 1:
         panel.dot(next(iter(means.items())), css)
     if name == "val_auc":
         for seed, found in row.run.seeds.items():
             epoch, curve = found.best_epoch, row.run.curves[seed][name]
             if epoch is not None and epoch < len(curve) and (value := curve[epoch]) is not None:
-                panel.dot((epoch, value), css, label=f"{row.full_name}, seed {seed}: best epoch {epoch}", radius=3)
+                panel.dot((epoch, value), css, label=f"{row.name}, seed {seed}: best epoch {epoch}", radius=3)
     first, last, top = min(means), max(means), max(means, key=lambda epoch: means[epoch])
     text = {epoch: number(means[epoch], 3) for epoch in (first, last, top)}
     panel.words.append(
-        f"{row.full_name}: mean {text[first]} in epoch {first}, highest {text[top]} in epoch {top}, {text[last]} in "
+        f"{row.name}: mean {text[first]} in epoch {first}, highest {text[top]} in epoch {top}, {text[last]} in "
         f"the last epoch, {last}."
     )
 

@@ -16,7 +16,7 @@ from .comparison import Comparison, Tally
 from .labels import asked
 from .tables import Cell, Column, Table, count, decimal, exact, exact_percent, numeric, p_cell, percent, significant
 
-NAME = Column("objective")
+NAME = Column("row")
 
 
 def row_warning(row: Row) -> str:
@@ -25,8 +25,8 @@ def row_warning(row: Row) -> str:
 
 
 def name_cell(row: Row) -> Cell:
-    """The row's name, with the constraint's numbers below it."""
-    return Cell(row.name, under=row.constraint.removeprefix("ALM "), warning=row_warning(row))
+    """The row's name as the user gave it, with its settings below."""
+    return Cell(row.name, under=row.settings, warning=row_warning(row))
 
 
 def threshold_text(row: Row, point: OperatingPoint) -> str:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from . import contents, provenance
 from .analysis import Report, best
+from .card import Card, promised_table
 from .charts import epoch_figure, families, forest, lowest_auc, roc_figure, roc_overview
 from .comparison import Comparison, Tally, tallies
 from .fold_tables import crosses, resampling_figure, resampling_table
@@ -31,16 +32,30 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {"number": number, "plain": plain, "exact_percent": exact_percent}
 
 
-def rendered(report: Report, comparisons: Sequence[Comparison], *, command: str) -> dict[str, str]:
+def rendered(
+    report: Report, comparisons: Sequence[Comparison], *, cards: Sequence[Card], command: str
+) -> dict[str, str]:
     """The page and the Markdown file, by name."""
-    shown = _content(report, comparisons, command)
+    shown = _content(report, comparisons, command) | {"cards": cards}
     files = {"report.html": "page.html.j2", "report.md": "report.md.j2"}
     return {name: TEMPLATES.get_template(template).render(shown) for name, template in files.items()}
 
 
+def rendered_card(card: Card, *, command: str) -> str:
+    """The page of one card."""
+    shown = {"content": card, "title": card.row.name, "command": command, **_assets()}
+    return TEMPLATES.get_template("card.html.j2").render(shown)
+
+
+def _assets() -> dict[str, Any]:
+    """Style and script, and the hash by which the page's policy admits the script."""
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"style": Markup(style), "script": Markup(script), "digest": digest}
+
+
 def _content(report: Report, comparisons: Sequence[Comparison], command: str) -> dict[str, Any]:
     """The variables of the templates."""
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     found, counted = crosses(report.folds), tallies(report, comparisons)
     members = families(report.rows, comparisons)
     sizes = [sum(row.group == group for row in report.rows) for group in range(len(report.differences))]
@@ -50,6 +65,7 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
         contents.results_table(report),
         contents.seeds_table(report),
         contents.points_table(report),
+        promised_table(report),
         contents.point_changes_table(comparisons),
         contents.rankings_table(report),
         contents.rules_table(report),
@@ -58,9 +74,7 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
         provenance.versions_table(report),
     )
     return {
-        "style": Markup(style),
-        "script": Markup(script),
-        "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **_assets(),
         "title": report.folder.plan.title,
         "facts": provenance.summary_facts(report),
         "findings": _findings(report, counted),

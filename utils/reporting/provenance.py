@@ -110,7 +110,7 @@ def _of_different_lengths(report: Report) -> list[str]:
         longest = max(epochs.values(), default=0)
         if any(epochs.get(number, longest) < longest and not seed.stopped_early for number, seed in seeds):
             listed = [f"seed {number}: {count}" for number, count in epochs.items()]
-            mixed.append(f"{row.name} in {row.run.name} ({_first(listed, most=12, join=', ')})")
+            mixed.append(f"{row.name} ({_first(listed, most=12, join=', ')})")
     what = "Seeds of one row were trained for different numbers of epochs, which mean, SD and ensemble mix"
     return [f"{what}: {_first(mixed)}."] if mixed else []
 

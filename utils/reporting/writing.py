@@ -1,4 +1,4 @@
-"""Write the report: an HTML page, a Markdown file, and the numbers as CSV."""
+"""Write the report: an HTML page, a Markdown file, and the numbers as CSV; or the evidence card of one run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..system.files import make_folder, write_text
-from .analysis import analyse, default_tprs
+from .analysis import analyse, default_tprs, given_names, rows_of
+from .card import card_of
 from .comparison import compare
 from .csv_files import csv_files
-from .page import rendered
-from .runs import read_folder
+from .page import rendered, rendered_card
+from .plain_text import card_text
+from .runs import read_folder, read_single
 
 
-def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None, command: str) -> list[Path]:
+def write_report(
+    folder: Path,
+    *,
+    out: Path | None,
+    tprs: Sequence[float] | None,
+    prevalences: Sequence[float] = (),
+    command: str,
+) -> list[Path]:
     """Report the runs of ``folder`` in ``out`` (default: ``folder``/report).
 
     Returns:
@@ -32,8 +41,27 @@ def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None
         raise UserError(f"expected a folder for the report, {out} holds a run or is not a folder; choose another --out")
     report = analyse(found, tprs=tprs or default_tprs(found))
     comparisons = compare(report)
-    texts = rendered(report, comparisons, command=command) | csv_files(report, comparisons)
+    cards = [card_of(row, prevalences, place=place) for place, row in enumerate(report.rows, 1)]
+    texts = rendered(report, comparisons, cards=cards, command=command) | csv_files(report, comparisons)
     make_folder(out)
     for name, text in texts.items():
         write_text(out / name, text)
     return [out / name for name in texts]
+
+
+def write_card(
+    folder: Path, *, html: Path | None, tprs: Sequence[float] | None, prevalences: Sequence[float], command: str
+) -> str:
+    """The evidence card of the run in ``folder`` as text; also written to ``html`` as a page, if that is given.
+
+    Raises:
+        UserError: there is no run with a finished seed, or ``html`` is not a file to write to.
+    """
+    found = read_single(folder)
+    if html is not None and (html.is_dir() or not html.parent.is_dir()):
+        raise UserError(f"--html must be a file in a folder that exists, got {html}")
+    (row,) = rows_of(found.runs, tprs or default_tprs(found), 1, names=given_names(found))  # nothing is compared
+    made = card_of(row, prevalences)
+    if html is not None:
+        write_text(html, rendered_card(made, command=command))
+    return card_text(made, command=command)

@@ -1,0 +1,322 @@
+"""The evidence card of a row: how many samples, what is measured, what is promised, what more samples would give."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..metrics.intervals import LEVEL, METHODS
+from ..metrics.planning import SIZES, planned_fpr_intervals, planned_tpr_interval
+from ..metrics.prevalence import net_benefit, npv, ppv
+from ..metrics.promised_thresholds import Promise, positives_for_claim, samples_needed
+from ..metrics.roc import Rates
+from ..metrics.thresholds import shown_threshold
+from .analysis import Report, Row, metrics_for
+from .charts import Figure
+from .contents import NAME, name_cell
+from .evidence import CRC, NP, Decision, Evidence, evidence
+from .prevalence_charts import EVERYTHING, prevalence_figure
+from .tables import DASH, Cell, Column, Table, count, exact, exact_percent, number, numeric, percent, significant
+
+PER_LEVEL = f"{LEVEL * 100:g} % interval"
+AT_LEAST, AT_MOST = "\N{GREATER-THAN OR EQUAL TO}", "\N{LESS-THAN OR EQUAL TO}"
+MOST_PLANNED = 20_000  # positives for a claim with none missed; beyond, the other number is not looked for
+
+
+@dataclass(frozen=True)
+class Prevalence:
+    """A share of positives in (0, 1), and where it comes from."""
+
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that a card shows. ``sections`` are (heading, explanation, tables, figures)."""
+
+    row: Row
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[tuple[str, str, tuple[Table, ...], tuple[Figure, ...]], ...]
+
+
+def card_of(row: Row, prevalences: Sequence[float], *, place: int = 1) -> Card:
+    """The card of a row.
+
+    Args:
+        prevalences: at which PPV, NPV and net benefit are shown; of none, those of the test and of the training set.
+        place: of the row on the page: the tables of its card are named after it.
+    """
+    found = evidence(row)
+    shares = [Prevalence(value, "as asked") for value in prevalences] or own_prevalences(row)
+    probability = 1 / (1 + found.cost_ratio)
+    per_thousand = f"Net benefit is in true positives per 1,000 samples at a threshold probability of {probability:.3g}"
+    cost = f"a missed positive costs as much as {found.cost_ratio:g} false alarms (--cost_ratio of the run)"
+    key = f"card{place}"
+    sections = (
+        ("Samples", "", (_sizes_table(row, key),), ()),
+        ("Measured on the test set", "", (_measures_table(row, key),), ()),
+        ("What can be promised about new samples", _basis(found), (_promises_table(row, found, key),), ()),
+        ("Each threshold on the test set", "", (decisions_table(row, found.given, key), *_pairs(row, found, key)), ()),
+        (
+            "At other prevalences",
+            f"{per_thousand}: {cost}. To call nothing positive has a net benefit of 0.",
+            (_prevalence_table(found, shares, probability, key),),
+            (prevalence_figure(found, [share.value for share in shares], probability),),
+        ),
+        ("Planner", _plan_says(row), (_claims_table(found, key), _widths_table(row, key)), ()),
+    )
+    return Card(row, _facts(row), sections)
+
+
+def own_prevalences(row: Row) -> list[Prevalence]:
+    """The share of positives in the test set, and in the training set."""
+    counts = row.run.record.class_counts["train"]
+    positives, both = counts["positive"], counts["positive"] + counts["negative"]
+    found = [Prevalence(float(row.test.label.mean()), "test set")]
+    return [*found, Prevalence(positives / both, "training set")] if 0 < positives < both else found
+
+
+def _facts(row: Row) -> tuple[tuple[str, str], ...]:
+    options, record = row.run.record.options, row.run.record
+    seeds = ", ".join(map(str, row.run.seeds))
+    facts = [
+        ("settings", row.settings),
+        ("data", str(options.get("dataset_name", "?"))),
+        ("model", str(options.get("resnet_type", "?"))),
+        ("seeds, averaged", seeds),
+        ("data checksum", record.checksum[:12]),
+        ("finished", row.run.finished),
+    ]
+    return tuple(fact for fact in facts if fact[1])
+
+
+# --- what is there -----------------------------------------------------------------------------------------
+
+
+def _sizes_table(row: Row, key: str) -> Table:
+    sets = [("validation", row.validation), ("calibration", row.calibration), ("test", row.test)]
+    counts = row.run.record.class_counts["train"]
+    sizes = [("train", counts["negative"], counts["positive"])]
+    for name, scores in sets:
+        if scores is not None:
+            positives = int(scores.label.sum())
+            sizes.append((name, len(scores.label) - positives, positives))
+    rows = []
+    for name, negatives, positives in sizes:
+        both = negatives + positives
+        rows.append([Cell(name), count(negatives), count(positives), percent(positives / both if both else None)])
+    columns = (Column("set"), *numeric("negatives", "positives", "prevalence, %"))
+    return Table(f"{key}_sizes", "Samples of each class", columns, rows)
+
+
+def _measures_table(row: Row, key: str) -> Table:
+    rows = []
+    for metric in metrics_for(row.tprs):
+        measure = row.measures[metric.key]
+        unit = "" if metric.tpr is None else ", in %"
+        method = METHODS["auc_interval" if metric.tpr is None else "fpr_at_tpr_interval"]
+        spread = DASH if measure.deviation is None else metric.text(measure.deviation)
+        cells = [Cell(f"{metric.title}{unit}"), metric.cell(measure.ensemble, metric.bounds(measure.low, measure.high))]
+        rows.append([*cells, metric.cell(measure.mean), Cell(spread, measure.deviation), Cell(method)])
+    columns = (Column("measure"), *numeric(f"ensemble, {PER_LEVEL}", "mean of the seeds", "SD"), Column("interval by"))
+    return Table(f"{key}_measures", "The ensemble, and the seeds that it averages", columns, rows)
+
+
+# --- promises and thresholds -------------------------------------------------------------------------------
+
+
+def _basis(found: Evidence) -> str:
+    text = f"From {found.positives} positives and {found.negatives} negatives of the {found.on} set"
+    if found.on == "calibration":
+        return f"{text}, which nothing else looked at."
+    if found.compared == 1:
+        return f"{text}, which chose nothing."
+    among = f"{found.compared:,.0f}" if found.compared < 1e6 else f"{found.compared:.2g}"
+    return (
+        f"{text}, which chose among {among} models (epochs of each seed): the allowed probability of a miss is divided "
+        "by their number. That the set may also have steered mu and lr is not in it. A set that nothing else looks at "
+        "needs no correction and fewer positives, and allows two thresholds: --calibration_fraction."
+    )
+
+
+def wanted_text(each: Decision) -> str:
+    """What the threshold is meant to reach."""
+    return DASH if each.tpr is None else f"TPR {AT_LEAST} {exact_percent(each.tpr)} %"
+
+
+def threshold_of(row: Row, threshold: float) -> str:
+    """With the digits that give the counts of every set of the row when it is typed in again."""
+    sets = [row.validation, row.test] + ([row.calibration] if row.calibration is not None else [])
+    return shown_threshold(threshold, *(scores.score for scores in sets))
+
+
+def _promises_table(row: Row, found: Evidence, key: str) -> Table:
+    rows = []
+    for each in found.decisions:
+        if each.rule not in (NP, CRC):
+            continue
+        there = f"needs {each.needed} positives" if each.threshold is None else "given"
+        shown = DASH if each.threshold is None else f"score {AT_LEAST} {threshold_of(row, each.threshold)}"
+        cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), count(each.n)]
+        rows.append([*cells, count(each.needed), Cell(there), Cell(shown, each.threshold)])
+    for pair in found.pairs:
+        wanted = f"TPR {AT_LEAST} {exact_percent(pair.tpr)} %, FPR {AT_MOST} {exact_percent(pair.fpr)} %"
+        says = f"either missed with probability {AT_MOST} {pair.risk:g}"
+        short = f"needs {pair.needed[0]} positives, {pair.needed[1]} negatives"
+        shown = DASH
+        if pair.low is not None and pair.high is not None:
+            shown = f"out < {threshold_of(row, pair.low)}, in {AT_LEAST} {threshold_of(row, pair.high)}"
+        cells = [Cell("two thresholds"), Cell(wanted, pair.tpr), Cell(says), count(pair.there[0])]
+        rows.append([*cells, count(pair.needed[0]), Cell("given" if pair.low is not None else short), Cell(shown)])
+    columns = (Column("rule"), Column("promise"), Column("level"), *numeric("positives", "needed"))
+    caption = "Each promise: given, or how many samples it needs"
+    return Table(f"{key}_promises", caption, (*columns, Column("state"), Column("threshold")), rows)
+
+
+def decisions_table(row: Row, decisions: Sequence[Decision], key: str) -> Table:
+    """Each threshold with its rule, n and level, and what it gives on the test set."""
+    rows = []
+    for each in decisions:
+        assert each.threshold is not None
+        assert each.rates is not None
+        on = f"{each.n} {each.on} positives" if each.on else DASH
+        cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), Cell(on, float(each.n))]
+        cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
+        rows.append([*cells, *rate_cells(each.rates, each.tpr_interval, each.fpr_interval, target=each.tpr)])
+    columns = [Column("rule"), Column("wanted"), Column("level"), *numeric("chosen on", "threshold")]
+    columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} (Clopper-Pearson)")
+    return Table(f"{key}_thresholds", "Thresholds of the ensemble", columns, rows)
+
+
+def promised_table(report: Report) -> Table:
+    """One line for each row and promise, as ``decisions_table`` has for one row; without a threshold what it needs."""
+    rows = []
+    for row in report.rows:
+        for each in evidence(row).decisions:
+            if each.rule not in (NP, CRC):
+                continue
+            cells = [name_cell(row), Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says)]
+            cells.append(Cell(f"{each.n} {each.on} positives", float(each.n)))
+            if each.threshold is None or each.rates is None:
+                rows.append([*cells, Cell(DASH, None, f"needs {each.needed}"), Cell(DASH), Cell(DASH)])
+                continue
+            cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
+            rows.append([*cells, *rate_cells(each.rates, each.tpr_interval, each.fpr_interval, target=each.tpr)])
+    columns = [NAME, Column("rule"), Column("promise"), Column("level"), *numeric("from", "threshold")]
+    columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} (Clopper-Pearson)")
+    return Table("promised", "Thresholds that promise a TPR on new samples", columns, rows)
+
+
+def rate_cells(rates: Rates, of_tpr: list[float], of_fpr: list[float], *, target: float | None) -> list[Cell]:
+    """TPR and FPR in per cent, each with its interval."""
+    apart = () if target is None else (target,)
+    cells = [percent(rates.tpr, *apart), percent(rates.fpr)]
+    return [
+        Cell(cell.text, cell.value, percent_bounds(*ends)) for cell, ends in zip(cells, (of_tpr, of_fpr), strict=True)
+    ]
+
+
+def percent_bounds(low: float, high: float) -> str:
+    """An interval of rates in per cent."""
+    return f"[{number(low, 1, percent=True)}, {number(high, 1, percent=True)}]"
+
+
+def _pairs(row: Row, found: Evidence, key: str) -> tuple[Table, ...]:
+    """Rule out, refer, rule in; no table where none is given."""
+    rows = []
+    for pair in found.pairs:
+        if pair.low is None or pair.high is None or pair.at_low is None or pair.at_high is None:
+            continue
+        low, high = pair.at_low, pair.at_high
+        shares = [low.tpr - high.tpr, low.fpr - high.fpr]  # between the thresholds
+        out, into = threshold_of(row, pair.low), threshold_of(row, pair.high)
+        cells = [Cell(f"{exact_percent(pair.tpr)} %", pair.tpr), Cell(f"{exact_percent(pair.fpr)} %", pair.fpr)]
+        cells += [Cell(exact(pair.risk), pair.risk), Cell(out, pair.low), Cell(into, pair.high)]
+        cells += [percent(low.tpr, pair.tpr), percent(high.fpr, pair.fpr), *map(percent, shares)]
+        rows.append(cells)
+    if not rows:
+        return ()
+    columns = numeric("TPR", "FPR", "d", group="wanted") + numeric("out below", "in from", group="thresholds")
+    columns += numeric("TPR of low", "FPR of high", "positives referred", "negatives referred", group="test set, in %")
+    caption = "Rule out, refer, rule in: both rates hold with a probability of at least 1 - d"
+    return (Table(f"{key}_pairs", caption, columns, rows),)
+
+
+# --- other prevalences -------------------------------------------------------------------------------------
+
+
+def _prevalence_table(found: Evidence, shares: Sequence[Prevalence], probability: float, key: str) -> Table:
+    rows = []
+    for share in shares:
+        where = f"{significant(share.value * 100)} % ({share.source})"
+        everything = [(EVERYTHING, 1.0, 1.0)]
+        rates = [(each.short, each.rates.tpr, each.rates.fpr) for each in found.given if each.rates is not None]
+        for name, tpr, fpr in rates + everything:
+            benefit = net_benefit(share.value, tpr=tpr, fpr=fpr, threshold_probability=probability)
+            cells = [Cell(name), Cell(where, share.value), percent(ppv(share.value, tpr=tpr, fpr=fpr))]
+            cells += [_predictive(npv(share.value, tpr=tpr, fpr=fpr)), Cell(number(benefit * 1000, 1), benefit)]
+            rows.append(cells)
+    columns = (Column("threshold"), *numeric("prevalence", "PPV, %", "NPV, %", "net benefit per 1,000"))
+    return Table(f"{key}_prevalence", "What an alarm, and a clearance, is worth", columns, rows)
+
+
+def _predictive(value: float | None) -> Cell:
+    return Cell(DASH) if value is None else Cell(number(value, 2, percent=True), value)
+
+
+# --- planner -----------------------------------------------------------------------------------------------
+
+
+def _plan_says(row: Row) -> str:
+    positives = int(row.test.label.sum())
+    return (
+        "Intervals with other numbers of test positives. Of the TPR: Clopper-Pearson if the share that is found is the "
+        f"TPR of the column. Of the FPR at that TPR: if further positives score as the {positives} of this test set "
+        f"do, beside the same {len(row.test.label) - positives} negatives. For many more positives than these it is a "
+        "guess, and for fewer an average one: a draw may be wider or narrower."
+    )
+
+
+def _claims_table(found: Evidence, key: str) -> Table:
+    rows = []
+    for promise in dict.fromkeys(found.promises):
+        better = (1 + promise.tpr) / 2
+        cells = [Cell(f"TPR {AT_LEAST} {exact_percent(promise.tpr)} %", promise.tpr), Cell(exact(promise.risk))]
+        cells += [count(samples_needed(1 - promise.tpr, promise.risk)), count(_crc_needs(promise))]
+        cells.append(count(positives_for_claim(promise.tpr, promise.risk, 1.0)))
+        rows.append([*cells, replace(count(_halved(promise)), under=f"TPR {exact_percent(better)} % seen")])
+    columns = (Column("claim"), *numeric("d"))
+    columns += numeric("NP", "CRC (on average)", group="to give a threshold: positives of a set of its own")
+    columns += numeric("none missed", "half of the misses allowed", group="to claim it of a threshold: test positives")
+    return Table(f"{key}_claims", "Positives that a claim needs, at a level of 1 - d", columns, rows)
+
+
+@functools.lru_cache
+def _halved(promise: Promise) -> int | None:
+    """The test positives that a claim needs if half of the misses allowed are seen."""
+    if samples_needed(1 - promise.tpr, promise.risk) > MOST_PLANNED:
+        return None
+    return positives_for_claim(promise.tpr, promise.risk, (1 + promise.tpr) / 2)
+
+
+def _crc_needs(promise: Promise) -> int:
+    return math.ceil(1 / (1 - promise.tpr) - 1 - 1e-9)
+
+
+def _widths_table(row: Row, key: str) -> Table:
+    positives, labels, scores = int(row.test.label.sum()), row.test.label, row.test.score
+    rows = []
+    for n in sorted({*SIZES, positives}):
+        cells = [Cell(f"{n}{' (this test set)' if n == positives else ''}", float(n))]
+        planned = planned_fpr_intervals(labels, scores, row.tprs, n)
+        for tpr, of_fpr in zip(row.tprs, planned, strict=True):
+            for low, high in (planned_tpr_interval(n, tpr), of_fpr):
+                cells.append(Cell(number(high - low, 1, percent=True), high - low, percent_bounds(low, high)))
+        rows.append(cells)
+    columns = [*numeric("test positives")]
+    for tpr in row.tprs:
+        columns += numeric("TPR", "FPR", group=f"at TPR {exact_percent(tpr)} %")
+    return Table(f"{key}_widths", f"Width of the {PER_LEVEL}s, in points", columns, rows)
