@@ -16,7 +16,7 @@ from utils.reporting.writing import write_card, write_report
 from utils.system.streams import run_command
 
 PREVALENCES = Kind("floats", "shares of positives in (0, 1), each once", low=0, high=0.999999, open_low=True)
-OF_A_REPORT = ("out",)  # flags without a meaning for a card
+OF_A_REPORT = ("out", "baseline")  # flags without a meaning for a card
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,6 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="where to write the report (default: <folder>/report)")
     rates = "true positive rates at which to report the false positive rate (default: the --tpr of the runs)"
     parser.add_argument("--tpr", nargs="+", metavar="X", help=rates)
+    row = "compare every row with this one, not only each objective with ALM with the same without"
+    parser.add_argument("--baseline", metavar="ROW", help=row)
     shares = "shares of positives at which a card says what an alarm is worth (default: of the test and training set)"
     parser.add_argument("--prevalence", nargs="+", metavar="X", help=shares)
     card = "print the evidence card of a single run, checkpoint/<subfolder_name>/<model_name>, and write no report"
@@ -51,7 +53,14 @@ def main(argv: Sequence[str]) -> int:
         if asked.card:
             print(write_card(asked.folder, html=asked.html, tprs=tprs, prevalences=prevalences, command=command))
             return 0
-        files = write_report(asked.folder, out=asked.out, tprs=tprs, prevalences=prevalences, command=command)
+        files = write_report(
+            asked.folder,
+            out=asked.out,
+            tprs=tprs,
+            prevalences=prevalences,
+            baseline=asked.baseline,
+            command=command,
+        )
     except (UserError, ValueError, OSError) as error:
         print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2
@@ -70,7 +79,7 @@ def _check(asked: argparse.Namespace) -> None:
     """Refuse a flag that nothing would read."""
     unread = [f"--{name}" for name in OF_A_REPORT if asked.card and getattr(asked, name) is not None]
     if unread:
-        raise UserError(f"{unread[0]} is for a report, a card is printed; write it as a page with --html FILE")
+        raise UserError(f"{unread[0]} is for a report; --card prints a card, and --html FILE writes it as a page")
     if asked.html is not None and not asked.card:
         raise UserError("--html is for --card; a report is written to --out")
 

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .analysis import Metric, Report, Row, group_letter
-from .comparison import Change, Comparison
+from .comparison import MOST_LETTERS, Change, Comparison, pairs
 from .svg import Axis, Panel, axis
 from .tables import cut, exact_percent, number
 
 COLOURS = 8  # c0 .. c7 of page.css
-MOST_LETTERS = 30  # of a name beside a plot; a longer one is cut
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,9 @@ class Family:
         return f"{first.label} (not comparable: data {group_letter(first.group)})" if first.group else first.label
 
 
-def families(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[Family]:
-    """Group each row without ALM (c0) with the rows compared with it; a row without a partner is alone."""
-    partner = {each.alm.run.name: each.base.run.name for each in comparisons}
+def families(rows: Sequence[Row]) -> list[Family]:
+    """Group each row without ALM (c0) with those of the same objective with it; a row without a partner is alone."""
+    partner = {row.run.name: base.run.name for base, row in pairs(rows)}
     members: dict[str, list[Row]] = {row.run.name: [] for row in rows}
     for row in sorted(rows, key=lambda row: bool(row.constraint)):
         members[partner.get(row.run.name, row.run.name)].append(row)
@@ -206,27 +205,20 @@ def forest(metric: Metric, comparisons: Sequence[Comparison]) -> Panel:
     """Difference and interval of each row in one metric; filled dots are clear after correction."""
     changes = [each.changes[metric.key] for each in comparisons]
     reach = 1.08 * max([1e-3, *(abs(bound) for change in changes for bound in change.ends)])
-    name = "AUC, with ALM minus without" if metric.tpr is None else "FPR in points, with ALM minus without"
-    hints = ("", "ALM better \N{RIGHTWARDS ARROW}") if metric.sign > 0 else ("\N{LEFTWARDS ARROW} ALM better", "")
+    words = comparisons[0].words
+    name = f"AUC, {words.difference}" if metric.tpr is None else f"FPR in points, {words.difference}"
+    right, left = f"{words.better} \N{RIGHTWARDS ARROW}", f"\N{LEFTWARDS ARROW} {words.better}"
+    hints = ("", right) if metric.sign > 0 else (left, "")
     across = axis(-reach, reach, name, percent=metric.tpr is not None, most=5)
-    panel = dot_chart(across, metric.title, _forest_labels(comparisons), hints=hints)
+    panel = dot_chart(across, metric.title, [each.row.name for each in comparisons], hints=hints)
     panel.line([(0, -1), (0, len(comparisons))], "zero")
-    for (height, _), label, change in zip(panel.y.ticks, _forest_labels(comparisons), changes, strict=True):
-        text = f"{label}: {_change_in_words(metric, change)}"
+    for (height, _), each, change in zip(panel.y.ticks, comparisons, changes, strict=True):
+        text = f"{each.row.name}: {_change_in_words(metric, change)}"
         low, high = change.ends
         panel.line([(low, height), (high, height)], "c1")
         panel.dot((change.difference, height), "c1" if change.clear else "c1 hollow", label=text, radius=5)
         panel.words.append(f"{text}.")
     return panel
-
-
-def _forest_labels(comparisons: Sequence[Comparison]) -> list[str]:
-    """The objective of each, with its constraint if several rows have that objective."""
-    labels = [each.alm.label for each in comparisons]
-    return [
-        f"{label}, {each.alm.constraint.removeprefix('ALM ')}" if labels.count(label) > 1 else label
-        for label, each in zip(labels, comparisons, strict=True)
-    ]
 
 
 def _change_in_words(metric: Metric, change: Change) -> str:

@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..system.files import make_folder, write_text
 from .analysis import analyse, default_tprs, given_names, rows_of
 from .card import card_of
-from .comparison import compare
+from .comparison import compare, row_named
 from .csv_files import csv_files
 from .page import rendered, rendered_card
 from .plain_text import card_text
@@ -22,9 +22,15 @@ def write_report(
     out: Path | None,
     tprs: Sequence[float] | None,
     prevalences: Sequence[float] = (),
+    baseline: str | None = None,
     command: str,
 ) -> list[Path]:
     """Report the runs of ``folder`` in ``out`` (default: ``folder``/report).
+
+    Args:
+        prevalences: see ``card.card_of``.
+        baseline: the name of the row that the others are compared with; by default each objective with ALM is compared
+            with the same without.
 
     Returns:
         The files written, the page first.
@@ -40,7 +46,7 @@ def write_report(
     if (out / "config.yaml").exists() or (out.exists() and not out.is_dir()):
         raise UserError(f"expected a folder for the report, {out} holds a run or is not a folder; choose another --out")
     report = analyse(found, tprs=tprs or default_tprs(found))
-    comparisons = compare(report)
+    comparisons = compare(report, None if baseline is None else row_named(report.rows, baseline))
     cards = [card_of(row, prevalences, place=place) for place, row in enumerate(report.rows, 1)]
     texts = rendered(report, comparisons, cards=cards, command=command) | csv_files(report, comparisons)
     make_folder(out)
