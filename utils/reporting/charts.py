@@ -7,11 +7,18 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from ..metrics.intervals import LEVEL, METHODS, roc_band
 from .analysis import Metric, Report, Row, group_letter
 from .comparison import MOST_LETTERS, Change, Comparison, pairs
-from .svg import Axis, Panel, axis
+from .svg import Axis, Panel, Point, axis
 from .tables import cut, exact_percent, number
 
+BAND_POINTS = 10  # below the enlarged part, and in it
+BAND = (
+    f"{LEVEL * 100:g} % interval of the FPR at each TPR on its own, for new images ({METHODS['fpr_at_tpr_interval']})"
+)
 COLOURS = 8  # c0 .. c7 of page.css
 
 
@@ -75,8 +82,9 @@ def roc_overview(report: Report, group: int) -> Figure:
 
 
 def roc_figure(report: Report, family: Family) -> Figure:
-    """One objective without and with ALM, with the FPR at each TPR marked."""
-    return _roc_figure(report, family.heading, family.rows, marked=True)
+    """One objective without and with ALM, with the FPR at each TPR marked, and a band around it."""
+    found = _roc_figure(report, family.heading, family.rows, marked=True)
+    return replace(found, caption=f"Band: {BAND}.")
 
 
 def _roc_figure(report: Report, heading: str, styled: Sequence[tuple[Row, str]], *, marked: bool) -> Figure:
@@ -95,14 +103,31 @@ def _roc_figure(report: Report, heading: str, styled: Sequence[tuple[Row, str]],
         auc, *rates = (f"{metric.title}: {metric.shown(value)}" for metric, value in values)
         text = f"{row.name}, {auc}"
         points = list(zip(row.curve.fpr.tolist(), row.curve.tpr.tolist(), strict=True))
+        ends = band_points(report, row) if marked else ([], [])
         dots = [points[row.curve.first_at(tpr)] for tpr in report.tprs] if marked else []
         legend.append(Entry(text, css, row.run.name))
         for panel, radius in ((whole, 3), (corner, 4.5)):
+            if marked:
+                panel.band(*ends, css)
             panel.line(points, css, label=text, row=row.run.name)
             for dot, rate in zip(dots, rates, strict=False):
                 panel.dot(dot, css, label=f"{row.name}: {rate}", radius=radius)
             panel.words.append(f"{'; '.join([text, *rates])}.")
+    if marked:
+        for panel in (whole, corner):
+            panel.words.append(f"Band: {BAND}.")
     return Figure(heading, (whole, corner), tuple(legend))
+
+
+def band_points(report: Report, row: Row) -> tuple[list[Point], list[Point]]:
+    """The lower and the upper ends of the FPR at TPRs in (0, 1], most of them where few positives are missed."""
+    bottom, positives = corner_bottom(report), int(row.test.label.sum())
+    missed = np.geomspace(max(1 - bottom, 1 / positives), 0.5 / positives, BAND_POINTS)  # closer and closer to 0
+    tprs = sorted({*np.linspace(0.02, bottom or 0.02, BAND_POINTS).tolist(), *(1 - missed).tolist(), *report.tprs, 1.0})
+    tprs = [tpr for tpr in tprs if tpr > 0]
+    ends = roc_band(row.test.label, row.test.score, tprs)
+    low, high = ([(end[side], tpr) for end, tpr in zip(ends, tprs, strict=True)] for side in (0, 1))
+    return low, high
 
 
 def corner_bottom(report: Report) -> float:
