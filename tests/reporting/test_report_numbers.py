@@ -335,6 +335,6 @@ def test_the_band_of_a_row_holds_its_curve_and_its_intervals(text: str) -> None:
         for tpr in TPRS:
             measure = row.measures[key_of(tpr)]
             assert ends[tpr] == pytest.approx((measure.low, measure.high), abs=1e-4)
-    said = "95 % interval of the FPR at each TPR on its own, for new images (melded order statistics and Clopper-Pearson)"
-    assert f'<p class="soft">Band: {said}.</p>' in text
+    said = "95 % interval of the FPR at each TPR on its own, for new images"
+    assert f'<p class="soft">Band: {said} (melded order statistics and Clopper-Pearson).</p>' in text
     assert text.count('class="band') >= 2 * len(ORDER)

@@ -12,9 +12,10 @@ import yaml
 from report_folders import COUNTS, make_run, make_seed
 
 from utils.errors import UserError
-from utils.reporting.analysis import Report, analyse, default_tprs
+from utils.reporting.analysis import Report, analyse, best, default_tprs
 from utils.reporting.comparison import compare, pairs
 from utils.reporting.contents import results_table, rules_of, seeds_table
+from utils.reporting.csv_files import csv_files
 from utils.reporting.provenance import problems_table, summary_facts, warnings
 from utils.reporting.runs import read_folder
 
@@ -107,7 +108,8 @@ def test_failed_unfinished_running_and_missing_seeds(tmp_path: Path) -> None:
     report = report_of(tmp_path)
     assert [list(row.run.seeds) for row in report.rows] == [[1, 2, 3, 4], [1]]
     assert "Fewer seeds than the 4 of other rows: some (1)." in warnings(report)
-    assert len(problems_table(report).rows) == 3
+    assert [row[2].text for row in problems_table(report).rows] == ["failed"]
+    assert {row[2].text for row in problems_table(report, unfinished=True).rows} == {"running", "missing"}
 
 
 def test_a_seed_that_failed_before_the_run_was_recorded(tmp_path: Path) -> None:
@@ -342,6 +344,32 @@ def test_a_table_gives_title_order_and_what_is_missing(tmp_path: Path) -> None:
         ("focal", "missing", "not started"),
         ("ldam", "missing", "seeds 2: planned, not started"),
     }
+
+
+def test_trials_stand_apart_from_the_rows_that_follow(tmp_path: Path) -> None:
+    """They are not compared, not starred, and in the way of no name; without a row that follows they are the rows."""
+    for name in ("grid_a", "grid_b"):
+        make_run(tmp_path, name, seeds=(1, 2), gain=3.0, **(ALM if name == "grid_b" else {}))
+    plan = {
+        "title": "A grid",
+        "rows": [{"name": name, "folder": name, "seeds": [1, 2], "trial": True} for name in ("grid_a", "grid_b")],
+    }
+    (tmp_path / "table.json").write_text(json.dumps(plan))
+    assert [row.name for row in report_of(tmp_path).rows] == ["grid_a", "grid_b"]
+    assert len(compare(report_of(tmp_path))) == 1
+    make_run(tmp_path, "chosen", seeds=(1, 2))
+    plan["rows"] = [*plan["rows"], {"name": "chosen", "folder": "chosen", "seeds": [1, 2], "trial": False}]
+    (tmp_path / "table.json").write_text(json.dumps(plan))
+    report = report_of(tmp_path)
+    assert [row.name for row in report.rows] == ["chosen"]
+    assert [row.name for row in report.trials] == ["grid_a", "grid_b"]
+    assert compare(report) == ()
+    assert not best(report)
+    assert [row[0].text for row in results_table(report, trials=True).rows] == ["grid_a", "grid_b"]
+    assert any(line.startswith("3 runs were scored on the same test set") for line in warnings(report))
+    files = csv_files(report, ())
+    assert [line.split(",")[0] for line in files["trials.csv"].splitlines()[1:]] == ["grid_a"] * 2 + ["grid_b"] * 2
+    assert "grid_a" not in files["rows.csv"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"rows": 3}', '{"rows": [{}]}', '{"rows": [{"folder": "a", "seeds": 1}]}'])

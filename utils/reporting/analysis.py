@@ -178,6 +178,7 @@ class Report:
     tprs: tuple[float, ...]
     rows: tuple[Row, ...]  # those compared over test samples
     folds: tuple[Row, ...]  # those that are folds of a resampling
+    trials: tuple[Row, ...]  # runs of a grid or a search, if rows follow from them: neither compared nor starred
     differences: tuple[str, ...]  # of each group from the first, as text; "" for the first
 
 
@@ -195,11 +196,16 @@ def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
     """
     single: list[Run] = []
     folds: list[Run] = []
+    trials: list[Run] = []
     for run in folder.runs:
         if run.seeds:
-            (folds if run.record.options.get("folds") else single).append(run)
+            planned = folder.plan.row(run.name)
+            is_trial = planned is not None and planned.trial
+            (folds if run.record.options.get("folds") else trials if is_trial else single).append(run)
+    if not single:  # nothing follows yet
+        single, trials = trials, []
     groups, differences = _groups(single)
-    for runs in (single, folds):
+    for runs in (single, folds, trials):
         runs.sort(key=lambda run: (groups.get(run.name, 0), folder.plan.position(run.name), *sort_key(run)))
     more, names = extras(single), given_names(folder)
     return Report(
@@ -208,6 +214,7 @@ def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
         tuple(tprs),
         rows_of(single, tprs, RESAMPLES, names=names, extra=more, group=groups),
         rows_of(folds, (), 1, names=names),  # compared over the folds, not over resamples
+        rows_of(trials, tprs, 1, names=names, extra=extras(trials)),
         differences,
     )
 

@@ -17,6 +17,7 @@ from .analysis import Report, Row, metrics_for
 from .charts import Figure
 from .contents import NAME, name_cell
 from .evidence import CRC, NP, Decision, Evidence, evidence
+from .gallery import Gallery, Originals, gallery
 from .prevalence_charts import EVERYTHING, prevalence_figure
 from .tables import DASH, Cell, Column, Table, count, exact, exact_percent, number, numeric, percent, significant
 
@@ -40,14 +41,24 @@ class Card:
     row: Row
     facts: tuple[tuple[str, str], ...]
     sections: tuple[tuple[str, str, tuple[Table, ...], tuple[Figure, ...]], ...]
+    gallery: Gallery | None = None
 
 
-def card_of(row: Row, prevalences: Sequence[float], *, place: int = 1) -> Card:
+def card_of(
+    row: Row,
+    prevalences: Sequence[float],
+    *,
+    place: int = 1,
+    originals: Originals | None = None,
+    most: int = 0,
+) -> Card:
     """The card of a row.
 
     Args:
         prevalences: at which PPV, NPV and net benefit are shown; of none, those of the test and of the training set.
         place: of the row on the page: the tables of its card are named after it.
+        originals: where the images of the gallery are from; None for no gallery.
+        most: images of each kind in the gallery.
     """
     found = evidence(row)
     shares = [Prevalence(value, "as asked") for value in prevalences] or own_prevalences(row)
@@ -68,7 +79,8 @@ def card_of(row: Row, prevalences: Sequence[float], *, place: int = 1) -> Card:
         ),
         ("Planner", _plan_says(row), (_claims_table(found, key), _widths_table(row, key)), ()),
     )
-    return Card(row, _facts(row), sections)
+    pictures = gallery(row, found, originals, most) if originals is not None and most else None
+    return Card(row, _facts(row), sections, pictures)
 
 
 def own_prevalences(row: Row) -> list[Prevalence]:

@@ -48,15 +48,20 @@ def threshold_text(row: Row, point: OperatingPoint) -> str:
     return shown_threshold(point.threshold, row.validation.score, row.test.score)
 
 
-def results_table(report: Report) -> Table:
-    """A line per row: mean and SD over the seeds, and the ensemble with its interval, for each metric."""
+def results_table(report: Report, *, trials: bool = False) -> Table:
+    """A line per row, or per trial: mean and SD over the seeds, and the ensemble with its interval, for each metric."""
     columns = [NAME, *numeric("seeds")]
     for metric in report.metrics:
         group = metric.title if metric.tpr is None else f"{metric.title} (in %)"
         columns += numeric("mean \N{PLUS-MINUS SIGN} SD", "ensemble", group=group)
-    top = best(report)
+    top, (key, of, caption) = (
+        best(report),
+        ("results", report.rows, "Test set: mean over the seeds, and their ensemble"),
+    )
+    if trials:
+        key, of, caption = "trials", report.trials, "Runs of the grid or search, from which the options were chosen"
     rows = []
-    for row in report.rows:
+    for row in of:
         cells = [name_cell(row), count(len(row.run.seeds))]
         for metric in report.metrics:
             measure = row.measures[metric.key]
@@ -65,7 +70,7 @@ def results_table(report: Report) -> Table:
             for kind, under in unders.items():
                 cells.append(metric.cell(getattr(measure, kind), under, best=(row.run.name, metric.key, kind) in top))
         rows.append(cells)
-    return Table("results", "Test set: mean over the seeds, and their ensemble", columns, rows)
+    return Table(key, caption, columns, rows)
 
 
 def seeds_table(report: Report) -> Table:

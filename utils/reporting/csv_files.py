@@ -35,11 +35,15 @@ def csv_files(report: Report, comparisons: Sequence[Comparison]) -> dict[str, st
     rows = [(row, names(row)) for row in report.rows]
     seeds = [(*each, *numbered) for each in rows for numbered in each[0].run.seeds.items()]
     changes = [((*names(each.row), each.base.run.name, key), each, key) for each in comparisons for key in keys]
-    return {
-        "rows.csv": csv_text(
-            ("metric", "seeds", "mean", "sd", "ensemble", "ensemble_low", "ensemble_high"),
-            [(*own, key, len(row.run.seeds), *measure(row.measures[key])) for row, own in rows for key in keys],
-        ),
+    header = ("metric", "seeds", "mean", "sd", "ensemble", "ensemble_low", "ensemble_high")
+    measured = {"rows.csv": report.rows} | ({"trials.csv": report.trials} if report.trials else {})
+    of_rows = {
+        name: csv_text(
+            header, [(*names(row), key, len(row.run.seeds), *measure(row.measures[key])) for row in of for key in keys]
+        )
+        for name, of in measured.items()
+    }
+    return of_rows | {
         "seeds.csv": csv_text(
             ("seed", "best_epoch", *keys, "epochs"),
             [

@@ -69,7 +69,9 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
         contents.point_changes_table(comparisons),
         contents.rankings_table(report),
         contents.rules_table(report),
+        contents.results_table(report, trials=True),
         provenance.problems_table(report),
+        provenance.problems_table(report, unfinished=True),
         provenance.data_table(report),
         provenance.versions_table(report),
     )

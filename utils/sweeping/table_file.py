@@ -37,6 +37,7 @@ class Row:
     name: str
     options: Mapping[str, Any]
     seeds: tuple[int, ...]
+    trial: bool = False  # a run of a grid or a search
 
 
 @dataclass(frozen=True)
