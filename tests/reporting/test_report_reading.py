@@ -109,7 +109,7 @@ def test_failed_unfinished_running_and_missing_seeds(tmp_path: Path) -> None:
     assert [list(row.run.seeds) for row in report.rows] == [[1, 2, 3, 4], [1]]
     assert "Fewer seeds than the 4 of other rows: some (1)." in warnings(report)
     assert [row[2].text for row in problems_table(report).rows] == ["failed"]
-    assert {row[2].text for row in problems_table(report, unfinished=True).rows} == {"running", "missing"}
+    assert {row[2].text for row in problems_table(report, unfinished=True).rows} == {"unfinished", "missing"}
 
 
 def test_a_seed_that_failed_before_the_run_was_recorded(tmp_path: Path) -> None:
