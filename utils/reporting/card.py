@@ -15,7 +15,7 @@ from ..metrics.roc import Rates
 from ..metrics.thresholds import shown_threshold
 from .analysis import Report, Row, metrics_for
 from .charts import Figure
-from .contents import NAME, name_cell
+from .contents import NAME
 from .evidence import CRC, NP, Decision, Evidence, evidence
 from .gallery import Gallery, Originals, gallery
 from .prevalence_charts import EVERYTHING, prevalence_figure
@@ -210,7 +210,7 @@ def promised_table(report: Report) -> Table:
         for each in evidence(row).decisions:
             if each.rule not in (NP, CRC):
                 continue
-            cells = [name_cell(row), Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says)]
+            cells = [Cell(row.name), Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says)]
             cells.append(Cell(f"{each.n} {each.on} positives", float(each.n)))
             if each.threshold is None or each.rates is None:
                 rows.append([*cells, Cell(DASH, None, f"needs {each.needed}"), Cell(DASH), Cell(DASH)])
