@@ -7,22 +7,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..metrics.intervals import LEVEL, METHODS
+from ..metrics.intervals import METHODS
 from ..metrics.planning import SIZES, planned_fpr_intervals, planned_tpr_interval
 from ..metrics.prevalence import net_benefit, npv, ppv
-from ..metrics.promised_thresholds import Promise, positives_for_claim, samples_needed
-from ..metrics.roc import Rates
-from ..metrics.thresholds import shown_threshold
-from .analysis import Report, Row, metrics_for
+from ..metrics.promised_thresholds import USUAL_RISK, Promise, positives_for_claim, samples_needed
+from .analysis import Row, metrics_for
 from .charts import Figure
-from .contents import NAME
-from .evidence import CRC, NP, Decision, Evidence, evidence
+from .evidence import Evidence, evidence
 from .gallery import Gallery, Originals, gallery
 from .prevalence_charts import EVERYTHING, prevalence_figure
 from .tables import DASH, Cell, Column, Table, count, exact, exact_percent, number, numeric, percent, significant
+from .threshold_tables import AT_LEAST, PER_LEVEL, decisions_table, pair_tables, percent_bounds, promises_table
 
-PER_LEVEL = f"{LEVEL * 100:g} % interval"
-AT_LEAST, AT_MOST = "\N{GREATER-THAN OR EQUAL TO}", "\N{LESS-THAN OR EQUAL TO}"
+FINEST = 0.999999  # no claim of a higher TPR is planned
 MOST_PLANNED = 20_000  # positives for a claim with none missed; beyond, the other number is not looked for
 
 
@@ -69,15 +66,20 @@ def card_of(
     sections = (
         ("Samples", "", (_sizes_table(row, key),), ()),
         ("Measured on the test set", "", (_measures_table(row, key),), ()),
-        ("What can be promised about new samples", _basis(found), (_promises_table(row, found, key),), ()),
-        ("Each threshold on the test set", "", (decisions_table(row, found.given, key), *_pairs(row, found, key)), ()),
+        ("What can be promised about new samples", _basis(found), (promises_table(row, found, key),), ()),
+        (
+            "Each threshold on the test set",
+            "",
+            (decisions_table(row, found.given, key), *pair_tables(row, found, key)),
+            (),
+        ),
         (
             "At other prevalences",
             f"{per_thousand}: {cost}. To call nothing positive has a net benefit of 0.",
             (_prevalence_table(found, shares, probability, key),),
             (prevalence_figure(found, [share.value for share in shares], probability),),
         ),
-        ("Planner", _plan_says(row), (_claims_table(found, key), _widths_table(row, key)), ()),
+        ("Planner", _plan_says(row), (_claims_table(row, found, key), _widths_table(row, key)), ()),
     )
     pictures = gallery(row, found, originals, most) if originals is not None and most else None
     return Card(row, _facts(row), sections, pictures)
@@ -137,7 +139,7 @@ def _measures_table(row: Row, key: str) -> Table:
     return Table(f"{key}_measures", "The ensemble, and the seeds that it averages", columns, rows)
 
 
-# --- promises and thresholds -------------------------------------------------------------------------------
+# --- what is promised, and where ---------------------------------------------------------------------------
 
 
 def _basis(found: Evidence) -> str:
@@ -152,109 +154,6 @@ def _basis(found: Evidence) -> str:
         "by their number. That the set may also have steered mu and lr is not in it. A set that nothing else looks at "
         "needs no correction and fewer positives, and allows two thresholds: --calibration_fraction."
     )
-
-
-def wanted_text(each: Decision) -> str:
-    """What the threshold is meant to reach."""
-    return DASH if each.tpr is None else f"TPR {AT_LEAST} {exact_percent(each.tpr)} %"
-
-
-def threshold_of(row: Row, threshold: float) -> str:
-    """With the digits that give the counts of every set of the row when it is typed in again."""
-    sets = [row.validation, row.test] + ([row.calibration] if row.calibration is not None else [])
-    return shown_threshold(threshold, *(scores.score for scores in sets))
-
-
-def _promises_table(row: Row, found: Evidence, key: str) -> Table:
-    rows = []
-    for each in found.decisions:
-        if each.rule not in (NP, CRC):
-            continue
-        there = f"needs {each.needed} positives" if each.threshold is None else "given"
-        shown = DASH if each.threshold is None else f"score {AT_LEAST} {threshold_of(row, each.threshold)}"
-        cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), count(each.n)]
-        rows.append([*cells, count(each.needed), Cell(there), Cell(shown, each.threshold)])
-    for pair in found.pairs:
-        wanted = f"TPR {AT_LEAST} {exact_percent(pair.tpr)} %, FPR {AT_MOST} {exact_percent(pair.fpr)} %"
-        says = f"either missed with probability {AT_MOST} {pair.risk:g}"
-        short = f"needs {pair.needed[0]} positives, {pair.needed[1]} negatives"
-        shown = DASH
-        if pair.low is not None and pair.high is not None:
-            shown = f"out < {threshold_of(row, pair.low)}, in {AT_LEAST} {threshold_of(row, pair.high)}"
-        cells = [Cell("two thresholds"), Cell(wanted, pair.tpr), Cell(says), count(pair.there[0])]
-        rows.append([*cells, count(pair.needed[0]), Cell("given" if pair.low is not None else short), Cell(shown)])
-    columns = (Column("rule"), Column("promise"), Column("level"), *numeric("positives", "needed"))
-    caption = "Each promise: given, or how many samples it needs"
-    return Table(f"{key}_promises", caption, (*columns, Column("state"), Column("threshold")), rows)
-
-
-def decisions_table(row: Row, decisions: Sequence[Decision], key: str) -> Table:
-    """Each threshold with its rule, n and level, and what it gives on the test set."""
-    rows = []
-    for each in decisions:
-        assert each.threshold is not None
-        assert each.rates is not None
-        on = f"{each.n} {each.on} positives" if each.on else DASH
-        cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), Cell(on, float(each.n))]
-        cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
-        rows.append([*cells, *rate_cells(each.rates, each.tpr_interval, each.fpr_interval, target=each.tpr)])
-    columns = [Column("rule"), Column("wanted"), Column("level"), *numeric("chosen on", "threshold")]
-    columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} (Clopper-Pearson)")
-    return Table(f"{key}_thresholds", "Thresholds of the ensemble", columns, rows)
-
-
-def promised_table(report: Report) -> Table:
-    """One line for each row and promise, as ``decisions_table`` has for one row; without a threshold what it needs."""
-    rows = []
-    for row in report.rows:
-        for each in evidence(row).decisions:
-            if each.rule not in (NP, CRC):
-                continue
-            cells = [Cell(row.name), Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says)]
-            cells.append(Cell(f"{each.n} {each.on} positives", float(each.n)))
-            if each.threshold is None or each.rates is None:
-                rows.append([*cells, Cell(DASH, None, f"needs {each.needed}"), Cell(DASH), Cell(DASH)])
-                continue
-            cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
-            rows.append([*cells, *rate_cells(each.rates, each.tpr_interval, each.fpr_interval, target=each.tpr)])
-    columns = [NAME, Column("rule"), Column("promise"), Column("level"), *numeric("from", "threshold")]
-    columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} (Clopper-Pearson)")
-    return Table("promised", "Thresholds that promise a TPR on new samples", columns, rows)
-
-
-def rate_cells(rates: Rates, of_tpr: list[float], of_fpr: list[float], *, target: float | None) -> list[Cell]:
-    """TPR and FPR in per cent, each with its interval."""
-    apart = () if target is None else (target,)
-    cells = [percent(rates.tpr, *apart), percent(rates.fpr)]
-    return [
-        Cell(cell.text, cell.value, percent_bounds(*ends)) for cell, ends in zip(cells, (of_tpr, of_fpr), strict=True)
-    ]
-
-
-def percent_bounds(low: float, high: float) -> str:
-    """An interval of rates in per cent."""
-    return f"[{number(low, 1, percent=True)}, {number(high, 1, percent=True)}]"
-
-
-def _pairs(row: Row, found: Evidence, key: str) -> tuple[Table, ...]:
-    """Rule out, refer, rule in; no table where none is given."""
-    rows = []
-    for pair in found.pairs:
-        if pair.low is None or pair.high is None or pair.at_low is None or pair.at_high is None:
-            continue
-        low, high = pair.at_low, pair.at_high
-        shares = [low.tpr - high.tpr, low.fpr - high.fpr]  # between the thresholds
-        out, into = threshold_of(row, pair.low), threshold_of(row, pair.high)
-        cells = [Cell(f"{exact_percent(pair.tpr)} %", pair.tpr), Cell(f"{exact_percent(pair.fpr)} %", pair.fpr)]
-        cells += [Cell(exact(pair.risk), pair.risk), Cell(out, pair.low), Cell(into, pair.high)]
-        cells += [percent(low.tpr, pair.tpr), percent(high.fpr, pair.fpr), *map(percent, shares)]
-        rows.append(cells)
-    if not rows:
-        return ()
-    columns = numeric("TPR", "FPR", "d", group="wanted") + numeric("out below", "in from", group="thresholds")
-    columns += numeric("TPR of low", "FPR of high", "positives referred", "negatives referred", group="test set, in %")
-    caption = "Rule out, refer, rule in: both rates hold with a probability of at least 1 - d"
-    return (Table(f"{key}_pairs", caption, columns, rows),)
 
 
 # --- other prevalences -------------------------------------------------------------------------------------
@@ -292,9 +191,11 @@ def _plan_says(row: Row) -> str:
     )
 
 
-def _claims_table(found: Evidence, key: str) -> Table:
+def _claims_table(row: Row, found: Evidence, key: str) -> Table:
+    """Of each promise of the run, and of each TPR of the card."""
+    claims = [*found.promises, *(Promise(tpr, USUAL_RISK) for tpr in row.tprs if tpr < FINEST)]
     rows = []
-    for promise in dict.fromkeys(found.promises):
+    for promise in dict.fromkeys(claims):
         better = (1 + promise.tpr) / 2
         cells = [Cell(f"TPR {AT_LEAST} {exact_percent(promise.tpr)} %", promise.tpr), Cell(exact(promise.risk))]
         cells += [count(samples_needed(1 - promise.tpr, promise.risk)), count(_crc_needs(promise))]

@@ -5,7 +5,7 @@ All thresholds are those of the row's ensemble, chosen by the functions that res
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,26 +133,6 @@ def evidence(row: Row) -> Evidence:
     chosen_on = row.validation if row.calibration is None else row.calibration
     positives = int(chosen_on.label.sum())
     negatives = len(chosen_on.label) - positives
-    there = int(row.validation.label.sum())
-    default = rates_at(row.test.label, row.test.score, row.run.default_threshold)
-    decisions = [Decision(DEFAULT, None, None, "", 0, 0, row.run.default_threshold, default)]
-    decisions += [
-        Decision(PLUG_IN, point.target, None, "validation", there, 1, point.threshold, point.rates)
-        for point in row.points
-    ]
-    decisions += [
-        Decision(
-            point["rule"],
-            point["tpr"],
-            point["risk"],
-            point["on"],
-            point["n_positive"],
-            point["needed"],
-            point["threshold"],
-            _rates(point["test"]) if "test" in point else None,
-        )
-        for point in found["promises"]
-    ]
     kept = {(pair["tpr"], pair["fpr"], pair["risk"]): pair for pair in found["two_thresholds"]}
     corrected = row.calibration is None and models > 1  # two thresholds need a set of their own
     pairs = [
@@ -161,7 +141,7 @@ def evidence(row: Row) -> Evidence:
         for fpr in (() if corrected else config.fpr)
     ]
     return Evidence(
-        tuple(decisions),
+        (*_without_promise(row), *_promised(found["promises"])),
         tuple(pairs),
         options.promises,
         "validation" if row.calibration is None else "calibration",
@@ -170,6 +150,29 @@ def evidence(row: Row) -> Evidence:
         1 if row.calibration is not None else models,
         config.cost_ratio,
     )
+
+
+def _without_promise(row: Row) -> list[Decision]:
+    default, there = row.run.default_threshold, int(row.validation.label.sum())
+    rates = rates_at(row.test.label, row.test.score, default)
+    return [
+        Decision(DEFAULT, None, None, "", 0, 0, default, rates),
+        *(
+            Decision(PLUG_IN, point.target, None, "validation", there, 1, point.threshold, point.rates)
+            for point in row.points
+        ),
+    ]
+
+
+def _promised(points: Sequence[Mapping[str, Any]]) -> list[Decision]:
+    names = ("rule", "tpr", "risk", "on", "n_positive", "needed", "threshold")
+    return [
+        Decision(
+            **{("n" if name == "n_positive" else name): point[name] for name in names},
+            rates=_rates(point["test"]) if "test" in point else None,
+        )
+        for point in points
+    ]
 
 
 def _pair(promise: Promise, fpr: float, there: tuple[int, int], found: Mapping[str, Any] | None) -> Pair:

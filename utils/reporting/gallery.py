@@ -1,4 +1,7 @@
-"""The images that a threshold gets most wrong, from the data set if it is there. Imports no torch."""
+"""The images that a threshold gets most wrong, from the data set if it is there.
+
+Torch is imported only by data sets that torchvision reads.
+"""
 
 from __future__ import annotations
 

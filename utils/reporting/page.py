@@ -13,12 +13,13 @@ from markupsafe import Markup
 
 from . import contents, provenance
 from .analysis import Report, best
-from .card import Card, promised_table
+from .card import Card
 from .charts import epoch_figure, families, forest, lowest_auc, roc_figure, roc_overview
 from .comparison import WITH_ALM, Comparison, Tally, tallies
 from .fold_tables import crosses, resampling_figure, resampling_table
 from .runs import CURVES
 from .tables import CLEAR, exact_percent, number, plain
+from .threshold_tables import promised_table
 
 HERE = Path(__file__).parent
 TEMPLATES = Environment(
