@@ -35,7 +35,7 @@ def card(run: Path, *prevalences: float) -> Card:
 
 
 def table(made: Card, name: str) -> Table:
-    (found,) = [each for _, _, tables, _ in made.sections for each in tables if each.key == f"card1_{name}"]
+    (found,) = [each for section in made.sections for each in section.tables if each.key == f"card1_{name}"]
     return found
 
 
@@ -139,7 +139,7 @@ def test_a_plan_of_this_test_set_is_its_interval(run: Path) -> None:
 def test_several_seeds_that_validation_chose_are_corrected_for(tmp_path: Path) -> None:
     """Three epochs, two seeds: nine models. 20 validation positives; .9^n <= .05 / 9 from n = 50."""
     made = card(make_run(tmp_path, "run", tpr=TPRS, num_epochs=3))
-    (basis,) = [text for heading, text, _, _ in made.sections if heading.startswith("What can be promised")]
+    (basis,) = [each.text for each in made.sections if each.heading.startswith("What can be promised")]
     assert "From 20 positives and 20 negatives of the validation set, which chose among 9 models" in basis
     assert [row[4] for row in texts(made, "promises")] == [
         str(int(np.ceil(np.log(0.05 / 9) / np.log(t)))) for t in TPRS

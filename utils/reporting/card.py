@@ -32,12 +32,22 @@ class Prevalence:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of a card."""
+
+    heading: str
+    tables: tuple[Table, ...]
+    text: str = ""
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
 class Card:
-    """All that a card shows. ``sections`` are (heading, explanation, tables, figures)."""
+    """All that a card shows."""
 
     row: Row
     facts: tuple[tuple[str, str], ...]
-    sections: tuple[tuple[str, str, tuple[Table, ...], tuple[Figure, ...]], ...]
+    sections: tuple[Section, ...]
     gallery: Gallery | None = None
 
 
@@ -64,22 +74,20 @@ def card_of(
     cost = f"a missed positive costs as much as {found.cost_ratio:g} false alarms (--cost_ratio of the run)"
     key = f"card{place}"
     sections = (
-        ("Samples", "", (_sizes_table(row, key),), ()),
-        ("Measured on the test set", "", (_measures_table(row, key),), ()),
-        ("What can be promised about new samples", _basis(found), (promises_table(row, found, key),), ()),
-        (
+        Section("Samples", (_sizes_table(row, key),)),
+        Section("Measured on the test set", (_measures_table(row, key),)),
+        Section("What can be promised about new samples", (promises_table(row, found, key),), _basis(found)),
+        Section(
             "Each threshold on the test set",
-            "",
             (decisions_table(row, found.given, key), *pair_tables(row, found, key)),
-            (),
         ),
-        (
+        Section(
             "At other prevalences",
-            f"{per_thousand}: {cost}. To call nothing positive has a net benefit of 0.",
             (_prevalence_table(found, shares, probability, key),),
+            f"{per_thousand}: {cost}. To call nothing positive has a net benefit of 0.",
             (prevalence_figure(found, [share.value for share in shares], probability),),
         ),
-        ("Planner", _plan_says(row), (_claims_table(row, found, key), _widths_table(row, key)), ()),
+        Section("Planner", (_claims_table(row, found, key), _widths_table(row, key)), _plan_says(row)),
     )
     pictures = gallery(row, found, originals, most) if originals is not None and most else None
     return Card(row, _facts(row), sections, pictures)

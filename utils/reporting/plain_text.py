@@ -14,11 +14,11 @@ GAP = 2  # between columns
 def card_text(card: Card, *, command: str) -> str:
     """The card without its charts."""
     parts = [card.row.name, "\n".join(f"{name}: {value}" for name, value in card.facts)]
-    for heading, explanation, tables, _ in card.sections:
-        parts.append(f"{heading}\n{'-' * len(heading)}")
-        if explanation:
-            parts.append(textwrap.fill(explanation, WIDTH))
-        parts += [table_text(table) for table in tables]
+    for section in card.sections:
+        parts.append(f"{section.heading}\n{'-' * len(section.heading)}")
+        if section.text:
+            parts.append(textwrap.fill(section.text, WIDTH))
+        parts += [table_text(table) for table in section.tables]
     return "\n\n".join([*parts, command])
 
 
