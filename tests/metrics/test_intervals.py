@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binomtest, norm
 
-from utils.metrics.intervals import auc_interval, clopper_pearson, fpr_at_tpr_interval
+from utils.metrics.intervals import auc_interval, clopper_pearson, fpr_at_tpr_interval, roc_band
+from utils.metrics.planning import planned_fpr_intervals, planned_tpr_interval
 from utils.metrics.prevalence import net_benefit, npv, ppv
 
 
@@ -97,3 +98,43 @@ def test_values_at_a_prevalence_by_counting() -> None:
     assert net_benefit(0.1, tpr=0.9, fpr=0.05, threshold_probability=0.25) == pytest.approx((90 - 45 / 3) / 1000)
     assert ppv(0.1, tpr=0, fpr=0) is None
     assert npv(0.1, tpr=1, fpr=1) is None
+
+
+def test_the_band_is_the_interval_at_each_tpr() -> None:
+    generator = np.random.default_rng(6)
+    labels = np.repeat([1, 0], [80, 200])
+    scores = np.concatenate([generator.normal(1, 1, 80), generator.normal(0, 1, 200)])
+    tprs = [0.5, 0.8, 0.95, 0.98]
+    for found, tpr in zip(roc_band(labels, scores, tprs), tprs, strict=True):
+        assert found == pytest.approx(fpr_at_tpr_interval(labels, scores, tpr), abs=1e-4)
+    assert roc_band(labels, scores, [0.9], level=0.5)[0][1] < roc_band(labels, scores, [0.9])[0][1]
+
+
+@pytest.mark.parametrize(("n", "tpr", "found"), [(30, 0.98, 29), (60, 0.95, 57), (200, 0.98, 196), (1000, 0.9, 900)])
+def test_a_planned_tpr_interval_is_that_of_the_count(n: int, tpr: float, found: int) -> None:
+    exact = binomtest(found, n).proportion_ci(0.95, method="exact")
+    assert planned_tpr_interval(n, tpr) == pytest.approx([exact.low, exact.high], abs=1e-12)
+
+
+def test_a_plan_of_as_many_positives_as_there_are_is_their_interval() -> None:
+    generator = np.random.default_rng(7)
+    labels = np.repeat([1, 0], [77, 150])
+    scores = np.round(np.concatenate([generator.normal(1.5, 1, 77), generator.normal(0, 1, 150)]), 1)
+    assert planned_fpr_intervals(labels, scores, [0.9, 0.5], 77) == roc_band(labels, scores, [0.9, 0.5])
+    widths = [high - low for n in (30, 150, 1000) for low, high in planned_fpr_intervals(labels, scores, [0.9], n)]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_every_second_positive_by_hand() -> None:
+    """Of four positives the quantiles 1/4 and 3/4 are the first and the third."""
+    labels, scores = np.array([1, 1, 1, 1, 0, 0]), np.array([4.0, 1.0, 3.0, 2.0, 0.0, 2.5])
+    half = roc_band(np.array([1, 1, 0, 0]), np.array([1.0, 3.0, 0.0, 2.5]), [0.5])
+    assert planned_fpr_intervals(labels, scores, [0.5], 2) == half
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_plan_needs_positives(n: int) -> None:
+    with pytest.raises(ValueError, match="n >= 1 positives"):
+        planned_tpr_interval(n, 0.9)
+    with pytest.raises(ValueError, match="n >= 1 positives"):
+        planned_fpr_intervals(np.array([0, 1]), np.array([0.0, 1.0]), [0.9], n)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from utils.metrics.seed_tests import corrected_resampled_t, seed_test
+from utils.metrics.seed_tests import corrected_resampled_t, seed_test, seeds_needed
 
 
 def images(ratio: float, seeds: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -65,3 +65,22 @@ def test_overlapping_training_sets_widen_the_t_test() -> None:
     assert corrected_resampled_t(differences, test_share=0.25) == pytest.approx(2 * stats.t.sf(t, 3))
     assert corrected_resampled_t(differences[:1], test_share=0.25) is None
     assert corrected_resampled_t(np.zeros(4), test_share=0.25) == 1.0
+
+
+def test_seeds_needed_is_the_first_number_that_is_enough() -> None:
+    """Of S seeds with the same mean and SD: the paired t test of scipy, one number after the other."""
+    differences = np.array([0.5, -0.3, 0.6, 0.4])
+    found = seed_test(differences, resampled=images(0.0, 4))
+    mean, deviation = differences.mean(), differences.std(ddof=1)
+    first = next(n for n in range(2, 100) if 2 * stats.t.sf(mean / (deviation / np.sqrt(n)), n - 1) < 0.01)
+    assert seeds_needed(found, seeds=4, risk=0.01) == first
+    assert first > 4
+
+
+def test_no_number_of_seeds_outweighs_the_images() -> None:
+    """A mean of .2 beside an image SD of .2 is one standard error, however many seeds there are."""
+    found = seed_test(np.array([0.1, 0.2, 0.3]), resampled=images(0.2, 3))
+    assert seeds_needed(found, seeds=3, risk=0.05) is None
+    assert seeds_needed(seed_test(np.array([0.1, -0.1]), resampled=images(0.0, 2)), seeds=2, risk=0.05) is None
+    with pytest.raises(ValueError, match="at least 2"):
+        seeds_needed(seed_test(np.array([0.1]), resampled=images(0.0, 1)), seeds=1, risk=0.05)

@@ -21,6 +21,7 @@ from utils.metrics.scores import Scores, averaged
 from utils.metrics.summary import EvaluationOptions, summary_with_intervals
 from utils.reporting import tables
 from utils.reporting.analysis import analyse, metrics_for
+from utils.reporting.charts import band_points
 from utils.reporting.fold_tables import crosses
 from utils.reporting.runs import read_folder
 from utils.run_files.scores_csv import read_scores, write_scores
@@ -110,12 +111,12 @@ def test_differences_intervals_and_tests(page: Page) -> None:
             labels, first = by_hand.ensemble(base, SEEDS[base], "test")
             _, second = by_hand.ensemble(alm, SEEDS[alm], "test")
             without, with_alm = by_hand.metric(labels, first, tpr), by_hand.metric(labels, second, tpr)
-            assert [float(row[place][1]) for place in (5, 6, 7)] == pytest.approx(
+            assert [float(row[place][1]) for place in (6, 7, 8)] == pytest.approx(
                 [without, with_alm, with_alm - without], abs=1e-12
             )
             drawn = by_hand.resampled(labels, second, tpr, 2000) - by_hand.resampled(labels, first, tpr, 2000)
             low, high = by_hand.middle(drawn)
-            assert row[7][0] == f"{signed(with_alm - without, tpr)} [{signed(low, tpr)}, {signed(high, tpr)}]"
+            assert row[8][0] == f"{signed(with_alm - without, tpr)} [{signed(low, tpr)}, {signed(high, tpr)}]"
     order, largest = sorted(range(len(ps)), key=lambda number: ps[number]), 0.0
     for rank, number in enumerate(order):  # Holm, over all of the page
         largest = min(1.0, max(largest, (len(ps) - rank) * ps[number]))
@@ -321,3 +322,19 @@ def test_folds_are_put_together_and_compared_over_folds(tmp_path: Path) -> None:
     t = other.difference / spread
     # Student's t with 2 degrees of freedom: P(|T| > t) = 1 - t / sqrt(2 + t^2)
     assert other.p == pytest.approx(1 - t / (2 + t * t) ** 0.5)
+
+
+def test_the_band_of_a_row_holds_its_curve_and_its_intervals(text: str) -> None:
+    """At the targets it is the interval of the table, to what a picture shows; everywhere the curve lies inside."""
+    found = analyse(read_folder(STORED), tprs=TPRS)
+    for row in found.rows[:2]:
+        low, high = band_points(found, row)
+        for (left, tpr), (right, _) in zip(low, high, strict=True):
+            assert left <= row.curve.fpr_at(tpr) <= right
+        ends = {tpr: (left, right) for (left, tpr), (right, _) in zip(low, high, strict=True)}
+        for tpr in TPRS:
+            measure = row.measures[key_of(tpr)]
+            assert ends[tpr] == pytest.approx((measure.low, measure.high), abs=1e-4)
+    said = "95 % interval of the FPR at each TPR on its own, for new images"
+    assert f'<p class="soft">Band: {said} (melded order statistics and Clopper-Pearson).</p>' in text
+    assert text.count('class="band') >= 2 * len(ORDER)

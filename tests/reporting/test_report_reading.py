@@ -12,9 +12,10 @@ import yaml
 from report_folders import COUNTS, make_run, make_seed
 
 from utils.errors import UserError
-from utils.reporting.analysis import Report, analyse, default_tprs
+from utils.reporting.analysis import Report, analyse, best, default_tprs
 from utils.reporting.comparison import compare, pairs
-from utils.reporting.contents import rules_of, seeds_table
+from utils.reporting.contents import results_table, rules_of, seeds_table
+from utils.reporting.csv_files import csv_files
 from utils.reporting.provenance import problems_table, summary_facts, warnings
 from utils.reporting.runs import read_folder
 
@@ -32,7 +33,7 @@ def problems(folder: Path) -> set[tuple[str, int | None, str]]:
 def test_a_row_names_the_options_that_it_has(tmp_path: Path) -> None:
     make_run(tmp_path, "plain", sampler="natural", least_positives=None)
     make_run(tmp_path, "even", sampler="stratified", least_positives=2)
-    names = [row.name for row in report_of(tmp_path).rows]
+    names = [row.settings for row in report_of(tmp_path).rows]
     assert sorted(names) == ["BCE, sampler=natural", "BCE, sampler=stratified, least_positives=2"]
 
 
@@ -46,21 +47,36 @@ def test_seeds_of_different_lengths_are_told(tmp_path: Path, stopped_early: bool
     (run / "seed2" / "done").write_text(json.dumps({**done, "epochs": 7}))
     report = report_of(tmp_path)
     told = [line for line in warnings(report) if "numbers of epochs" in line]
-    assert [line.endswith(": BCE in run (seed 1: 3, seed 2: 7).") for line in told] == [True] * (not stopped_early)
+    assert [line.endswith(": run (seed 1: 3, seed 2: 7).") for line in told] == [True] * (not stopped_early)
     assert [row[3].text for row in seeds_table(report).rows] == ["3", "7", "3", "3"]
     assert dict(summary_facts(report))["epochs a seed"] == "3–7"
 
 
 def test_rows_are_named_as_they_were_given(tmp_path: Path) -> None:
-    """By the folder of the run, also where YAML or a spreadsheet would read a number or a truth value."""
+    """By --model_name, also where YAML or a spreadsheet would read a number or a truth value."""
     names = ["010", "1.10", "1:20", "1_3", "no"]
     for name in names:
         make_run(tmp_path, name, seeds=(1,), lr=0.12345678)
     report = report_of(tmp_path)
     assert [row[1].text for row in seeds_table(report).rows] == names
-    assert [row.name for row in report.rows] == [f"BCE, {name}" for name in names]
+    assert [row.name for row in report.rows] == names
+    assert [row[0].text for row in results_table(report).rows] == names
     make_run(tmp_path, "other", seeds=(1,), lr=0.1234567)
-    assert "BCE, lr=0.12345678, no" in {row.name for row in report_of(tmp_path).rows}
+    assert "BCE, lr=0.12345678, no" in {row.settings for row in report_of(tmp_path).rows}
+
+
+def test_rows_of_a_sweep_have_the_names_of_its_table(tmp_path: Path) -> None:
+    """With their settings in a second line; two rows of one name are told apart by their folders."""
+    for name in ("one", "two", "three"):
+        make_run(tmp_path, name, seeds=(1,))
+    rows = [
+        {"name": name, "folder": folder, "seeds": [1]}
+        for name, folder in (("BCE, 10 %", "one"), ("again", "two"), ("again", "three"))
+    ]
+    (tmp_path / "table.json").write_text(json.dumps({"title": "A table", "rows": rows}))
+    cells = [row[0] for row in results_table(report_of(tmp_path)).rows]
+    assert [cell.text for cell in cells] == ["BCE, 10 %", "two", "three"]
+    assert [cell.under for cell in cells] == ["BCE, one", "BCE, two", "BCE, three"]
 
 
 def test_of_many_rows_with_fewer_seeds_some_are_named(tmp_path: Path) -> None:
@@ -68,7 +84,7 @@ def test_of_many_rows_with_fewer_seeds_some_are_named(tmp_path: Path) -> None:
     for number in range(1, 6):
         make_run(tmp_path, f"grid{number}", seeds=(1,), training_type="LDAM", lr=number / 10)
     (found,) = (line for line in warnings(report_of(tmp_path)) if line.startswith("Fewer"))
-    assert found.count("LDAM") == 3
+    assert found.count("grid") == 3
     assert found.endswith("; and 2 more.")
 
 
@@ -91,8 +107,9 @@ def test_failed_unfinished_running_and_missing_seeds(tmp_path: Path) -> None:
         assert ("some", 3, "running") in problems(tmp_path)
     report = report_of(tmp_path)
     assert [list(row.run.seeds) for row in report.rows] == [[1, 2, 3, 4], [1]]
-    assert "Fewer seeds than the 4 of other rows: LDAM (1)." in warnings(report)
-    assert len(problems_table(report).rows) == 3
+    assert "Fewer seeds than the 4 of other rows: some (1)." in warnings(report)
+    assert [row[2].text for row in problems_table(report).rows] == ["failed"]
+    assert {row[2].text for row in problems_table(report, unfinished=True).rows} == {"unfinished", "missing"}
 
 
 def test_a_seed_that_failed_before_the_run_was_recorded(tmp_path: Path) -> None:
@@ -259,7 +276,7 @@ def test_other_data_or_counts_are_not_comparable(tmp_path: Path) -> None:
         "data checksum deaddeaddead, not c0ffeec0ffee",
         "train set 200 : 20, not 200 : 10",
     )
-    assert "Data C (MSFE): not comparable with the other rows: train set 200 : 20, not 200 : 10." in warnings(report)
+    assert "Data C (counts): not comparable with the other rows: train set 200 : 20, not 200 : 10." in warnings(report)
 
 
 def test_alm_is_compared_with_the_same_run_without(tmp_path: Path) -> None:
@@ -292,7 +309,7 @@ def test_names_say_what_tells_rows_apart(tmp_path: Path) -> None:
     make_run(tmp_path, "b", ratio_pos_train=100, **ALM)
     make_run(tmp_path, "c", ratio_pos_train=200, training_type="SYM_LM", m=0.5)
     make_run(tmp_path, "d", ratio_pos_train=200, training_type="SYM_LM", m=0.5)
-    names = {row.run.name: row.full_name for row in report_of(tmp_path).rows}
+    names = {row.run.name: row.settings for row in report_of(tmp_path).rows}
     assert names == {
         "a": "BCE, 1:100",
         "b": "BCE + ALM, 1:100 (mu=0.01 delta=0.5)",
@@ -339,6 +356,32 @@ def test_a_table_gives_title_order_and_what_is_missing(tmp_path: Path) -> None:
         ("focal", "missing", "not started"),
         ("ldam", "missing", "seeds 2: planned, not started"),
     }
+
+
+def test_trials_stand_apart_from_the_rows_that_follow(tmp_path: Path) -> None:
+    """They are not compared, not starred, and in the way of no name; without a row that follows they are the rows."""
+    for name in ("grid_a", "grid_b"):
+        make_run(tmp_path, name, seeds=(1, 2), gain=3.0, **(ALM if name == "grid_b" else {}))
+    plan = {
+        "title": "A grid",
+        "rows": [{"name": name, "folder": name, "seeds": [1, 2], "trial": True} for name in ("grid_a", "grid_b")],
+    }
+    (tmp_path / "table.json").write_text(json.dumps(plan))
+    assert [row.name for row in report_of(tmp_path).rows] == ["grid_a", "grid_b"]
+    assert len(compare(report_of(tmp_path))) == 1
+    make_run(tmp_path, "chosen", seeds=(1, 2))
+    plan["rows"] = [*plan["rows"], {"name": "chosen", "folder": "chosen", "seeds": [1, 2], "trial": False}]
+    (tmp_path / "table.json").write_text(json.dumps(plan))
+    report = report_of(tmp_path)
+    assert [row.name for row in report.rows] == ["chosen"]
+    assert [row.name for row in report.trials] == ["grid_a", "grid_b"]
+    assert compare(report) == ()
+    assert not best(report)
+    assert [row[0].text for row in results_table(report, trials=True).rows] == ["grid_a", "grid_b"]
+    assert any(line.startswith("3 runs were scored on the same test set") for line in warnings(report))
+    files = csv_files(report, ())
+    assert [line.split(",")[0] for line in files["trials.csv"].splitlines()[1:]] == ["grid_a"] * 2 + ["grid_b"] * 2
+    assert "grid_a" not in files["rows.csv"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"rows": 3}', '{"rows": [{}]}', '{"rows": [{"folder": "a", "seeds": 1}]}'])

@@ -71,6 +71,7 @@ def test_options_come_with_a_value_of_a_flag(tmp_path: Path) -> None:
     path.write_text(text.replace("[BCE, MSFE]", "[BCE, LDAM_DRW]").replace("[0.1, 0.01, 1]", "[0.1]"))
     assert sweep.main([str(path), "--jobs", "2"]) == 0
     written = json.loads((tmp_path / "checkpoint/t/table.json").read_text())["rows"]
+    assert {item["name"].startswith("grid_"): item["trial"] for item in written} == {True: True, False: False}
     rows = {item["name"]: item["options"] for item in written}
     assert len(rows) == 4
     for options in rows.values():

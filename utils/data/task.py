@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from .folds import Resampling, resampled_split
 from .image_format import ImageFormat
 from .raw import WITHOUT_VALIDATION, Int64Array, RawData, UInt8Array
 from .repeats import count_repeats
+from .rows import data_checksum, rows_in_use
 from .splits import (
     Split,
     check_classes,
@@ -148,7 +148,7 @@ def build_task(
         UserError: classes, fractions or the ratio do not fit the data.
     """
     negative, positive = resolve_classes(raw, negative_classes, positive_classes)
-    images, original_index, original_class, original_split = _rows_in_use(raw, (*negative, *positive))
+    images, original_index, original_class, original_split = rows_in_use(raw, (*negative, *positive))
     resampled, calibration_rows = None, np.zeros(0, dtype=np.int64)
     if resampling is not None:
         resampled = resampled_split(
@@ -190,7 +190,7 @@ def build_task(
     task = Task(
         name=raw.name,
         source=raw.source,
-        checksum=_checksum(images, original_class, original_split),
+        checksum=data_checksum(images, original_class, original_split),
         images=torch.from_numpy(images).permute(0, 3, 1, 2).to(device),
         labels=torch.from_numpy(labels).to(device),
         original_index=original_index,
@@ -248,27 +248,6 @@ def resolve_classes(
     return tuple(int(c) for c in negative_classes), tuple(int(c) for c in positive_classes)
 
 
-def _rows_in_use(
-    raw: RawData, classes: tuple[int, ...]
-) -> tuple[UInt8Array, Int64Array, Int64Array, npt.NDArray[np.str_]]:
-    """Images (M, H, W, C), original index, class and split of the rows with these classes.
-
-    The images are copied only once, because large data do not fit in memory several times.
-    """
-    indices, labels, splits = [], [], []
-    for split, _, part_labels in raw.parts():
-        rows = np.flatnonzero(np.isin(part_labels, classes))
-        indices.append(rows)
-        labels.append(part_labels[rows])
-        splits.append(np.full(len(rows), split))
-    images = np.empty((sum(map(len, indices)), *raw.train_images.shape[1:]), dtype=np.uint8)
-    start = 0
-    for rows, (_, part_images, _) in zip(indices, raw.parts(), strict=True):
-        np.take(part_images, rows, axis=0, out=images[start : start + len(rows)], mode="clip")  # "raise" would copy
-        start += len(rows)
-    return images, np.concatenate(indices), np.concatenate(labels), np.concatenate(splits)
-
-
 def _mean_and_std(images: UInt8Array, rows: Int64Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Per channel over all pixels of ``rows``, scaled to 0..1, from the counts of the 256 values."""
     values = np.arange(256, dtype=np.int64)
@@ -283,13 +262,3 @@ def _mean_and_std(images: UInt8Array, rows: Int64Array) -> tuple[tuple[float, ..
         # std 1 for a constant channel, which then becomes 0 instead of NaN
         stds.append(float(np.sqrt((counts @ (values - mean) ** 2) / total) / 255) or 1.0)
     return tuple(means), tuple(stds)
-
-
-def _checksum(images: UInt8Array, original_class: Int64Array, original_split: npt.NDArray[np.str_]) -> str:
-    names, sizes = np.unique(original_split, return_counts=True)
-    shape = (len(images), images.shape[3], *images.shape[1:3])
-    digest = hashlib.sha256(f"{shape} {dict(zip(names.tolist(), sizes.tolist(), strict=True))}".encode())
-    for start in range(0, len(images), 1024):
-        digest.update(np.ascontiguousarray(images[start : start + 1024].transpose(0, 3, 1, 2)).data)
-    digest.update(original_class.astype("<i8").data)
-    return digest.hexdigest()

@@ -6,6 +6,7 @@ Legend: n positives with sorted scores S, m negatives, alpha = 1 - TPR, f(t) = n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from .roc import Array, checked
 
 LEVEL = 0.95
 DRAWS = 1000
+EXACT, DRAWN = 45, 14  # halvings that find an end to 3e-14, and to 6e-5
 EXTRA = 0.5  # weight of the sample that ``auc_interval`` adds to each class
 METHODS = {
     "auc_interval": "weighted resampling with half a worst-case sample in each class",
@@ -60,22 +62,43 @@ def fpr_at_tpr_interval(labels: NDArray[np.int64], scores: Array, tpr: float, *,
     Reference: Fay, Proschan, Brittain, "Combining one-sample confidence procedures for inference in the two-sample
     case", Biometrics 71 (2015), of melding; Tong, Feng, Li 2018 of the order statistics.
     """
+    (interval,) = roc_band(labels, scores, [tpr], level=level, steps=EXACT)
+    return interval
+
+
+def roc_band(
+    labels: NDArray[np.int64], scores: Array, tprs: Sequence[float], *, level: float = LEVEL, steps: int = DRAWN
+) -> list[list[float]]:
+    """``fpr_at_tpr_interval`` at each TPR: a pointwise band of the ROC, of the kind of Tong, Feng and Li's NP-ROC band.
+
+    At any one TPR it holds the FPR with probability ``level``; that it holds the whole curve is less likely.
+
+    Args:
+        labels: (n + m,) 0 or 1.
+        scores: (n + m,) finite.
+        tprs: each in (0, 1].
+        level: of each interval.
+        steps: halvings of [0, 1] that find an end; 14 find it to 6e-5, enough for a picture.
+    """
     from scipy.stats import binom
 
     labels, scores = checked(labels, scores)
-    if not 0 < tpr <= 1:
-        raise ValueError(f"a target TPR must be in (0, 1], got {tpr}")
+    if not all(0 < tpr <= 1 for tpr in tprs):
+        raise ValueError(f"a target TPR must be in (0, 1], got {', '.join(map(str, tprs))}")
     positives, negatives = (np.sort(scores[labels == side]) for side in (1, 0))
     n, m = len(positives), len(negatives)
-    chance = binom.pmf(np.arange(n + 1), n, 1 - tpr)
-    (below,) = np.nonzero(chance > 1e-12)
-    weights = chance[below] / chance[below].sum()
     ends = np.concatenate([[-math.inf], positives, [math.inf]])
     alarms = m - np.searchsorted(negatives, ends, side="left")
-    fewest, most = alarms[below + 1], alarms[below]
     tail = (1 - level) / 2
-    low = _mixture_quantile(weights, fewest, m - fewest + 1, tail)
-    return [low, _mixture_quantile(weights, most + 1, m - most, 1 - tail)]
+    found = []
+    for tpr in tprs:
+        chance = binom.pmf(np.arange(n + 1), n, 1 - tpr)
+        (below,) = np.nonzero(chance > 1e-12)
+        weights = chance[below] / chance[below].sum()
+        fewest, most = alarms[below + 1], alarms[below]
+        low = _mixture_quantile(weights, fewest, m - fewest + 1, tail, steps)
+        found.append([low, _mixture_quantile(weights, most + 1, m - most, 1 - tail, steps)])
+    return found
 
 
 def auc_interval(
@@ -118,7 +141,9 @@ def auc_interval(
     return [float(low), min(1.0, float(high))]
 
 
-def _mixture_quantile(weights: Array, first: NDArray[np.int64], second: NDArray[np.int64], level: float) -> float:
+def _mixture_quantile(
+    weights: Array, first: NDArray[np.int64], second: NDArray[np.int64], level: float, steps: int
+) -> float:
     """Quantile of a mixture of Beta(first, second); all of it lies at 0 where ``first`` is 0, at 1 where ``second``."""
     from scipy.special import betainc
 
@@ -129,7 +154,7 @@ def _mixture_quantile(weights: Array, first: NDArray[np.int64], second: NDArray[
     if at_zero + mixed.sum() < level:
         return 1.0
     low, high = 0.0, 1.0
-    for _ in range(45):  # to 3e-14
+    for _ in range(steps):
         middle = (low + high) / 2
         low, high = (low, middle) if at_zero + mixed @ betainc(a, b, middle) >= level else (middle, high)
     return (low + high) / 2

@@ -14,6 +14,7 @@ from scipy.stats import t as student
 from .roc import Array
 
 LEVEL = 0.95
+MOST_SEEDS = 10_000  # that ``seeds_needed`` looks at
 DECIMALS = 12  # differences are rounded to it: below lies the noise of float64
 
 
@@ -67,6 +68,41 @@ def seed_test(differences: Array, *, resampled: Array) -> SeedTest:
     width = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
     p = float(2 * student.sf(abs(mean) / error, freedom))
     return SeedTest(mean, error, freedom, mean - width, mean + width, p)
+
+
+def seeds_needed(test: SeedTest, *, seeds: int, risk: float) -> int | None:
+    """The least number of seeds with p < ``risk`` if mean, SD and V of ``seed_test`` stay as they are.
+
+    Args:
+        test: of ``seeds`` seeds.
+        seeds: S, at least 2.
+        risk: the p to stay below; with a correction for k comparisons, the level divided by k.
+
+    Returns:
+        None if no number of seeds is enough: the difference is 0, or the images alone explain it.
+
+    >>> pair = seed_test(np.array([0.1, 0.2, 0.3]), resampled=np.zeros((2, 3)))    # t = 2 sqrt(S)
+    >>> seeds_needed(pair, seeds=3, risk=0.05)    # 4 > t_(.975, 3) = 3.182; 3.464 < t_(.975, 2) = 4.303
+    4
+    """
+    if test.standard_error is None or test.freedom is None:
+        raise ValueError("one seed does not say how many are needed: at least 2")
+    mean, squared = abs(test.difference), test.standard_error**2
+    of_images = squared * (1 - (seeds - 1) / test.freedom)
+    own = max(0.0, squared - of_images) * seeds  # SD^2
+
+    def enough(count: int) -> bool:
+        error = math.sqrt(own / count + of_images)
+        freedom = (count - 1) * (1 + of_images * count / own) if own else math.inf
+        return mean > 0 and (error == 0 or 2 * float(student.sf(mean / error, freedom)) < risk)
+
+    if not enough(MOST_SEEDS):
+        return None
+    low, high = 1, MOST_SEEDS  # one is never enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _rounded(differences: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -86,6 +87,7 @@ class Row:
     """A run with its numbers, each computed when it is first asked for."""
 
     run: Run
+    name: str  # as the user gave it: in the sweep's table, or as --model_name
     extra: str  # what distinguishes it beside objective and constraint
     group: int  # from 0; rows of one group have the same data and class counts
     tprs: tuple[float, ...]  # where the FPR is measured
@@ -108,20 +110,22 @@ class Row:
         return f"{self.objective}, {self.extra}" if self.extra else self.objective
 
     @property
-    def name(self) -> str:
-        """The objective, whether with ALM, and what else distinguishes it."""
+    def settings(self) -> str:
+        """The objective, the constraint with its numbers, and what else distinguishes the row."""
         name = f"{self.objective} + ALM" if self.constraint else self.objective
-        return f"{name}, {self.extra}" if self.extra else name
-
-    @property
-    def full_name(self) -> str:
-        """The same with the constraint's numbers."""
-        return f"{self.name} ({self.constraint.removeprefix('ALM ')})" if self.constraint else self.name
+        name = f"{name}, {self.extra}" if self.extra else name
+        return f"{name} ({self.constraint.removeprefix('ALM ')})" if self.constraint else name
 
     @cached_property
     def validation(self) -> Scores:
         """The scores of the ensemble on the validation set."""
         return averaged([seed.validation for seed in self.run.seeds.values()])
+
+    @cached_property
+    def calibration(self) -> Scores | None:
+        """Likewise on the calibration set; None unless every seed has one."""
+        parts = [seed.calibration for seed in self.run.seeds.values() if seed.calibration is not None]
+        return averaged(parts) if len(parts) == len(self.run.seeds) else None
 
     @cached_property
     def curve(self) -> Roc:
@@ -158,7 +162,6 @@ class Row:
             found[metric.key] = Measure(per_seed, statistics.fmean(values), deviation, ensemble, low, high)
         return found
 
-
     def _interval(self, metric: Metric) -> list[float]:
         labels, scores = self.test.label, self.test.score
         if metric.tpr is None:
@@ -175,6 +178,7 @@ class Report:
     tprs: tuple[float, ...]
     rows: tuple[Row, ...]  # those compared over test samples
     folds: tuple[Row, ...]  # those that are folds of a resampling
+    trials: tuple[Row, ...]  # runs of a grid or a search, if rows follow from them: neither compared nor starred
     differences: tuple[str, ...]  # of each group from the first, as text; "" for the first
 
 
@@ -192,21 +196,34 @@ def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
     """
     single: list[Run] = []
     folds: list[Run] = []
+    trials: list[Run] = []
     for run in folder.runs:
         if run.seeds:
-            (folds if run.record.options.get("folds") else single).append(run)
+            planned = folder.plan.row(run.name)
+            is_trial = planned is not None and planned.trial
+            (folds if run.record.options.get("folds") else trials if is_trial else single).append(run)
+    if not single:  # nothing follows yet
+        single, trials = trials, []
     groups, differences = _groups(single)
-    for runs in (single, folds):
+    for runs in (single, folds, trials):
         runs.sort(key=lambda run: (groups.get(run.name, 0), folder.plan.position(run.name), *sort_key(run)))
-    more = extras(single)
+    more, names = extras(single), given_names(folder)
     return Report(
         folder,
         metrics_for(tprs),
         tuple(tprs),
-        rows_of(single, tprs, RESAMPLES, extra=more, group=groups),
-        rows_of(folds, (), 1),  # compared over the folds, not over resamples
+        rows_of(single, tprs, RESAMPLES, names=names, extra=more, group=groups),
+        rows_of(folds, (), 1, names=names),  # compared over the folds, not over resamples
+        rows_of(trials, tprs, 1, names=names, extra=extras(trials)),
         differences,
     )
+
+
+def given_names(folder: Folder) -> dict[str, str]:
+    """The name of each run in the sweep's table; without one, or if two rows share it, that of its folder."""
+    planned = {run.name: row.name if (row := folder.plan.row(run.name)) else "" for run in folder.runs}
+    times = Counter(planned.values())
+    return {folder: name if name and times[name] == 1 else folder for folder, name in planned.items()}
 
 
 def rows_of(
@@ -214,6 +231,7 @@ def rows_of(
     tprs: Sequence[float],
     resamples: int,
     *,
+    names: Mapping[str, str] | None = None,
     extra: Mapping[str, str] | None = None,
     group: Mapping[str, int] | None = None,
 ) -> tuple[Row, ...]:
@@ -234,7 +252,15 @@ def rows_of(
         )
         drawn.update(zip(members, found, strict=True))
     return tuple(
-        Row(run, (extra or {}).get(run.name, ""), (group or {}).get(run.name, 0), tuple(tprs), test, drawn[position])
+        Row(
+            run,
+            (names or {}).get(run.name, run.name),
+            (extra or {}).get(run.name, ""),
+            (group or {}).get(run.name, 0),
+            tuple(tprs),
+            test,
+            drawn[position],
+        )
         for position, (run, test) in enumerate(zip(runs, tests, strict=True))
     )
 

@@ -7,13 +7,19 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from ..metrics.intervals import LEVEL, METHODS, roc_band
 from .analysis import Metric, Report, Row, group_letter
-from .comparison import Change, Comparison
-from .svg import Axis, Panel, axis
+from .comparison import MOST_LETTERS, Change, Comparison, pairs
+from .svg import Axis, Panel, Point, axis
 from .tables import cut, exact_percent, number
 
+BAND_POINTS = 10  # below the enlarged part, and in it
+BAND = (
+    f"{LEVEL * 100:g} % interval of the FPR at each TPR on its own, for new images ({METHODS['fpr_at_tpr_interval']})"
+)
 COLOURS = 8  # c0 .. c7 of page.css
-MOST_LETTERS = 30  # of a name beside a plot; a longer one is cut
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,9 @@ class Family:
         return f"{first.label} (not comparable: data {group_letter(first.group)})" if first.group else first.label
 
 
-def families(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[Family]:
-    """Group each row without ALM (c0) with the rows compared with it; a row without a partner is alone."""
-    partner = {each.alm.run.name: each.base.run.name for each in comparisons}
+def families(rows: Sequence[Row]) -> list[Family]:
+    """Group each row without ALM (c0) with those of the same objective with it; a row without a partner is alone."""
+    partner = {row.run.name: base.run.name for base, row in pairs(rows)}
     members: dict[str, list[Row]] = {row.run.name: [] for row in rows}
     for row in sorted(rows, key=lambda row: bool(row.constraint)):
         members[partner.get(row.run.name, row.run.name)].append(row)
@@ -76,8 +82,9 @@ def roc_overview(report: Report, group: int) -> Figure:
 
 
 def roc_figure(report: Report, family: Family) -> Figure:
-    """One objective without and with ALM, with the FPR at each TPR marked."""
-    return _roc_figure(report, family.heading, family.rows, marked=True)
+    """One objective without and with ALM, with the FPR at each TPR marked, and a band around it."""
+    found = _roc_figure(report, family.heading, family.rows, marked=True)
+    return replace(found, caption=f"Band: {BAND}.")
 
 
 def _roc_figure(report: Report, heading: str, styled: Sequence[tuple[Row, str]], *, marked: bool) -> Figure:
@@ -94,16 +101,33 @@ def _roc_figure(report: Report, heading: str, styled: Sequence[tuple[Row, str]],
     for row, css in styled:
         values = [(metric, row.measures[metric.key].ensemble) for metric in report.metrics]
         auc, *rates = (f"{metric.title}: {metric.shown(value)}" for metric, value in values)
-        text = f"{row.full_name}, {auc}"
+        text = f"{row.name}, {auc}"
         points = list(zip(row.curve.fpr.tolist(), row.curve.tpr.tolist(), strict=True))
+        ends = band_points(report, row) if marked else ([], [])
         dots = [points[row.curve.first_at(tpr)] for tpr in report.tprs] if marked else []
         legend.append(Entry(text, css, row.run.name))
         for panel, radius in ((whole, 3), (corner, 4.5)):
+            if marked:
+                panel.band(*ends, css)
             panel.line(points, css, label=text, row=row.run.name)
             for dot, rate in zip(dots, rates, strict=False):
-                panel.dot(dot, css, label=f"{row.full_name}: {rate}", radius=radius)
+                panel.dot(dot, css, label=f"{row.name}: {rate}", radius=radius)
             panel.words.append(f"{'; '.join([text, *rates])}.")
+    if marked:
+        for panel in (whole, corner):
+            panel.words.append(f"Band: {BAND}.")
     return Figure(heading, (whole, corner), tuple(legend))
+
+
+def band_points(report: Report, row: Row) -> tuple[list[Point], list[Point]]:
+    """The lower and the upper ends of the FPR at TPRs in (0, 1], most of them where few positives are missed."""
+    bottom, positives = corner_bottom(report), int(row.test.label.sum())
+    missed = np.geomspace(max(1 - bottom, 1 / positives), 0.5 / positives, BAND_POINTS)  # closer and closer to 0
+    tprs = sorted({*np.linspace(0.02, bottom or 0.02, BAND_POINTS).tolist(), *(1 - missed).tolist(), *report.tprs, 1.0})
+    tprs = [tpr for tpr in tprs if tpr > 0]
+    ends = roc_band(row.test.label, row.test.score, tprs)
+    low, high = ([(end[side], tpr) for end, tpr in zip(ends, tprs, strict=True)] for side in (0, 1))
+    return low, high
 
 
 def corner_bottom(report: Report) -> float:
@@ -140,7 +164,7 @@ def epoch_figure(family: Family, lows: Mapping[str, float]) -> Figure | None:
             _draw_epochs(panel, row, css, name)
         panels.append(panel)
     counts = [(row, css, len(row.run.seeds)) for row, css, _ in styled]
-    legend = tuple(Entry(f"{row.full_name} ({count} seed{'s'[: count > 1]})", css) for row, css, count in counts)
+    legend = tuple(Entry(f"{row.name} ({count} seed{'s'[: count > 1]})", css) for row, css, count in counts)
     return Figure(family.heading, tuple(panels), legend)
 
 
@@ -168,24 +192,24 @@ def lowest_auc(rows: Sequence[Row], name: str) -> float:
 def _draw_epochs(panel: Panel, row: Row, css: str, name: str) -> None:
     epochs = by_epoch(row, name)
     if not epochs:
-        panel.words.append(f"{row.full_name}: not recorded.")
+        panel.words.append(f"{row.name}: not recorded.")
         return
     means = {epoch: statistics.fmean(values) for epoch, values in epochs.items()}
     if len(row.run.seeds) > 1:
         lowest, highest = ([(epoch, end(values)) for epoch, values in epochs.items()] for end in (min, max))
         panel.band(lowest, highest, css)
-    panel.line(list(means.items()), css, label=row.full_name)
+    panel.line(list(means.items()), css, label=row.name)
     if len(means) == 1:
         panel.dot(next(iter(means.items())), css)
     if name == "val_auc":
         for seed, found in row.run.seeds.items():
             epoch, curve = found.best_epoch, row.run.curves[seed][name]
             if epoch is not None and epoch < len(curve) and (value := curve[epoch]) is not None:
-                panel.dot((epoch, value), css, label=f"{row.full_name}, seed {seed}: best epoch {epoch}", radius=3)
+                panel.dot((epoch, value), css, label=f"{row.name}, seed {seed}: best epoch {epoch}", radius=3)
     first, last, top = min(means), max(means), max(means, key=lambda epoch: means[epoch])
     text = {epoch: number(means[epoch], 3) for epoch in (first, last, top)}
     panel.words.append(
-        f"{row.full_name}: mean {text[first]} in epoch {first}, highest {text[top]} in epoch {top}, {text[last]} in "
+        f"{row.name}: mean {text[first]} in epoch {first}, highest {text[top]} in epoch {top}, {text[last]} in "
         f"the last epoch, {last}."
     )
 
@@ -206,27 +230,20 @@ def forest(metric: Metric, comparisons: Sequence[Comparison]) -> Panel:
     """Difference and interval of each row in one metric; filled dots are clear after correction."""
     changes = [each.changes[metric.key] for each in comparisons]
     reach = 1.08 * max([1e-3, *(abs(bound) for change in changes for bound in change.ends)])
-    name = "AUC, with ALM minus without" if metric.tpr is None else "FPR in points, with ALM minus without"
-    hints = ("", "ALM better \N{RIGHTWARDS ARROW}") if metric.sign > 0 else ("\N{LEFTWARDS ARROW} ALM better", "")
+    words = comparisons[0].words
+    name = f"AUC, {words.difference}" if metric.tpr is None else f"FPR in points, {words.difference}"
+    right, left = f"{words.better} \N{RIGHTWARDS ARROW}", f"\N{LEFTWARDS ARROW} {words.better}"
+    hints = ("", right) if metric.sign > 0 else (left, "")
     across = axis(-reach, reach, name, percent=metric.tpr is not None, most=5)
-    panel = dot_chart(across, metric.title, _forest_labels(comparisons), hints=hints)
+    panel = dot_chart(across, metric.title, [each.row.name for each in comparisons], hints=hints)
     panel.line([(0, -1), (0, len(comparisons))], "zero")
-    for (height, _), label, change in zip(panel.y.ticks, _forest_labels(comparisons), changes, strict=True):
-        text = f"{label}: {_change_in_words(metric, change)}"
+    for (height, _), each, change in zip(panel.y.ticks, comparisons, changes, strict=True):
+        text = f"{each.row.name}: {_change_in_words(metric, change)}"
         low, high = change.ends
         panel.line([(low, height), (high, height)], "c1")
         panel.dot((change.difference, height), "c1" if change.clear else "c1 hollow", label=text, radius=5)
         panel.words.append(f"{text}.")
     return panel
-
-
-def _forest_labels(comparisons: Sequence[Comparison]) -> list[str]:
-    """The objective of each, with its constraint if several rows have that objective."""
-    labels = [each.alm.label for each in comparisons]
-    return [
-        f"{label}, {each.alm.constraint.removeprefix('ALM ')}" if labels.count(label) > 1 else label
-        for label, each in zip(labels, comparisons, strict=True)
-    ]
 
 
 def _change_in_words(metric: Metric, change: Change) -> str:

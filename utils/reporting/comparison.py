@@ -1,4 +1,4 @@
-"""Each objective with and without ALM: differences, intervals and tests, corrected for the number of rows.
+"""Rows beside their reference, each objective with and without ALM or all beside one row: differences and tests.
 
 Tables, charts, tallies and the headline read ``Comparison`` and ``Tally``; none of them judges a difference again.
 """
@@ -10,33 +10,60 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import UserError
 from ..metrics.bootstrap import bootstraps, interval
 from ..metrics.paired_tests import holm, mcnemar
-from ..metrics.seed_tests import SeedTest, seed_test
+from ..metrics.seed_tests import SeedTest, seed_test, seeds_needed
 from ..metrics.summary import OperatingPoint
 from ..seeding import numpy_stream
 from .analysis import RESAMPLES, Metric, Report, Row, rows_of
 from .labels import base_key
-from .tables import CLEAR, SAME
+from .tables import CLEAR, SAME, cut
 
+MOST_LETTERS = 30  # of a row's name in a heading
 SEED_RESAMPLES = 500  # of the test samples, for the variance that the seeds share
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What is compared, in words."""
+
+    heading: str
+    difference: str  # what the sign of a difference means
+    before: str  # the reference
+    after: str  # the row
+    better: str  # the direction of an arrow
+    than: str  # follows "better" and "higher"
+
+
+WITH_ALM = Contrast("With and without ALM", "with ALM minus without", "without", "with ALM", "ALM better", "with ALM")
+
+
+def beside(baseline: Row) -> Contrast:
+    """All rows beside one."""
+    short = cut(baseline.name, MOST_LETTERS)
+    return Contrast(
+        f"Compared with {baseline.name}", f"row minus {short}", short, "row", "row better", f"than {baseline.name}"
+    )
 
 
 @dataclass
 class Change:
-    """The change of one metric, with ALM minus without, on the same test samples and seeds."""
+    """The change of one metric, row minus reference, on the same test samples and seeds."""
 
     difference: float  # mean over the common seeds
     low: float | None  # its 95 % interval on new seeds and new images; None of one seed
     high: float | None
     p: float | None  # see ``metrics.seed_tests.seed_test``
-    gain: float  # the difference, positive where ALM is better
-    without: float  # value of the ensemble of the common seeds
-    with_alm: float
+    gain: float  # the difference, positive where the row is better
+    before: float  # value of the reference's ensemble of the common seeds
+    after: float  # of the row's
     ensemble_difference: float
     ensemble_low: float  # 95 % interval of these two ensembles on other images, from the paired bootstrap
     ensemble_high: float
+    tested: SeedTest
     p_corrected: float | None = None  # after Holm's correction over the rows and metrics of the page
+    needed: int | None = None  # seeds for a clear difference, see ``seed_tests.seeds_needed``; None of one seed too
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -56,7 +83,7 @@ class PointChange:
     """Test samples that only one of the two models gets wrong at the thresholds chosen on validation (McNemar)."""
 
     target: float
-    negatives: tuple[int, int]  # false positives without ALM only, with ALM only
+    negatives: tuple[int, int]  # false positives of the reference only, of the row only
     positives: tuple[int, int]  # false negatives likewise
     negatives_p: float
     positives_p: float
@@ -66,10 +93,11 @@ class PointChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row with ALM and the matching row without."""
+    """A row and its reference."""
 
     base: Row
-    alm: Row
+    row: Row
+    words: Contrast
     seeds: tuple[int, ...]  # common to both
     changes: dict[str, Change]
     points: tuple[PointChange, ...]
@@ -77,9 +105,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many rows ALM improves or worsens in one metric, and how many of them clearly."""
+    """How many rows are better or worse than their reference in one metric, and how many of them clearly."""
 
     metric: Metric
+    words: Contrast
     improved: int
     worsened: int
     clearly_improved: int
@@ -87,16 +116,44 @@ class Tally:
     rows: int
 
 
-def compare(report: Report) -> tuple[Comparison, ...]:
-    """Compare all pairs of ``report``.
+def compare(report: Report, baseline: Row | None = None) -> tuple[Comparison, ...]:
+    """Compare each row with ALM with the same row without; given a ``baseline``, each other row of its data with it.
 
     Two families of p values, each corrected for all its members: the changes of every row and metric, and the changes
     at the chosen thresholds.
+
+    Raises:
+        UserError: no row can be compared with the baseline.
     """
-    found = [each for base, alm in pairs(report.rows) if (each := _compared(base, alm, report)) is not None]
-    _correct([(change, "p") for each in found for change in each.changes.values()])
+    words = WITH_ALM if baseline is None else beside(baseline)
+    compared = pairs(report.rows) if baseline is None else pairs_with(baseline, report.rows)
+    found = [each for base, row in compared if (each := _compared(base, row, report, words)) is not None]
+    if baseline is not None and not found:
+        raise UserError(f"nothing to compare with {baseline.name}: no other row has its data and one of its seeds")
+    changes = [change for each in found for change in each.changes.values()]
+    _correct([(change, "p") for change in changes])
     _correct([(point, name) for each in found for point in each.points for name in ("negatives_p", "positives_p")])
+    for each in found:
+        for change in each.changes.values():
+            if len(each.seeds) > 1:  # at the level of Bonferroni, which Holm's is never below
+                change.needed = seeds_needed(change.tested, seeds=len(each.seeds), risk=CLEAR / len(changes))
     return tuple(found)
+
+
+def row_named(rows: Sequence[Row], name: str) -> Row:
+    """The row of that name, or else that of the folder ``name``.
+
+    Raises:
+        UserError: there is none.
+    """
+    for row in (*(row for row in rows if row.name == name), *(row for row in rows if row.run.name == name)):
+        return row
+    raise UserError(f"--baseline must be one of the rows {', '.join(row.name for row in rows)}; got {name}")
+
+
+def pairs_with(baseline: Row, rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """(baseline, row) for each other row with the same data."""
+    return [(baseline, row) for row in rows if row is not baseline and row.group == baseline.group]
 
 
 def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
@@ -119,15 +176,19 @@ def tallies(report: Report, comparisons: Sequence[Comparison]) -> list[Tally]:
         changes = [each.changes[metric.key] for each in comparisons]
         improved = [change.clear for change in changes if change.gain > SAME]
         worsened = [change.clear for change in changes if change.gain < -SAME]
-        found.append(Tally(metric, len(improved), len(worsened), sum(improved), sum(worsened), len(changes)))
+        found.append(
+            Tally(
+                metric, comparisons[0].words, len(improved), len(worsened), sum(improved), sum(worsened), len(changes)
+            )
+        )
     return found
 
 
-def _compared(base: Row, alm: Row, report: Report) -> Comparison | None:
-    seeds = tuple(number for number in base.run.seeds if number in alm.run.seeds)
+def _compared(base: Row, row: Row, report: Report, words: Contrast) -> Comparison | None:
+    seeds = tuple(number for number in base.run.seeds if number in row.run.seeds)
     if not seeds:
         return None
-    one, other = _of_seeds(base, seeds), _of_seeds(alm, seeds)
+    one, other = _of_seeds(base, seeds), _of_seeds(row, seeds)
     changes, tested = {}, _seed_tests(one, other, report.metrics)
     for metric, found in zip(report.metrics, tested, strict=True):
         before, after = one.measures[metric.key], other.measures[metric.key]
@@ -138,14 +199,15 @@ def _compared(base: Row, alm: Row, report: Report) -> Comparison | None:
             high=found.high,
             p=found.p,
             gain=metric.sign * found.difference,
-            without=before.ensemble,
-            with_alm=after.ensemble,
+            before=before.ensemble,
+            after=after.ensemble,
             ensemble_difference=after.ensemble - before.ensemble,
             ensemble_low=low,
             ensemble_high=high,
+            tested=found,
         )
     points = [_point_change(one, other, *points) for points in zip(one.points, other.points, strict=True)]
-    return Comparison(base, alm, seeds, changes, tuple(points))
+    return Comparison(base, row, words, seeds, changes, tuple(points))
 
 
 def _of_seeds(row: Row, seeds: Sequence[int]) -> Row:
@@ -180,16 +242,16 @@ def _seed_tests(one: Row, other: Row, metrics: Sequence[Metric]) -> list[SeedTes
     return found
 
 
-def _point_change(one: Row, other: Row, without: OperatingPoint, with_alm: OperatingPoint) -> PointChange:
+def _point_change(one: Row, other: Row, before: OperatingPoint, after: OperatingPoint) -> PointChange:
     labels = one.test.label
     first, second = (
-        (row.test.score >= point.threshold) != (labels == 1) for row, point in ((one, without), (other, with_alm))
+        (row.test.score >= point.threshold) != (labels == 1) for row, point in ((one, before), (other, after))
     )
     negatives, positives = (
         (int((first & ~second & (labels == side)).sum()), int((second & ~first & (labels == side)).sum()))
         for side in (0, 1)
     )
-    return PointChange(without.target, negatives, positives, mcnemar(*negatives), mcnemar(*positives))
+    return PointChange(before.target, negatives, positives, mcnemar(*negatives), mcnemar(*positives))
 
 
 def _correct(family: Sequence[tuple[Change | PointChange, str]]) -> None:

@@ -12,11 +12,25 @@ from ..metrics.roc import auprc
 from ..metrics.summary import EvaluationOptions, OperatingPoint, RulePoint, fitted_calibration, rule_point, rule_points
 from ..metrics.thresholds import shown_threshold
 from .analysis import Metric, Report, Row, best, group_letter
-from .comparison import Comparison, Tally
+from .comparison import WITH_ALM, Change, Comparison, Tally
 from .labels import asked
-from .tables import Cell, Column, Table, count, decimal, exact, exact_percent, numeric, p_cell, percent, significant
+from .tables import (
+    DASH,
+    SAME,
+    Cell,
+    Column,
+    Table,
+    count,
+    decimal,
+    exact,
+    exact_percent,
+    numeric,
+    p_cell,
+    percent,
+    significant,
+)
 
-NAME = Column("objective")
+NAME = Column("row")
 
 
 def row_warning(row: Row) -> str:
@@ -25,8 +39,8 @@ def row_warning(row: Row) -> str:
 
 
 def name_cell(row: Row) -> Cell:
-    """The row's name, with the constraint's numbers below it."""
-    return Cell(row.name, under=row.constraint.removeprefix("ALM "), warning=row_warning(row))
+    """The row's name as the user gave it, with its settings below."""
+    return Cell(row.name, under=row.settings, warning=row_warning(row))
 
 
 def threshold_text(row: Row, point: OperatingPoint) -> str:
@@ -34,15 +48,20 @@ def threshold_text(row: Row, point: OperatingPoint) -> str:
     return shown_threshold(point.threshold, row.validation.score, row.test.score)
 
 
-def results_table(report: Report) -> Table:
-    """A line per row: mean and SD over the seeds, and the ensemble with its interval, for each metric."""
+def results_table(report: Report, *, trials: bool = False) -> Table:
+    """A line per row, or per trial: mean and SD over the seeds, and the ensemble with its interval, for each metric."""
     columns = [NAME, *numeric("seeds")]
     for metric in report.metrics:
         group = metric.title if metric.tpr is None else f"{metric.title} (in %)"
         columns += numeric("mean \N{PLUS-MINUS SIGN} SD", "ensemble", group=group)
-    top = best(report)
+    top, (key, of, caption) = (
+        best(report),
+        ("results", report.rows, "Test set: mean over the seeds, and their ensemble"),
+    )
+    if trials:
+        key, of, caption = "trials", report.trials, "Runs of the grid or search, from which the options were chosen"
     rows = []
-    for row in report.rows:
+    for row in of:
         cells = [name_cell(row), count(len(row.run.seeds))]
         for metric in report.metrics:
             measure = row.measures[metric.key]
@@ -51,7 +70,7 @@ def results_table(report: Report) -> Table:
             for kind, under in unders.items():
                 cells.append(metric.cell(getattr(measure, kind), under, best=(row.run.name, metric.key, kind) in top))
         rows.append(cells)
-    return Table("results", "Test set: mean over the seeds, and their ensemble", columns, rows)
+    return Table(key, caption, columns, rows)
 
 
 def seeds_table(report: Report) -> Table:
@@ -67,35 +86,46 @@ def seeds_table(report: Report) -> Table:
     return Table("seeds", "Test set: each seed", columns, rows)
 
 
-# --- with and without ALM ----------------------------------------------------------------------------------
+# --- rows beside their reference ---------------------------------------------------------------------------
 
 
 def comparison_table(metric: Metric, comparisons: Sequence[Comparison]) -> Table:
-    """One metric: each objective without and with ALM, over seeds and images, and the two ensembles."""
+    """One metric: each row beside its reference, over seeds and images, and the two ensembles."""
+    words = comparisons[0].words
     unit = "" if metric.tpr is None else " (in %)"
-    columns = [NAME, *numeric("n", "difference", "p", "p, Holm", group=f"mean over seeds{unit}")]
-    columns += numeric("without", "with ALM", "difference", group=f"ensembles, these models on other images{unit}")
+    columns = [NAME, *numeric("n", "difference", "p", "p, Holm", "seeds needed", group=f"mean over seeds{unit}")]
+    columns += numeric(words.before, words.after, "difference", group=f"ensembles, these models on other images{unit}")
     rows = []
     for each in comparisons:
         change = each.changes[metric.key]
         interval = "" if change.low is None else metric.bounds(*change.ends, sign=True)
-        cells = [name_cell(each.alm), count(len(each.seeds)), metric.cell(change.difference, interval, sign=True)]
-        cells += [p_cell(change.p), p_cell(change.p_corrected)]
-        cells += [metric.cell(change.without), metric.cell(change.with_alm)]
+        cells = [name_cell(each.row), count(len(each.seeds)), metric.cell(change.difference, interval, sign=True)]
+        cells += [p_cell(change.p), p_cell(change.p_corrected), _seeds_needed(each, change)]
+        cells += [metric.cell(change.before), metric.cell(change.after)]
         bounds = metric.bounds(change.ensemble_low, change.ensemble_high, sign=True)
         rows.append([*cells, metric.cell(change.ensemble_difference, bounds, sign=True)])
     key = f"alm_{metric.key.replace('.', '_')}"
-    return Table(key, f"{metric.title}: with ALM minus without", columns, rows)
+    return Table(key, f"{metric.title}: {words.difference}", columns, rows)
+
+
+def _seeds_needed(each: Comparison, change: Change) -> Cell:
+    """How many seeds would make the difference clear; a dash where it is, or where there is none."""
+    if change.clear or abs(change.difference) < SAME:
+        return Cell(DASH)
+    if len(each.seeds) < 2:
+        return Cell("at least 2", 2.0)
+    return Cell("more images") if change.needed is None else count(change.needed)
 
 
 def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
     """At each operating point: samples that only one of the two models gets wrong, with McNemar's p."""
     columns = [NAME, *numeric("target TPR, %")]
+    words = comparisons[0].words if comparisons else WITH_ALM
     for group in ("false positives of one only", "false negatives of one only"):
-        columns += numeric("without", "with ALM", "McNemar p", "p, Holm", group=group)
+        columns += numeric(words.before, words.after, "McNemar p", "p, Holm", group=group)
     rows = [
         [
-            name_cell(each.alm),
+            name_cell(each.row),
             Cell(exact_percent(point.target), point.target),
             *map(count, point.negatives),
             *map(p_cell, (point.negatives_p, point.negatives_p_corrected)),
@@ -110,8 +140,8 @@ def point_changes_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def tally_sentence(found: Tally) -> str:
-    """How many rows ALM improves, in words."""
-    better = f"better with ALM in {found.improved} of {found.rows} rows ({found.clearly_improved} clearly)"
+    """How many rows are better than their reference, in words."""
+    better = f"better {found.words.than} in {found.improved} of {found.rows} rows ({found.clearly_improved} clearly)"
     return f"{found.metric.title}: {better}, worse in {found.worsened} ({found.clearly_worsened} clearly)."
 
 

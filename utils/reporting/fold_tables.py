@@ -66,7 +66,7 @@ def crosses(rows: Sequence[Row]) -> list[Cross]:
     for row in rows:
         options = row.run.record.options
         model, word = (shown(options.get(name)) for name in ("resnet_type", "train_on"))
-        label = ", ".join([row.full_name, *(f"{name}={shown(options.get(name))}" for name in varying)])
+        label = ", ".join([row.settings, *(f"{name}={shown(options.get(name))}" for name in varying)])
         cut = ", cut to the smallest" if options.get("downsample") in (1, True) else ""
         place = ORDER.index(word) if word in ORDER else len(ORDER)
         key = (model, int(options.get("test_subset") or 0), place, f"{word}{cut}", label)

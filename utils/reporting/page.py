@@ -13,11 +13,13 @@ from markupsafe import Markup
 
 from . import contents, provenance
 from .analysis import Report, best
+from .card import Card
 from .charts import epoch_figure, families, forest, lowest_auc, roc_figure, roc_overview
-from .comparison import Comparison, Tally, tallies
+from .comparison import WITH_ALM, Comparison, Tally, tallies
 from .fold_tables import crosses, resampling_figure, resampling_table
 from .runs import CURVES
 from .tables import CLEAR, exact_percent, number, plain
+from .threshold_tables import promised_table
 
 HERE = Path(__file__).parent
 TEMPLATES = Environment(
@@ -31,18 +33,32 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {"number": number, "plain": plain, "exact_percent": exact_percent}
 
 
-def rendered(report: Report, comparisons: Sequence[Comparison], *, command: str) -> dict[str, str]:
+def rendered(
+    report: Report, comparisons: Sequence[Comparison], *, cards: Sequence[Card], command: str
+) -> dict[str, str]:
     """The page and the Markdown file, by name."""
-    shown = _content(report, comparisons, command)
+    shown = _content(report, comparisons, command) | {"cards": cards}
     files = {"report.html": "page.html.j2", "report.md": "report.md.j2"}
     return {name: TEMPLATES.get_template(template).render(shown) for name, template in files.items()}
 
 
+def rendered_card(card: Card, *, command: str) -> str:
+    """The page of one card."""
+    shown = {"content": card, "title": card.row.name, "command": command, **_assets()}
+    return TEMPLATES.get_template("card.html.j2").render(shown)
+
+
+def _assets() -> dict[str, Any]:
+    """Style and script, and the hash by which the page's policy admits the script."""
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"style": Markup(style), "script": Markup(script), "digest": digest}
+
+
 def _content(report: Report, comparisons: Sequence[Comparison], command: str) -> dict[str, Any]:
     """The variables of the templates."""
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     found, counted = crosses(report.folds), tallies(report, comparisons)
-    members = families(report.rows, comparisons)
+    members = families(report.rows)
     sizes = [sum(row.group == group for row in report.rows) for group in range(len(report.differences))]
     overviews = [group for group, size in enumerate(sizes) if size > 1 and len(members) > 1]
     lows = {name: lowest_auc(report.rows, name) for name in CURVES}
@@ -50,17 +66,18 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
         contents.results_table(report),
         contents.seeds_table(report),
         contents.points_table(report),
+        promised_table(report),
         contents.point_changes_table(comparisons),
         contents.rankings_table(report),
         contents.rules_table(report),
+        contents.results_table(report, trials=True),
         provenance.problems_table(report),
+        provenance.problems_table(report, unfinished=True),
         provenance.data_table(report),
         provenance.versions_table(report),
     )
     return {
-        "style": Markup(style),
-        "script": Markup(script),
-        "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **_assets(),
         "title": report.folder.plan.title,
         "facts": provenance.summary_facts(report),
         "findings": _findings(report, counted),
@@ -69,6 +86,8 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
         "tprs": report.tprs,
         "tables": {table.key: table for table in tables},
         "tallies": [contents.tally_sentence(each) for each in counted],
+        "contrast": (comparisons[0].words if comparisons else WITH_ALM).heading,
+        "not_compared": _not_compared(report, comparisons),
         "clear": CLEAR,
         "alm": [(each.metric.title, contents.comparison_table(each.metric, comparisons)) for each in counted],
         "forests": [forest(each.metric, comparisons) for each in counted],
@@ -85,8 +104,16 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
     }
 
 
+def _not_compared(report: Report, comparisons: Sequence[Comparison]) -> list[str]:
+    """The rows that a baseline has no part in: other data, or none of its seeds."""
+    if not comparisons or comparisons[0].words is WITH_ALM:
+        return []
+    shown = {comparisons[0].base.name, *(each.row.name for each in comparisons)}
+    return [row.name for row in report.rows if row.name not in shown]
+
+
 def _findings(report: Report, counted: Sequence[Tally]) -> list[tuple[str, str]]:
-    """The large numbers at the top: the best rows, and in how many rows ALM helps."""
+    """The large numbers at the top: the best rows, and how many are better than their reference."""
     found, top = [], best(report)
     for metric in report.metrics[:2]:
         rows = [row for row in report.rows if row.group == 0 and (row.run.name, metric.key, "ensemble") in top]
@@ -99,6 +126,6 @@ def _findings(report: Report, counted: Sequence[Tally]) -> list[tuple[str, str]]
     for tally in counted[:2]:
         what = "a higher AUC" if tally.metric.tpr is None else f"a lower {tally.metric.title}"
         clear = f"{tally.clearly_improved} of them clearly; {tally.clearly_worsened} are clearly worse"
-        text = f"rows have {what} with ALM, {clear} (corrected p < {CLEAR})"
+        text = f"rows have {what} {tally.words.than}, {clear} (corrected p < {CLEAR})"
         found.append((f"{tally.improved} of {tally.rows}", text))
     return found

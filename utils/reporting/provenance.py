@@ -13,16 +13,23 @@ from .tables import DASH, Cell, Column, Table, count, exact_percent, numeric
 MOST_NAMED = 3  # rows of a warning
 
 
-def problems_table(report: Report) -> Table:
-    """Failed, unfinished, missing and damaged seeds, each with its reason."""
+OPEN = ("running", "unfinished", "missing", "left out")  # states of a seed that did not go wrong
+
+
+def problems_table(report: Report, *, unfinished: bool = False) -> Table:
+    """What failed, is damaged or was changed, each with its reason; or what is only not finished yet."""
     columns = (Column("run"), *numeric("seed"), Column("state"), Column("what"), Column("command"))
     commands = {run.name: run.record.commands for run in report.folder.runs}
     rows = []
     for problem in report.folder.problems:
+        if (problem.state in OPEN) is not unfinished:
+            continue
         command = _command(commands.get(problem.run, ()), problem.seed)
         texts = [Cell(text) for text in (problem.state, problem.message, command)]
         rows.append([Cell(problem.run), count(problem.seed), *texts])
-    return Table("problems", "What failed or is missing", columns, rows)
+    if unfinished:
+        return Table("unfinished", "What is not finished, or not started", columns, rows)
+    return Table("problems", "What failed or is damaged", columns, rows)
 
 
 def _command(commands: Sequence[str], seed: int | None) -> str:
@@ -91,9 +98,11 @@ def warnings(report: Report) -> list[str]:
         for group, difference in enumerate(report.differences)
         if difference
     ]
-    problems = len(report.folder.problems)
-    if problems:
-        found.append(f"{problems} item{'' if problems == 1 else 's'} failed or missing: see the list below.")
+    opened = sum(problem.state in OPEN for problem in report.folder.problems)
+    counts = {"failed or damaged": len(report.folder.problems) - opened, "not finished or not started": opened}
+    if any(counts.values()):
+        listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        found.append(f"{listed}: see the list{'s' * all(counts.values())} below.")
     most = max((len(row.run.seeds) for row in report.rows), default=0)
     fewer = [f"{row.name} ({len(row.run.seeds)})" for row in report.rows if len(row.run.seeds) < most]
     if fewer:
@@ -110,7 +119,7 @@ def _of_different_lengths(report: Report) -> list[str]:
         longest = max(epochs.values(), default=0)
         if any(epochs.get(number, longest) < longest and seed.stopped_early is False for number, seed in seeds):
             listed = [f"seed {number}: {count}" for number, count in epochs.items()]
-            mixed.append(f"{row.name} in {row.run.name} ({_first(listed, most=12, join=', ')})")
+            mixed.append(f"{row.name} ({_first(listed, most=12, join=', ')})")
     what = "Seeds of one row were trained for different numbers of epochs, which mean, SD and ensemble mix"
     return [f"{what}: {_first(mixed)}."] if mixed else []
 
@@ -119,7 +128,7 @@ def _seen_before(report: Report) -> list[str]:
     """How many runs were scored on the same test set, as choosing the best of them uses that set."""
     found = []
     for group in range(len(report.differences)):
-        count = len(_members(report, group))
+        count = len(_members(report, group)) + (len(report.trials) if group == 0 else 0)
         if count > 1:
             which = f"Data {group_letter(group)}: " if len(report.differences) > 1 else ""
             found.append(

@@ -16,7 +16,7 @@ from ..metrics.scores import Scores
 from ..run_files.config_yaml import Record, read_record
 from ..run_files.done import REMEDY, changed_files, checksums, read_done, read_failed
 from ..run_files.history_jsonl import read_curves
-from ..run_files.paths import PARTS, RunPaths, SeedPaths
+from ..run_files.paths import CALIBRATION, PARTS, RunPaths, SeedPaths
 from ..run_files.results_json import default_threshold, read_results
 from ..run_files.scores_csv import read_scores
 from ..run_files.table_json import Plan, read_plan
@@ -46,6 +46,7 @@ class SeedRun:
     best_epoch: int | None
     epochs: int | None  # that it was trained for
     stopped_early: bool | None  # None: not known, as of best.pt alone
+    calibration: Scores | None = None  # only with --calibration_fraction
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,23 @@ def read_folder(path: Path) -> Folder:
     return Folder(path, plan, tuple(runs), tuple(problems))
 
 
+def read_single(path: Path) -> Folder:
+    """The run in ``path``, as a folder of its own.
+
+    Raises:
+        UserError: there is no run, or it has no finished seed.
+    """
+    if not (path / "config.yaml").is_file():
+        raise UserError(f"no run in {path}; expected checkpoint/<subfolder_name>/<model_name>, with its config.yaml")
+    path = path.resolve()
+    plan, problems = read_plan(path.parent), list[Problem]()
+    run = _read_run(path, problems)
+    if not run.seeds:
+        why = f" ({problems[0].message})" if problems else ""
+        raise UserError(f"no finished seed in {path}{why}; expected {path}/seed<k>/done")
+    return Folder(path, replace(plan, title=run.name), (run,), tuple(problems))
+
+
 def _paths(folder: Path) -> RunPaths:
     return RunPaths(folder.parent.parent, folder.parent.name, folder.name)
 
@@ -144,7 +162,7 @@ def _read_run(folder: Path, problems: list[Problem]) -> Run:
 
 def _read_seed(files: SeedPaths, known: dict[str, Any]) -> SeedRun:
     """A seed with its scores; ``known`` is the content of ``done``, or without one its block in results.json."""
-    scores = {part: read_scores(files.scores(part)) for part in PARTS}
+    scores = {part: read_scores(files.scores(part)) for part in files.scored}
     for part, values in scores.items():
         try:
             checked(values.label, values.score)
@@ -187,7 +205,8 @@ def _on_one_test_set(run: Run, problems: list[Problem]) -> Run:
     kept: dict[int, SeedRun] = {}
     for number, seed in run.seeds.items():
         first = next(iter(kept.values()), seed)
-        if all(same_samples(getattr(first, part), getattr(seed, part)) for part in PARTS):
+        pairs = [(getattr(first, part), getattr(seed, part)) for part in (*PARTS, CALIBRATION)]
+        if all(same_samples(*pair) for pair in pairs if None not in pair):
             kept[number] = seed
         else:
             message = f"scored on other samples than seed {next(iter(kept))}; evaluate again with --train 0"

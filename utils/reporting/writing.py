@@ -1,4 +1,4 @@
-"""Write the report: an HTML page, a Markdown file, and the numbers as CSV."""
+"""Write the report: an HTML page, a Markdown file, and the numbers as CSV; or the evidence card of one run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,36 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..system.files import make_folder, write_text
-from .analysis import analyse, default_tprs
-from .comparison import compare
+from .analysis import analyse, default_tprs, given_names, rows_of
+from .card import card_of
+from .comparison import compare, row_named
 from .csv_files import csv_files
-from .page import rendered
-from .runs import read_folder
+from .gallery import Originals
+from .latex import results_latex
+from .page import rendered, rendered_card
+from .plain_text import card_text
+from .runs import read_folder, read_single
 
 
-def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None, command: str) -> list[Path]:
+def write_report(
+    folder: Path,
+    *,
+    out: Path | None,
+    tprs: Sequence[float] | None,
+    prevalences: Sequence[float] = (),
+    baseline: str | None = None,
+    latex: Path | None = None,
+    pictures: int = 0,
+    command: str,
+) -> list[Path]:
     """Report the runs of ``folder`` in ``out`` (default: ``folder``/report).
+
+    Args:
+        prevalences: see ``card.card_of``.
+        baseline: the name of the row that the others are compared with; by default each objective with ALM is compared
+            with the same without.
+        latex: where to write the table of results for a paper.
+        pictures: missed positives and false alarms of each row that are shown, if the data are there.
 
     Returns:
         The files written, the page first.
@@ -30,10 +51,56 @@ def write_report(folder: Path, *, out: Path | None, tprs: Sequence[float] | None
         raise UserError(f"{out} is a link, so the report would be written elsewhere; remove it or choose another --out")
     if (out / "config.yaml").exists() or (out.exists() and not out.is_dir()):
         raise UserError(f"expected a folder for the report, {out} holds a run or is not a folder; choose another --out")
+    _check_file("latex", latex)
     report = analyse(found, tprs=tprs or default_tprs(found))
-    comparisons = compare(report)
-    texts = rendered(report, comparisons, command=command) | csv_files(report, comparisons)
+    if latex is not None and not report.rows:
+        raise UserError(f"--latex writes the table of results, and {folder} holds the folds of a cross-validation only")
+    comparisons = compare(report, None if baseline is None else row_named(report.rows, baseline))
+    originals = Originals()
+    cards = [
+        card_of(row, prevalences, place=place, originals=originals, most=pictures)
+        for place, row in enumerate(report.rows, 1)
+    ]
+    texts = rendered(report, comparisons, cards=cards, command=command) | csv_files(report, comparisons)
     make_folder(out)
     for name, text in texts.items():
         write_text(out / name, text)
-    return [out / name for name in texts]
+    if latex is not None:
+        write_text(latex, results_latex(report, command=command))
+    return [*(out / name for name in texts), *([latex] if latex is not None else [])]
+
+
+def _check_file(flag: str, path: Path | None) -> None:
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise UserError(f"--{flag} must be a file in a folder that exists, got {path}")
+
+
+def write_card(
+    folder: Path,
+    *,
+    html: Path | None,
+    tprs: Sequence[float] | None,
+    prevalences: Sequence[float],
+    pictures: int,
+    command: str,
+) -> str:
+    """The evidence card of the run in ``folder`` as text; also written to ``html`` as a page, if that is given.
+
+    Args:
+        folder: of the run.
+        html: the page has up to ``pictures`` missed positives and false alarms too.
+        tprs: at which the FPR is read; None for those of the run.
+        prevalences: see ``card.card_of``.
+        pictures: of each kind.
+        command: of the card.
+
+    Raises:
+        UserError: there is no run with a finished seed, or ``html`` is not a file to write to.
+    """
+    found = read_single(folder)
+    _check_file("html", html)
+    (row,) = rows_of(found.runs, tprs or default_tprs(found), 1, names=given_names(found))  # nothing is compared
+    made = card_of(row, prevalences, originals=None if html is None else Originals(), most=pictures)
+    if html is not None:
+        write_text(html, rendered_card(made, command=command))
+    return card_text(made, command=command)

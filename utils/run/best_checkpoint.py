@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config.options import Config
+from ..config.guarantees import compared, promises
 from ..data.task import Task
 from ..errors import UserError
 from ..losses import loss_class
 from ..metrics.decisions import decisions_of
-from ..metrics.promised_thresholds import USUAL_RISK, Promise
 from ..metrics.scores import Scores
 from ..metrics.summary import EvaluationOptions
 from ..run_files.best_pt import BEST, checked_facts
@@ -143,22 +142,9 @@ def evaluation_options(experiment: Experiment) -> EvaluationOptions:
         fprs=config.fpr,
         cost_ratio=config.cost_ratio,
         class_counts=(counts["negative"], counts["positive"]),
-        promises=_promises(config),
-        compared=_compared(config),
+        promises=promises(config),
+        compared=compared(config),
     )
-
-
-def _promises(config: Config) -> tuple[Promise, ...]:
-    """The promises asked for; by default each TPR below 1, missed with a probability of at most .05."""
-    given = config.promise or tuple(value for tpr in config.tpr if tpr < 1 for value in (tpr, USUAL_RISK))
-    return tuple(map(Promise, given[::2], given[1::2]))
-
-
-def _compared(config: Config) -> int:
-    """Among how many epochs the validation set chooses the model of a seed: as many as may be trained."""
-    if config.is_fitted:
-        return 1
-    return config.num_epochs * (config.continue_train_epochs if config.continue_train else 1)
 
 
 def result_facts(experiment: Experiment, paths: RunPaths, seed: int) -> dict[str, Any]:

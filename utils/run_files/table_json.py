@@ -22,12 +22,14 @@ class PlannedRow:
         seeds: those that were asked for.
         name: its name in the table.
         options: its options, as text.
+        trial: whether it is a run of a grid or a search, from which the options of later rows are chosen.
     """
 
     folder: str
     seeds: tuple[int, ...]
     name: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    trial: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Plan:
 def write_plan(path: Path, plan: Plan, *, source: str) -> None:
     """Write table.json; ``source`` is the table file that the rows are from."""
     rows = [
-        {"name": row.name, "folder": row.folder, "seeds": list(row.seeds), "options": row.options} for row in plan.rows
+        {"name": row.name, "folder": row.folder, "seeds": list(row.seeds), "options": row.options, "trial": row.trial}
+        for row in plan.rows
     ]
     write_json(path, {"title": plan.title, "file": source, "rows": rows})
 
@@ -74,4 +77,5 @@ def read_plan(folder: Path) -> Plan:
 
 def _row(item: dict[str, Any]) -> PlannedRow:
     seeds = tuple(int(seed) for seed in item["seeds"])
-    return PlannedRow(str(item["folder"]), seeds, str(item.get("name", "")), dict(item.get("options", {})))
+    options, trial = dict(item.get("options", {})), item.get("trial") is True
+    return PlannedRow(str(item["folder"]), seeds, str(item.get("name", "")), options, trial)

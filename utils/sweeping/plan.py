@@ -163,7 +163,7 @@ class Sweep:
         rows = []
         for row in self.stage(advance=False).rows:
             options = {name: shown(value) for name, value in row.options.items()}
-            rows.append(PlannedRow(self.jobs(row)[0].paths.model_name, row.seeds, row.name, options))
+            rows.append(PlannedRow(self.jobs(row)[0].paths.model_name, row.seeds, row.name, options, row.trial))
         with contextlib.suppress(UserError):
             make_folder(self.paths.folder)
             write_plan(self.paths.table, Plan(self.table.title, tuple(rows)), source=str(self.table.path))

@@ -6,7 +6,7 @@ import contextlib
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config.kinds import RATE, read
@@ -85,7 +85,7 @@ class Selection(Block):
 
     def run(self, name: str, point: Mapping[str, Any]) -> Row:
         """The run with the settings ``point``."""
-        return self.table.row(name, {}, self.seeds, chosen={**self.common, **point})
+        return replace(self.table.row(name, {}, self.seeds, chosen={**self.common, **point}), trial=True)
 
     def candidate(self, row: Row, jobs: Sequence[tuple[Job, Look]]) -> Candidate:
         """The score of a setting."""

@@ -50,6 +50,7 @@ class Row:
     seeds: tuple[int, ...]
     shared: frozenset[str] = frozenset()
     left_out: Mapping[str, Any] = field(default_factory=dict)
+    trial: bool = False  # a run of a grid or a search
 
 
 @dataclass(frozen=True)
