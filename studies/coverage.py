@@ -1,15 +1,17 @@
 """Do promised thresholds, intervals and tests keep their level on new samples? Simulated, where the truth is known.
 
 Tables: how often a threshold misses its TPR; the same with the epoch chosen among 50; how often an interval holds the
-true value, and its mean width; how often a test of two equal ways of training rejects.
+true value, and its mean width; how often a test of two equal ways of training rejects. A run that was cut short goes on
+where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import math
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +25,14 @@ import numpy as np
 from scipy.stats import rankdata
 
 from studies.populations import POPULATIONS, Array, Population, population
-from studies.published_runs import markdown, record, write
+from studies.published_runs import QUICK_RESULTS, markdown, record, write
 from utils.metrics.bootstrap import Bootstrap, bootstrap, bootstraps, interval
 from utils.metrics.intervals import auc_interval, clopper_pearson, fpr_at_tpr_interval
 from utils.metrics.promised_thresholds import allowed_misses
 from utils.metrics.seed_tests import seed_test
+from utils.system.files import write_text
 
-NAME = "coverage"
+NAME, SOURCES = "coverage", ("coverage.py", "populations.py")
 RISK, EPOCHS = 0.05, 50
 TPRS, AUCS = (0.90, 0.95, 0.98), (0.7, 0.9, 0.98)
 CALIBRATED, COUNTED = (30, 60, 150, 200, 500, 1000), (20, 50, 100, 1000)
@@ -53,17 +56,24 @@ def main(argv: Sequence[str]) -> int:
         "tests": (partial(tests, 10 * count), list(product((3, 5, 10), (0.0, 0.2, 0.5, 1.0)))),
         "tests of scores": (partial(tests_of_scores, max(2, count // 2)), [(3,), (5,), (10,)]),
     }
-    load, begun = os.getloadavg()[0], time.monotonic()
+    load, begun, folder = os.getloadavg()[0], time.monotonic(), QUICK_RESULTS / f"{NAME}-{_sources()}-{count}"
+    folder.mkdir(parents=True, exist_ok=True)
+    before, cpu_seconds = len(list(folder.iterdir())), 0.0
     with ProcessPoolExecutor(options.processes) as pool:
-        started = {name: [pool.submit(simulate, cell) for cell in cells] for name, (simulate, cells) in tables.items()}
+        started = {
+            name: [pool.submit(_kept, folder / f"{name} {cell}.json", simulate, cell) for cell in cells]
+            for name, (simulate, cells) in tables.items()
+        }
         found: dict[str, Rows] = {}
         for name, futures in started.items():
-            found[name] = [row for future in futures for row in future.result()]
+            parts = [future.result() for future in futures]
+            found[name] = [row for part in parts for row in part["rows"]]
+            cpu_seconds += sum(part["cpu_seconds"] for part in parts)
             print(f"{name}: {len(found[name])} rows, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cost = {
         "wall_seconds": round(time.monotonic() - begun),
-        "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in used)),
+        "cpu_seconds": round(cpu_seconds),
+        "cells_of_earlier_runs": before,
         "load_before_and_after": [round(load, 1), round(os.getloadavg()[0], 1)],
     }
     broken = failures(found, count)
@@ -71,6 +81,24 @@ def main(argv: Sequence[str]) -> int:
     content |= {"processes": options.processes, "failures": broken, "tables": found}
     write(content, text(content), options.out)
     return 0
+
+
+def _kept(path: Path, simulate: Callable[..., Rows], cell: tuple[Any, ...]) -> dict[str, Any]:
+    """The rows of a cell and the CPU seconds they took; read from ``path`` if an earlier run, cut short, wrote it."""
+    if path.exists():
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+    begun = time.process_time()
+    rows = simulate(cell)
+    content = {"rows": rows, "cpu_seconds": time.process_time() - begun}
+    write_text(path, json.dumps(content))
+    return content
+
+
+def _sources() -> str:
+    """Checksum of the code that makes the numbers: what other code made is not read again."""
+    files = [*sorted(Path("utils/metrics").glob("*.py")), *(Path("studies") / name for name in SOURCES)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
 def thresholds(count: int, cell: tuple[str, int]) -> Rows:
@@ -238,7 +266,7 @@ def _hold(
 
 
 _INTRODUCTION = """{simulations} simulations a cell (tests: ten times as many, of scores half); {processes} processes,
-{wall_seconds} s, {cpu_seconds} CPU seconds, load {load_before_and_after[0]} before, {load_before_and_after[1]} after.
+{wall_seconds} s wall, {cpu_seconds} s CPU, load {load_before_and_after[0]} before, {load_before_and_after[1]} after.
 The true values are known; intervals with 1000 negatives. A promise may be missed in at most .05 of calibrations, CRC
 keeps its TPR on average; an interval is to cover .95; a test is to reject .05. "-": too few positives for such a
 threshold."""
