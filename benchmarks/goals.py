@@ -48,6 +48,7 @@ GOALS: dict[str, Goal] = {
     ),
     "run_resnet10": Goal("whole run / floor of its steps, 10 seeds x 5 epochs, ResNet-10", "at most", 1.10),
     "run_lenet5": Goal("whole run / floor of its steps, 10 seeds x 5 epochs, LeNet5", "at most", 1.5),
+    "predict_resnet10": Goal("throughput of predict.py / bare forward, ResNet-10, 10,000 PNG files", "at least", 0.9),
     "help": Goal("main.py --help / bare import of torch and sklearn.metrics", "at most", 0.2),
     "first_step": Goal("a run's start to its first training step / the same import, ResNet-10", "at most", 1.4),
     "row_bf16": Goal("a row of the paper's tables on a GPU, 10 seeds x 100 epochs, bf16", "at most", 30, "s", pairs=1),

@@ -146,6 +146,25 @@ def test_further_training_takes_the_thresholds_away_and_gives_new_ones(tmp_path:
     assert load(folder).decisions.as_dict() == second
 
 
+def test_a_seed_that_is_trained_further_has_no_thresholds_until_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(tmp_path)
+    assert best(folder / "seed1")["decisions"]
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr("utils.run.train.train_epoch", killed)
+    with pytest.raises(Killed):
+        run(tmp_path, "--num_epochs 2 --resume 1")
+    assert "decisions" not in best(folder / "seed1")
+    assert best(folder / "seed1")["epochs"] is None
+
+
 def test_a_model_of_other_seeds_than_the_results_is_refused(folder: Path, tmp_path: Path) -> None:
     copied = tmp_path / "run"
     shutil.copytree(folder, copied)

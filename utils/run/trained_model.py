@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..data.image_files import read_image
 from ..data.npz import checked_pixels
@@ -122,7 +123,7 @@ class TrainedModel:
         Raises:
             UserError: a score is not a finite number.
         """
-        batch = self._normalised(self.form.batch(images).to(self.machine.device))
+        batch = self.normalised(images)
         scores = np.empty((len(self.members), len(images)))
         for row, (model, loss, threshold) in enumerate(self.members):
             with self.machine.autocast():
@@ -131,6 +132,10 @@ class TrainedModel:
         if not np.isfinite(scores).all():
             raise UserError(f"the model in {self.content.path} gives scores that are not finite numbers")
         return scores
+
+    def normalised(self, images: UInt8Array) -> Tensor:
+        """What the models see of images (B, H, W, C): float32 (B, C, *input_size) on the device."""
+        return self._normalised(self.form.batch(images).to(self.machine.device))
 
     def _rebuilt(self, seed: SeedModel) -> tuple[torch.nn.Module, Loss]:
         content, form = self.content, self.form
