@@ -1,6 +1,6 @@
 """Architectures by name.
 
-The table holds strings, so that listing the names (``--help``, checking a config) imports no torch.
+The tables hold strings, so that listing the names (``--help``, checking a config) imports no torch.
 To add an architecture, put a file here with a builder of the signature below and add a line to ``MODELS``:
 
     def builder(*, channels, image_size, head, hidden_widths) -> nn.Module
@@ -12,6 +12,7 @@ by that.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["MODELS", "ONE_THREAD", "build_model"]
+__all__ = ["BACKBONES", "MODELS", "ONE_THREAD", "build_model"]
 
 MODELS: dict[str, str] = {
     "resnet10": "resnet:resnet10",
@@ -32,6 +33,7 @@ MODELS: dict[str, str] = {
     "linear": "dense:linear",
     "dense": "dense:dense",
 }
+BACKBONES: dict[str, str] = {"torchvision:": "backbones:torchvision_backbone"}  # what a name begins with -> its builder
 ONE_THREAD = frozenset({"lenet5", "linear", "dense"})  # too small to gain from a second CPU thread
 
 
@@ -49,7 +51,7 @@ def build_model(
     """Build the architecture ``name``: images (B, channels, *image_size) -> (B, outputs).
 
     Args:
-        name: a key of ``MODELS``.
+        name: a key of ``MODELS``, or one of ``BACKBONES`` and a name after it, such as ``torchvision:resnet18``.
         channels: channels of the images, >= 1.
         image_size: height and width in pixels.
         outputs: outputs for each image.
@@ -65,13 +67,16 @@ def build_model(
     from .heads import head_factory, set_bias
     from .initialisation import constructors_draw_from, initialise, initialise_own, is_drawn_by_generator
 
-    if name not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
+    prefix = name.partition(":")[0] + ":"
+    if name not in MODELS and prefix not in BACKBONES:
+        raise ValueError(f"model must be one of {', '.join((*MODELS, *BACKBONES))}, got {name!r}")
     for what, value in {"channels": channels, "height": image_size[0], "width": image_size[1]}.items():
         if value < 1:
             raise ValueError(f"{what} of the images must be at least 1, got {value}")
-    module, function = MODELS[name].split(":")
+    module, function = (MODELS.get(name) or BACKBONES[prefix]).split(":")
     builder = getattr(import_module(f".{module}", __name__), function)
+    if name not in MODELS:
+        builder = functools.partial(builder, name.partition(":")[2])
     all_drawn = is_drawn_by_generator(builder)
     with constructors_draw_from(None if all_drawn else generator):
         model: nn.Module = builder(

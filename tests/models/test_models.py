@@ -331,3 +331,54 @@ def test_cpu_and_cuda_agree(name: str) -> None:
         expected = model(batch)
         result = model.to("cuda", memory_format=torch.channels_last)(batch.cuda())  # type: ignore[call-overload]
     torch.testing.assert_close(result.cpu(), expected, rtol=1e-3, atol=1e-3)
+
+
+def backbone(name: str, *, size: int = 64, channels: int = 3, seed: int = 1, outputs: int = 1) -> torch.nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    return build_model(
+        f"torchvision:{name}", channels=channels, image_size=(size, size), outputs=outputs, generator=generator
+    )
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5"])
+def test_a_backbone_has_our_last_layer_and_its_weights_follow_the_seed(name: str) -> None:
+    one, same, other = (backbone(name, outputs=2, seed=seed) for seed in (1, 1, 2))
+    images = torch.rand(2, 3, 64, 64)
+    before = torch.random.get_rng_state()
+    with torch.no_grad():
+        first, second, third = (model.eval()(images) for model in (one, same, other))
+    assert first.shape == (2, 2)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    (head,) = (module for module in one.modules() if isinstance(module, LinearHead))
+    assert head.out_features == 2
+
+
+def test_a_backbone_repeats_grey_images() -> None:
+    model = backbone("resnet18", channels=1).eval()
+    grey = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(grey), model.body(grey.repeat(1, 3, 1, 1)))  # type: ignore[operator]
+
+
+def test_a_backbone_draws_nothing_in_training() -> None:
+    model = backbone("mobilenet_v3_small").train()
+    assert any(isinstance(module, torch.nn.Dropout) for module in model.modules())
+    images, before = torch.rand(4, 3, 64, 64), torch.random.get_rng_state()
+    model(images)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "resnet81"}, "torchvision has no model 'resnet81'; did you mean resnet18"),
+        ({"name": "squeezenet1_0"}, "does not end in a linear layer"),
+        ({"name": "alexnet", "size": 32}, "torchvision:alexnet does not take images of 32 x 32 pixels"),
+        ({"name": "resnet18", "channels": 2}, "needs images of 1 or 3 channels, got 2"),
+    ],
+)
+def test_what_a_backbone_refuses(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        backbone(**options)

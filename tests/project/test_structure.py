@@ -137,8 +137,8 @@ def test_examples_import_what_the_wheel_holds() -> None:
     assert {part.split(".")[1] for part in parts} == {"constraints", "losses", "metrics", "samplers"}
 
 
-def test_models_import_torch_and_themselves_only() -> None:
-    allowed = {"torch", *sys.stdlib_module_names}
+def test_models_import_torch_torchvision_and_themselves_only() -> None:
+    allowed = {"torch", "torchvision", *sys.stdlib_module_names}
     assert not [at(path, node) for path in MODELS for name, node in absolute_imports(path) if name not in allowed]
     for path in MODELS:
         list(relative_imports(path, package=ROOT / "models"))  # ValueError where one points outside

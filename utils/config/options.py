@@ -115,7 +115,7 @@ class Config:
         "1 reduces the training set to the size of the smallest of those three")
 
     resnet_type: str = _option("model", TEXT, "resnet10",
-        f"trained: {{models}}; fitted at once: {', '.join(LEARNERS)}")
+        f"trained: {{models}}, torchvision:NAME; fitted at once: {', '.join(LEARNERS)}")
     hidden_widths: tuple[int, ...] = _option("model",
         Kind("ints", "layer widths in 1..65536, such as 128 64", low=1, high=65536), (128, 64),
         "hidden layer widths of dense")

@@ -36,7 +36,7 @@ from ..training.optimizers import (
 )
 from ..training.state import TrainingData, TrainState
 from ..training.training_data import samples_to_make, training_data
-from .architectures import MODELS, build_model
+from .architectures import BACKBONES, MODELS, build_model
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
 
@@ -74,7 +74,8 @@ def prepare(settings: Settings) -> Experiment:
         UserError: the options do not fit each other, the data or the machine.
     """
     config = settings.config
-    if config.resnet_type not in (known := {**MODELS, **LEARNERS}):
+    is_backbone = config.resnet_type.startswith(tuple(BACKBONES))
+    if config.resnet_type not in (known := {**MODELS, **LEARNERS}) and not is_backbone:
         origin, meanings = settings.origins["resnet_type"], VALUES["resnet_type"]
         raise unknown("resnet_type", config.resnet_type, known, origin=origin, meanings=meanings)
     check_names(settings)  # again, as those of an evaluation come from best.pt
