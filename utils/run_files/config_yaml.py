@@ -132,12 +132,13 @@ def compare(old: dict[str, Any], settings: Settings, path: Path, *, checksum: st
     Raises:
         UserError: options or data differ, or the number of epochs decreased, or increased without --resume 1.
     """
-    ignored = FREE | {name for name in unread(settings.config) if not settings.is_given(name)}
-    differences = [
-        f"{name} {_listed(old['options'].get(name, {}).get('value'))} there, {_listed(item['value'])} now"
-        for name, item in settings.as_yaml_ready().items()
-        if name not in ignored and old["options"].get(name, {}).get("value") != item["value"]
-    ]
+    ignored = {name for name in unread(settings.config) if not settings.is_given(name)}
+    differences = []
+    for name, item in settings.as_yaml_ready().items():
+        theirs, ours = old["options"].get(name, {}).get("value"), item["value"]
+        if name in FREE or theirs == ours or (name in ignored and type(theirs) is type(ours)):
+            continue
+        differences.append(f"{name} {_listed(theirs)} there, {_listed(ours)} now")
     if old["data"]["checksum"] != checksum:
         differences.append(f"data checksum {old['data']['checksum'][:12]} there, {checksum[:12]} now")
     if differences:
