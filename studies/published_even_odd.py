@@ -19,6 +19,7 @@ from studies.published_runs import (
     fold_interval,
     markdown,
     mean_and_sd,
+    protocol,
     provenance,
     read_sweep,
     record,
@@ -195,6 +196,7 @@ def text(content: Mapping[str, Any]) -> str:
         if other in item
     ]
     parts = [markdown(header, rows), markdown(header_of_differences, differences), *content["finding"]]
+    parts.append(protocol(content["differences"]))
     return "\n\n".join(parts)
 
 

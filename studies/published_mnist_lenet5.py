@@ -19,6 +19,7 @@ from studies.published_runs import (
     exit_code,
     markdown,
     mean_and_sd,
+    protocol,
     provenance,
     read_sweep,
     record,
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         "runs": provenance(runs),
         "cells": cells,
     }
-    write(content, table(cells), options.out)
+    write(content, f"{table(cells)}\n\n{protocol(DIFFERENCES)}", options.out)
     return 0
 
 

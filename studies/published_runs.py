@@ -190,6 +190,11 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(texts)
 
 
+def protocol(differences: Sequence[str]) -> str:
+    """What differs from the published protocol, as a list to stand below the numbers."""
+    return "\n".join(["Differences from the published protocol:", "", *(f"- {each}" for each in differences)])
+
+
 def shown(value: Mapping[str, Any], digits: int = 3) -> str:
     """``0.950 +- 0.010``, from ``mean_and_sd``."""
     sd = f" +- {value['sd']:.{digits}f}" if value.get("sd") is not None else ""

@@ -41,7 +41,8 @@ def joint(positives: list[float], negatives: list[float], tpr: float, radius: fl
     n, m = len(positives), len(negatives)
     ends = [-np.inf, *sorted(positives), np.inf]
     alarms = [sum(score >= end for score in negatives) for end in ends]
-    lows, highs = [], []
+    lows: list[float] = []
+    highs: list[float] = []
     for k in range(n + 1):
         for p, kept in ((binom.sf(k - 1, n, 1 - tpr), lows), (binom.cdf(k, n, 1 - tpr), highs)):
             z = max(0.0, norm.isf(p))
