@@ -189,10 +189,9 @@ def intervals(count: int, cell: tuple[str, float, int]) -> Rows:
             _hold(before, _percentiles(drawn), truths)
     row = {"scores": name, "asked AUC": auc, "positives": n}
     for key in truths:
-        row[key] = dict(zip(("covers", "width"), np.mean(held[key], axis=0).tolist(), strict=True))
-        row[key] |= dict(
-            zip(("bootstrap covers", "bootstrap width"), np.mean(before[key], axis=0).tolist(), strict=True)
-        )
+        names = ("covers", "width", "bootstrap covers", "bootstrap width")
+        numbers = [*np.mean(held[key], axis=0).tolist(), *np.mean(before[key], axis=0).tolist()]
+        row[key] = dict(zip(names, numbers, strict=True))
     return [row]
 
 
