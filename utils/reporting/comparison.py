@@ -146,9 +146,10 @@ def row_named(rows: Sequence[Row], name: str) -> Row:
     Raises:
         UserError: there is none.
     """
-    for row in (*(row for row in rows if row.name == name), *(row for row in rows if row.run.name == name)):
-        return row
-    raise UserError(f"--baseline must be one of the rows {', '.join(row.name for row in rows)}; got {name}")
+    found = [row for row in rows if row.name == name] or [row for row in rows if row.run.name == name]
+    if not found:
+        raise UserError(f"--baseline must be one of the rows {', '.join(row.name for row in rows)}; got {name}")
+    return found[0]
 
 
 def pairs_with(baseline: Row, rows: Sequence[Row]) -> list[tuple[Row, Row]]:

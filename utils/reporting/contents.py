@@ -54,10 +54,8 @@ def results_table(report: Report, *, trials: bool = False) -> Table:
     for metric in report.metrics:
         group = metric.title if metric.tpr is None else f"{metric.title} (in %)"
         columns += numeric("mean \N{PLUS-MINUS SIGN} SD", "ensemble", group=group)
-    top, (key, of, caption) = (
-        best(report),
-        ("results", report.rows, "Test set: mean over the seeds, and their ensemble"),
-    )
+    top = best(report)
+    key, of, caption = "results", report.rows, "Test set: mean over the seeds, and their ensemble"
     if trials:
         key, of, caption = "trials", report.trials, "Runs of the grid or search, from which the options were chosen"
     rows = []
