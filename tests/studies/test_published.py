@@ -92,8 +92,10 @@ def test_the_even_odd_table_is_the_published_protocol() -> None:
     rows = rows_of("published_even_odd")
     for config, seeds in rows.values():
         assert seeds == (1,)
-        assert (config.momentum, config.weight_dec, config.num_epochs) == (0, 0, 400)
         assert (config.folds, config.subset_ratios, config.validation_fraction) == (3, (1, 99), 0.5)
+        if config.is_fitted:  # at once: what steps would read is left out
+            continue
+        assert (config.momentum, config.weight_dec, config.num_epochs) == (0, 0, 400)
         assert config.bsize >= 70_000
         assert config.patience_early_stopping >= 400
     classes = np.concatenate([np.repeat(np.arange(10), TRAIN), np.repeat(np.arange(10), TEST)])
