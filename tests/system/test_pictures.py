@@ -43,8 +43,10 @@ def test_a_picture_is_the_same_whatever_the_user_has_set(tmp_path: Path) -> None
 @pytest.mark.parametrize("backend", ["nonsense", "module://nonexistent", "tkagg"])
 def test_a_run_ends_well_under_a_foreign_backend_and_matplotlibrc(tmp_path: Path, backend: str) -> None:
     """Also one that matplotlib does not know, which ends its import, and one with a font of LaTeX that is not there."""
-    rc = tmp_path / "matplotlibrc"
+    rc = tmp_path / "own" / "matplotlibrc"
+    rc.parent.mkdir()
     rc.write_text("text.usetex: True\nfont.size: 30\nno.such.key: 1\n")
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")  # read first, as it lies where the run is started
     environment = {**os.environ, "MPLBACKEND": backend, "MATPLOTLIBRC": str(rc)}
     done = subprocess.run(
         [sys.executable, str(ROOT / "main.py"), *arguments(tmp_path)],

@@ -74,9 +74,7 @@ class Table:
 
     def rows(self, chosen: Mapping[str, Any] | None = None, *, suffix: str = "") -> tuple[Row, ...]:
         """The rows that the file lists, each with the options that a block has chosen."""
-        return tuple(
-            self.row(line.name + suffix, line.options, line.seeds, chosen=chosen or {}) for line in self.lines
-        )
+        return tuple(self.row(line.name + suffix, line.options, line.seeds, chosen=chosen or {}) for line in self.lines)
 
     def row(
         self, name: str, options: Mapping[str, Any], seeds: tuple[int, ...] = (), *, chosen: Mapping[str, Any] = NONE
