@@ -187,7 +187,7 @@ def intervals(count: int, cell: tuple[str, float, int]) -> Rows:
         if number % BOOTSTRAPPED == 0:
             drawn = bootstrap(labels, scores, tprs=TPRS, thresholds=(middle,), generator=generator, resamples=500)
             _hold(before, _percentiles(drawn), truths)
-    row = {"scores": name, "asked AUC": auc, "positives": n}
+    row: dict[str, Any] = {"scores": name, "asked AUC": auc, "positives": n}
     for key in truths:
         names = ("covers", "width", "bootstrap covers", "bootstrap width")
         numbers = [*np.mean(held[key], axis=0).tolist(), *np.mean(before[key], axis=0).tolist()]

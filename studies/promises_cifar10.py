@@ -79,8 +79,8 @@ def portable(command: str) -> str:
 def positives(path: Path) -> Array:
     """Scores of the positives in a file."""
     scores = read_scores(path)
-    chosen: Array = scores.score[scores.label == 1]
-    return chosen
+    found: Array = scores.score[scores.label == 1]
+    return found
 
 
 def order(rule: str, n: int, tpr: float) -> int | None:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import beta
+from scipy.stats import beta, norm
 from scipy.stats import t as student
 
 from utils.seeding import numpy_stream
@@ -93,15 +92,28 @@ def middle(values: Array) -> tuple[float, float]:
     return quantile(0.025), quantile(0.975)
 
 
+def runs(labels: NDArray[np.int64], scores: Array) -> list[list[int]]:
+    """[positives, negatives] of each run of one class in ascending order; a score that both have is a run."""
+    found: list[list[int]] = []
+    for value in sorted(set(scores.tolist())):
+        here = [int((labels[scores == value] == side).sum()) for side in (1, 0)]
+        if found and 0 in here and here.index(0) == (found[-1].index(0) if 0 in found[-1] else None):
+            found[-1] = [one + other for one, other in zip(found[-1], here, strict=True)]
+        else:
+            found.append(here)
+    return found
+
+
 def interval(labels: NDArray[np.int64], scores: Array, tpr: float | None) -> tuple[float, float]:
-    """Of the AUC by weighted pairs, of the FPR by the mixture's equation, solved with scipy."""
+    """Of the AUC by weighted pairs of runs, of the FPR by the joint test, one order statistic at a time."""
     positives, negatives = np.sort(scores[labels == 1]), scores[labels == 0]
     n, m = len(positives), len(negatives)
     if tpr is None:
         generator, lows, highs = numpy_stream(0, "bootstrap of the ensemble"), [], []
-        pairs = kernel(labels, scores)[:, np.argsort(negatives)]  # the weights of negatives are drawn in this order
+        sizes = np.array(runs(labels, scores), dtype=np.float64)
+        pairs = np.tri(len(sizes), k=-1) + np.eye(len(sizes)) / 2  # 1 where a run lies above another, 1/2 with itself
         for _ in range(20):
-            heavy, light = (generator.standard_exponential((50, size)) for size in (n, m))
+            heavy, light = (generator.standard_gamma(size, size=(50, len(sizes))) for size in sizes.T)
             for w, v, (a, b) in zip(heavy, light, generator.gamma(0.5, size=(50, 2)), strict=True):
                 whole, right = (w.sum() + a) * (v.sum() + b), w @ pairs @ v
                 lows.append(right / whole)
@@ -110,17 +122,17 @@ def interval(labels: NDArray[np.int64], scores: Array, tpr: float | None) -> tup
     ends = [-math.inf, *positives, math.inf]
     alarms = [int((negatives >= end).sum()) for end in ends]
     chances = [math.comb(n, k) * (1 - tpr) ** k * tpr ** (n - k) for k in range(n + 1)]
-
-    def below(x: float, *, low: bool) -> float:
-        total = 0.0
-        for k, chance in enumerate(chances):
-            f = alarms[k + 1] if low else alarms[k]
-            first, second = (f, m - f + 1) if low else (f + 1, m - f)
-            total += chance * (1.0 if first == 0 else 0.0 if second == 0 else float(beta.cdf(x, first, second)))
-        return total
-
-    lower = 0.0 if below(0.0, low=True) >= 0.025 else brentq(lambda x: below(x, low=True) - 0.025, 0, 1)
-    upper = 1.0 if below(1 - 1e-13, low=False) < 0.975 else brentq(lambda x: below(x, low=False) - 0.975, 0, 1)
+    radius, lower, upper = 2.1504954904, 1.0, 0.0  # tests/metrics/test_intervals.py holds it against a quadrature
+    for k in range(n + 1):
+        above, below = (
+            max(0.0, float(norm.isf(min(1.0, math.fsum(part))))) for part in (chances[k:], chances[: k + 1])
+        )
+        if above < radius:
+            f, tail = alarms[k + 1], norm.cdf(-1.25 * math.sqrt(radius**2 - above**2))
+            lower = min(lower, float(beta.ppf(tail, f, m - f + 1)) if f else 0.0)
+        if below < radius:
+            f, tail = alarms[k], norm.cdf(-1.25 * math.sqrt(radius**2 - below**2))
+            upper = max(upper, float(beta.isf(tail, f + 1, m - f)) if f < m else 1.0)
     return lower, upper
 
 

@@ -54,15 +54,20 @@ def test_too_few_positives_have_no_rate() -> None:
 
 def test_the_verdict_names_what_breaks_its_level() -> None:
     """Two standard errors of 2,000 simulations: .0097 of a rate of .05, .0106 of .94."""
-    promise: dict[str, Any] = {"scores": "ties", "positives": 60, "TPR": 0.95, "NP misses": 0.0597}
-    promise |= {"plug-in misses": 0.6, "mean TPR, CRC": 0.9485, "its SE": 0.001}
-    chosen = {"positives": 60, "TPR": 0.95, "NP misses, d": 0.2, "NP misses, d / 50": 0.06}
+    promise: dict[str, Any] = {
+        "scores": "ties",
+        "positives": 60,
+        "TPR": 0.95,
+        "NP misses": 0.0597,
+        "plug-in misses": 0.6,
+    }
+    promise |= {"mean TPR, CRC": 0.9485, "its SE": 0.001}
+    chosen: dict[str, Any] = {"positives": 60, "TPR": 0.95, "NP misses, d": 0.2, "NP misses, d / 50": 0.06}
     covered: dict[str, Any] = {"scores": "ties", "asked AUC": 0.7, "positives": 20, "AUC": {"covers": 0.93}}
-    tested = {"seeds": 3, "image SD / seed SD": 0.5, "rejects": 0.07}
-    good: dict[str, Any] = {"thresholds": [promise], "intervals": [covered]}
-    good["chosen"] = [chosen | {"NP misses, d / 50": None}]
+    tested: dict[str, Any] = {"seeds": 3, "image SD / seed SD": 0.5, "rejects": 0.07}
+    good = {"thresholds": [promise], "chosen": [chosen | {"NP misses, d / 50": None}], "intervals": [covered]}
     assert coverage.failures(good | {"tests": [tested]}, 2000) == []
-    bad: dict[str, Any] = {
+    bad = {
         "thresholds": [promise | {"NP misses": 0.0598, "mean TPR, CRC": 0.9479}],
         "chosen": [chosen],
         "intervals": [covered | {"AUC": {"covers": 0.929}}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,9 +40,11 @@ def test_a_difference_with_a_test_of_its_own_keeps_it() -> None:
 
 
 def test_families_are_corrected_each_by_itself() -> None:
-    def row(name: str, mean: float, alm: float | None) -> dict[str, object]:
-        minus_bce = {"mean": mean, "interval": [mean - 0.015, mean + 0.015]}
-        found: dict[str, object] = {"objective": name, "minus_bce": minus_bce}
+    def row(name: str, mean: float, alm: float | None) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "objective": name,
+            "minus_bce": {"mean": mean, "interval": [mean - 0.015, mean + 0.015]},
+        }
         return found if alm is None else found | {"alm_minus_without": {"mean": alm, "interval": [alm - 3, alm + 3]}}
 
     families = judged.comparison_families({"mnist": {"rows": [row("a", 0.1, 0.0), row("b", 0.02, None)]}})
