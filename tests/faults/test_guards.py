@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import torch
 from comparing import scalars
-from runs import arguments, assert_same_run, best, history, last, results, run, scripted
+from runs import arguments, assert_same, assert_same_run, best, history, last, results, run, scripted
 
 import report
 from utils.commands.main import train_or_evaluate
 from utils.errors import UserError
-from utils.run_files.best_pt import BEST
+from utils.run_files.best_pt import BEST, remove_end
 from utils.run_files.checkpoints import load, load_sound, save
 from utils.run_files.done import write_done
 from utils.run_files.events import Events
@@ -300,13 +300,30 @@ def test_keep_last_0_removes_both(tmp_path: Path) -> None:
 
 
 def test_best_pt_is_left_alone_where_it_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise a kill while a finished run is trained further would leave one that `done` does not know."""
+    """Otherwise a kill while a finished run is trained further would leave one that `done` does not know.
+
+    What is recorded at the end of a seed changes, and is taken out once `done` is gone.
+    """
     scripted(monkeypatch, [0.5, 0.6])
     folder = run(tmp_path, "--num_epochs 2")
-    content = (folder / "seed1" / "best.pt").read_bytes()
+    path, content = folder / "seed1" / "best.pt", (folder / "seed1" / "best.pt").read_bytes()
+    before = best(folder / "seed1")
+    removed = []
+
+    def remove(files: SeedPaths) -> None:
+        assert path.read_bytes() == content
+        assert not files.done.exists()
+        remove_end(files)
+        removed.append(files)
+
+    monkeypatch.setattr("utils.run.train.remove_end", remove)
     scripted(monkeypatch, [0.1])
     run(tmp_path, "--num_epochs 3 --resume 1")
-    assert (folder / "seed1" / "best.pt").read_bytes() == content
+    assert removed
+    after = best(folder / "seed1")
+    assert (before["epochs"], after["epochs"]) == (2, 3)
+    kept = set(before) - {"epochs", "decisions"}
+    assert_same({name: after[name] for name in kept}, {name: before[name] for name in kept})
 
 
 def test_a_done_seed_has_all_its_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

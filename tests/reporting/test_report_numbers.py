@@ -336,5 +336,5 @@ def test_the_band_of_a_row_holds_its_curve_and_its_intervals(text: str) -> None:
             measure = row.measures[key_of(tpr)]
             assert ends[tpr] == pytest.approx((measure.low, measure.high), abs=1e-4)
     said = "95 % interval of the FPR at each TPR on its own, for new images"
-    assert f'<p class="soft">Band: {said} (melded order statistics and Clopper-Pearson).</p>' in text
+    assert f'<p class="soft">Band: {said} (order statistics and Clopper-Pearson, tested jointly).</p>' in text
     assert text.count('class="band') >= 2 * len(ORDER)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from ..errors import UserError
 from ..errors import one_line as printable
 from ..registry import near
 from ..system.memory import memory_to_spare
-from .image_format import ImageFormat
 from .raw import (
     ENLARGED_SIDE,
     SHORTEST_SIDE,
@@ -30,6 +29,9 @@ from .raw import (
     one_line,
     with_small_images_enlarged,
 )
+
+if TYPE_CHECKING:
+    from .image_format import ImageFormat
 
 # the keys of (images, labels) in each layout; the validation set is optional
 _KERAS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
