@@ -69,7 +69,8 @@ def build_model(
 
     prefix = name.partition(":")[0] + ":"
     if name not in MODELS and prefix not in BACKBONES:
-        raise ValueError(f"model must be one of {', '.join((*MODELS, *BACKBONES))}, got {name!r}")
+        known = ", ".join((*MODELS, *(f"{prefix}NAME" for prefix in BACKBONES)))
+        raise ValueError(f"model must be one of {known}, got {name!r}")
     for what, value in {"channels": channels, "height": image_size[0], "width": image_size[1]}.items():
         if value < 1:
             raise ValueError(f"{what} of the images must be at least 1, got {value}")
