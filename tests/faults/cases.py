@@ -274,9 +274,12 @@ def different_seeds(folder: Path, stream: random.Random) -> list[str]:
     return wrong + differences(_without_commands(snapshot(folder / FOLDER)), expected) + broken_sums(folder / FOLDER)
 
 
+COMMANDED = ("best.pt", "model.pt", "done", "config.yaml")
+
+
 def _without_commands(found: Files) -> Files:
     """Without the files that hold the command, and without their checksums."""
-    kept = {name: content for name, content in found.items() if not name.endswith(("best.pt", "done", "config.yaml"))}
+    kept = {name: content for name, content in found.items() if not name.endswith(COMMANDED)}
     content = kept["results.json"]
     assert isinstance(content, bytes)
     results = json.loads(content)

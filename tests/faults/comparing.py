@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from utils.run_files.model_pt import read_model
 from utils.run_files.paths import RunPaths
 from utils.system.files import sha256
 
@@ -59,12 +60,14 @@ def differences(found: Files, expected: Files) -> list[str]:
 
 
 def broken_sums(folder: Path) -> list[str]:
-    """Where results.json does not belong to the weights and scores beside it."""
+    """Where results.json or model.pt does not belong to the weights and scores beside it."""
     paths = RunPaths(folder.parent.parent, folder.parent.name, folder.name)
     content = json.loads(paths.results.read_text())
-    return [
+    sums = {seed: values["checksums"] for seed, values in content["seeds"].items()}
+    other = [] if read_model(paths.model).checksums == sums else ["model.pt is not of the seeds in results.json"]
+    return other + [
         f"seed{seed}/{name} is not what results.json says"
-        for seed, values in content["seeds"].items()
-        for name, recorded in values["checksums"].items()
+        for seed, recorded_sums in sums.items()
+        for name, recorded in recorded_sums.items()
         if sha256(paths.seed(int(seed)).folder / name) != recorded
     ]

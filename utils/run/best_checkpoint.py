@@ -20,7 +20,9 @@ from ..run_files.checkpoints import load, restore
 from ..run_files.config_yaml import Facts
 from ..run_files.model_pt import evaluation_dict, own_options, write_model
 from ..run_files.paths import RunPaths, SeedPaths
+from ..run_files.results_json import read_results
 from ..seeding import torch_stream
+from ..system.files import locked
 from ..training.evaluation import model_outputs
 from ..training.state import TrainState
 from .components import build_loss
@@ -63,20 +65,25 @@ def standing_alone(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def bundle(experiment: Experiment, paths: RunPaths, result: dict[str, Any]) -> None:
-    """Write model.pt: the models of all seeds that count in results.json, whose content is ``result``."""
-    checkpoints = {seed: load(paths.seed(int(seed)).best, BEST) for seed in result["seeds"]}
-    first = next(iter(checkpoints.values()))
-    shared = {
-        "run": paths.model_name,
-        "command": first["command"],
-        "data_checksum": experiment.task.checksum,
-        "config": own_options(asdict(experiment.config)),
-        "decisions": decisions_of(result["ensemble"]["test"], validation=result["ensemble"]["validation"]).as_dict(),
-        "checksums": {seed: block["checksums"] for seed, block in result["seeds"].items()},
-        **standing_alone(experiment),
-    }
-    write_model(paths.model, shared, list(checkpoints.values()))
+def bundle(experiment: Experiment, paths: RunPaths) -> None:
+    """Write model.pt: the models of all seeds that count in results.json.
+
+    Under the lock, and from results.json as it is then: another process may have added a seed since this one wrote it.
+    """
+    with locked(paths.lock, what=f"the results of {paths.folder}", wait=True):
+        result = read_results(paths.results)
+        checkpoints = {seed: load(paths.seed(int(seed)).best, BEST) for seed in result["seeds"]}
+        ensemble = result["ensemble"]
+        shared = {
+            "run": paths.model_name,
+            "command": result["command"],
+            "data_checksum": experiment.task.checksum,
+            "config": own_options(asdict(experiment.config)),
+            "decisions": decisions_of(ensemble["test"], validation=ensemble["validation"]).as_dict(),
+            "checksums": {seed: block["checksums"] for seed, block in result["seeds"].items()},
+            **standing_alone(experiment),
+        }
+        write_model(paths.model, shared, list(checkpoints.values()))
 
 
 def normalisation(task: Task) -> dict[str, list[float]]:

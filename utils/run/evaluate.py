@@ -51,14 +51,14 @@ def evaluate_run(settings: Settings) -> int:
         for seed, parts in scores.items():
             for part, values in parts.items():
                 write_scores(paths.seed(seed).scores(part), values)
-    result = report(
+    report(
         paths,
         evaluated={seed: int(content["epoch"]) for seed, content in checkpoints.items()},
         epochs={seed: _epochs(paths.seed(seed), content) for seed, content in checkpoints.items()},
         options=evaluation_options(experiment),
         facts=lambda seed: result_facts(experiment, paths, seed) | {"notes": unfinished},
     )
-    bundle(experiment, paths, result)
+    bundle(experiment, paths)
     return 0
 
 

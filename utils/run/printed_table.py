@@ -86,8 +86,8 @@ def report(
     options: EvaluationOptions,
     facts: Callable[[int], dict[str, Any]],
     warned: bool = False,
-) -> dict[str, Any]:
-    """Rebuild the results (see ``rebuild``), then print the table and the paths of the files; returns the results.
+) -> None:
+    """Rebuild the results (see ``rebuild``), then print the table and the paths of the files.
 
     Args:
         warned: whether the warnings were printed before; if not, they follow the table.
@@ -98,4 +98,3 @@ def report(
         print(f"note: {line}")
     print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}")
     print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(paths.root))}")
-    return result

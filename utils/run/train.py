@@ -73,8 +73,8 @@ def train_run(settings: Settings) -> int:
     failures = _train_seeds(experiment, paths, baselines, text)
     if paths.seeds_with("done"):
         facts = functools.partial(result_facts, experiment, paths)
-        result = report(paths, options=evaluation_options(experiment), facts=facts, warned=True)
-        bundle(experiment, paths, result)
+        report(paths, options=evaluation_options(experiment), facts=facts, warned=True)
+        bundle(experiment, paths)
     return 1 if failures else 0
 
 
