@@ -34,9 +34,9 @@ from utils.run.trained_model import TrainedModel, load
 IMAGES = 10_000
 SIDE = 32
 MODELS = ("resnet10", "lenet5")
-MEMORY = (
-    "import resource, sys; from utils.commands.predict import main; code = main(sys.argv[1:]); "
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024); sys.exit(code)"
+MEMORY = (  # the high-water mark of this program alone; getrusage would count the process that started it
+    "import re, sys; from utils.commands.predict import main; code = main(sys.argv[1:]); "
+    "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); sys.exit(code)"
 )
 
 
@@ -140,7 +140,7 @@ def peak(argv: Sequence[str], out: Path) -> float:
         text=True,
         check=True,
     )
-    return float(done.stdout.splitlines()[-1])
+    return float(done.stdout.splitlines()[-1]) / 1024
 
 
 if __name__ == "__main__":
