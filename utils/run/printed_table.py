@@ -10,6 +10,7 @@ from typing import Any
 from ..metrics.summary import EvaluationOptions
 from ..run_files.paths import RunPaths
 from ..run_files.results_json import rebuild
+from ..system.installation import typed
 
 
 def table(result: dict[str, Any]) -> str:
@@ -97,4 +98,5 @@ def report(
     for line in [] if warned else result["warnings"]:
         print(f"note: {line}")
     print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}")
+    print(f"new images   {typed('predict', [str(paths.folder), '--images', 'new/', '--out', 'pred.csv'])}")
     print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(paths.root))}")
