@@ -13,7 +13,7 @@ import pytest
 from report_folders import Page, make_run
 
 import report
-from utils.reporting.svg import Axis, Panel, axis
+from utils.reporting.svg import Axis, Panel, axis, thinned
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
@@ -87,6 +87,15 @@ def test_data_versions_and_commands_are_listed(text: str, page: Page) -> None:
 )
 def test_axes_have_round_ticks(found: Axis, ticks: str) -> None:
     assert " ".join(text for _, text in found.ticks) == ticks
+
+
+def test_ticks_without_room_are_left_out() -> None:
+    """Five texts of 6 letters need 5 x (12 + 6 x 6.6) = 258 units between the first and the last, and have 4 steps."""
+    found = axis(-0.005, 0.005, "", most=5)
+    assert [text for _, text in found.ticks] == ["−0.004", "−0.002", "0.000", "0.002", "0.004"]
+    assert thinned(found, 5 * 51.6) == found  # a step is a fifth of the plot
+    assert [text for _, text in thinned(found, 5 * 51.5).ticks] == ["−0.004", "0.000", "0.004"]
+    assert [text for _, text in thinned(found, 60).ticks] == ["0.000"]
 
 
 def test_a_line_is_drawn_where_its_numbers_are() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ..metrics.intervals import LEVEL, METHODS, roc_band
 from .analysis import Metric, Report, Row, group_letter
 from .comparison import MOST_LETTERS, Change, Comparison, pairs
-from .svg import Axis, Panel, Point, axis
+from .svg import Axis, Panel, Point, axis, thinned
 from .tables import cut, exact_percent, number
 
 BAND_POINTS = 10  # below the enlarged part, and in it
@@ -223,7 +223,9 @@ def dot_chart(across: Axis, title: str, names: Sequence[str], *, hints: tuple[st
     ticks = tuple((float(len(names) - 1 - place), name) for place, name in enumerate(shown))
     up = Axis(-0.6, len(names) - 0.4, "", ticks)
     left, height = 24 + 6.6 * max(map(len, shown)), 108.0 + 27 * len(names)
-    return Panel(across, up, title, height=height, left=left, right=24.0, top=46.0, hints=hints)
+    panel = Panel(across, up, title, height=height, left=left, right=24.0, top=46.0, hints=hints)
+    panel.x = thinned(across, panel.width - panel.left - panel.right)
+    return panel
 
 
 def forest(metric: Metric, comparisons: Sequence[Comparison]) -> Panel:

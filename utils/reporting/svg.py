@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .tables import minus
 
 Point = tuple[float, float]
+DIGIT = 6.6  # width of a letter of a tick, in units
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,18 @@ def axis(low: float, high: float, name: str, *, percent: bool = False, most: int
     places = len(f"{step * scale:.10f}".rstrip("0").partition(".")[2])
     values = [number * step for number in range(first, last + 1)]
     return Axis(low, high, name, tuple((value, minus(f"{value * scale + 0.0:.{places}f}")) for value in values))
+
+
+def thinned(found: Axis, width: float) -> Axis:
+    """The axis with as many of its ticks as have room on a plot of ``width`` units, 0 or the middle one among them."""
+    if len(found.ticks) < 2:
+        return found
+    values = [value for value, _ in found.ticks]
+    needed = 12 + DIGIT * max(len(text) for _, text in found.ticks)
+    every = math.ceil(needed / (width * (found.at(values[1]) - found.at(values[0]))))
+    kept = min(range(len(values)), key=lambda number: (abs(values[number]), abs(2 * number + 1 - len(values))))
+    ticks = tuple(tick for number, tick in enumerate(found.ticks) if (number - kept) % every == 0)
+    return replace(found, ticks=ticks)
 
 
 @dataclass(frozen=True)
