@@ -231,7 +231,8 @@ def test_a_killed_prediction_goes_on_to_the_same_file(
     def killed(path: Path, rows: list[list[str]], *, mode: str) -> None:
         if len(written) > stop_after:
             with path.open("a") as stream:
-                stream.write(",".join(rows[0])[:20])  # half a row
+                csv.writer(stream, lineterminator="\n").writerows(rows[:30])
+                stream.write(",".join(rows[30])[:20])  # half a row
             raise Killed
         written.append(path)
         write(path, rows, mode=mode)
