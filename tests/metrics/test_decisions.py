@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from utils.errors import UserError
 from utils.metrics.decisions import Decisions, Pair, Threshold
 
 KEPT = Threshold("NP", 0.95, 1.0, risk=0.05, on="calibration", n=80, needed=59)
@@ -27,9 +28,9 @@ def test_a_rule_and_its_target_choose() -> None:
     assert ALL.chosen(rule="NP", target=0.95) == KEPT
     assert ALL.chosen(target=0.95) == KEPT
     assert ALL.chosen(rule="default") == DEFAULT
-    with pytest.raises(ValueError, match=r"a TPR of 0.98 cannot be promised: NP needs 149 positives, got 80 on"):
+    with pytest.raises(UserError, match=r"a TPR of 0.98 cannot be promised: NP needs 149 positives, got 80 on"):
         ALL.chosen(target=0.98)
-    with pytest.raises(ValueError, match=r"no threshold by cost for 3; there are NP 0.98, NP 0.95, plug-in 0.98, d"):
+    with pytest.raises(UserError, match=r"no threshold by cost for 3; there are NP 0.98, NP 0.95, plug-in 0.98, d"):
         ALL.chosen(rule="cost", target=3)
 
 

@@ -278,7 +278,7 @@ def test_sources_of_images(folder: Path, pictures: Path, tmp_path: Path) -> None
 BAD = {
     "": "--images PATH is needed",
     "--images {new}": "give --out CSV to score images, or --name NAME",
-    "--images {new} --out x.csv --name a --labels b": "give --out CSV to score images",
+    "--images {new} --out x.csv --name a --labels b": "--out cannot act with --name; leave one of them out",
     "--images nowhere --out x.csv": "must be a folder, an image, a .csv, .txt or .npz file, got nowhere, not there",
     "--images {empty} --out x.csv": "must hold images (.png",
     "--images {new} --out {new}/0000.png": "is there; choose another --out, or add --overwrite 1",
@@ -287,11 +287,16 @@ BAD = {
     "--images {new} --out x.csv --rule plug-in 0.5": "no threshold by plug-in for 0.5; there are NP 0.98",
     "--images {new} --out x.csv --promise 2": "--promise must be a rate in (0, 1], got 2",
     "--images {new} --out x.csv --two_thresholds 0.98 0.01": "the run has no such two; it has 0.9 0.0",
-    "--images {new} --out x.csv --by scanner": "--by compares groups in an evaluation",
+    "--images {new} --out x.csv --by scanner": "--by cannot act with --out; it belongs to --name",
     "--images {new} --out x.csv --resume 2": "--resume must be 0 or 1, got 2",
     "--images {new} --out x.csv --device gpu9": "device",
     "--images {new} --out x.csv --fit stretch": "invalid choice: 'stretch'",
     "--export onnx --out x.csv": "--out cannot act with --export",
+    "--export onnx --threads 2": "--threads cannot act with --export; it belongs to --out or --name",
+    "--export onnx --fit crop": "--fit resizes images: add --images PATH",
+    "--images {new} --labels b --name a --resume": "--resume cannot act with --name; it belongs to --out",
+    "--images {new} --labels b --name a --two_thresholds 0.9 0.1": "--two_thresholds cannot act with --name",
+    "--images {new} --out x.csv --labels b": "--labels cannot act with --out; it belongs to --name",
 }
 
 
@@ -309,13 +314,26 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
-def test_a_full_disk_keeps_what_is_there(folder: Path, pictures: Path, tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
-    out = tmp_path / "pred.csv"
-    with pytest.raises(UserError, match="No space left on device; make room, then --resume 1 goes on"):
-        predicting._write(Path("/dev/full"), [["a"]], mode="a")
+SMALL = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); import predict; "
+SMALL += "sys.exit(predict.main(sys.argv[1:]))"
+
+
+def test_a_disk_that_refuses_ends_with_one_line_and_room_mends_it(
+    folder: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """No file may grow beyond 20,000 bytes, which the rows of 450 images do."""
+    argv = [str(folder), "--images", str(pictures), "--threads", "1", "--out"]
+    whole, out = tmp_path / "whole.csv", tmp_path / "cut.csv"
+    assert predict.main([*argv, str(whole)]) == 0
+    assert whole.stat().st_size > 20000
+    command = [sys.executable, "-c", SMALL, *argv, str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("File too large; make room, then --resume 1 goes on")
     assert not out.exists()
+    assert predict.main([*argv, str(out), "--resume"]) == 0
+    assert out.read_bytes() == whole.read_bytes()
 
 
 HELD = """

@@ -22,6 +22,14 @@ EXAMPLES = (
     "--images other.csv --labels other.csv --name hospital_b --by scanner",
     "--export onnx",
 )
+DEFAULTS = {"fit": "exact", "resume": "0", "overwrite": "0", "by": [], "device": "auto", "threads": "0"}
+READ_BY = {  # flag -> the tasks that read it, each named by the flag that asks for it
+    "out": ("out",),
+    "resume": ("out",),
+    "two_thresholds": ("out",),
+    **dict.fromkeys(("labels", "by"), ("name",)),
+    **dict.fromkeys(("promise", "rule", "overwrite", "device", "threads"), ("out", "name")),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     images = "a folder (searched to any depth), an image, .csv with a column path, .txt with a path a line, or .npz"
     add("--images", "--data", type=Path, metavar="PATH", help=images)
     fit = "another size than the model's is refused (exact), or resized: squeezed, with black bars (letterbox), or cut"
-    add("--fit", choices=FITS, default="exact", help=fit)
+    add("--fit", choices=FITS, help=fit)
     add = parser.add_argument_group("decisions").add_argument
     add("--promise", metavar="TPR", help="the threshold that promises this TPR on new images (NP)")
     rule = f"another threshold: one of {', '.join(RULES)}, and its target, such as plug-in 0.95 (default: NP with the "
@@ -46,20 +54,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--two_thresholds", nargs=2, metavar=("TPR", "FPR"), help=pair)
     add = parser.add_argument_group("output").add_argument
     add("--out", type=Path, metavar="CSV", help="where to write a row for each image")
-    switch: dict[str, Any] = {"nargs": "?", "const": "1", "default": "0", "metavar": "0|1"}
+    switch: dict[str, Any] = {"nargs": "?", "const": "1", "metavar": "0|1"}
     add("--resume", **switch, help="1 goes on with a file that a stopped command has begun")
     add("--overwrite", **switch, help="1 replaces the file, or the evaluation, if it is there")
     add = parser.add_argument_group("evaluation on other data, in RUN/external/NAME/").add_argument
     labels = "columns path and label: an original class of the run, or positive or negative"
     add("--labels", type=Path, metavar="CSV", help=labels)
     add("--name", help="name of the evaluation")
-    add("--by", nargs="+", default=[], metavar="COLUMN", help="further columns of the labels whose groups are compared")
+    add("--by", nargs="+", metavar="COLUMN", help="further columns of the labels whose groups are compared")
     add = parser.add_argument_group("export").add_argument
     export = "write the ensemble beside model.pt with the preprocessing inside: pixels in, score out"
     add("--export", choices=("onnx", "torch_export", "torchscript"), help=export)
     add = parser.add_argument_group("machine").add_argument
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--threads", default="0", metavar="N", help="CPU threads (changes rounding); 0: all cores")
+    add("--device", help="auto, cpu, cuda or cuda:N")
+    add("--threads", metavar="N", help="CPU threads (changes rounding); 0: all cores")
+    parser.set_defaults(**DEFAULTS)
     return parser
 
 
@@ -119,18 +128,20 @@ def _predict(argv: Sequence[str]) -> int:
 
 def _checked(asked: argparse.Namespace) -> dict[str, Any]:
     """The values, after a check that they fit each other."""
-    if asked.export:
-        others = ("out", "name", "labels", "promise", "rule", "two_thresholds")
-        if unused := [name for name in others if getattr(asked, name)]:
-            raise UserError(f"--{unused[0]} cannot act with --export, which writes the model; leave it out")
-    elif asked.images is None:
+    task = "export" if asked.export else "name" if asked.name else "out"
+    if task != "export" and asked.images is None:
         raise UserError("--images PATH is needed: a folder, an image, a .csv, .txt or .npz file")
-    elif bool(asked.out) == bool(asked.name):
+    if not (asked.export or asked.out or asked.name):
         raise UserError("give --out CSV to score images, or --name NAME with --labels to judge the run on other data")
+    unread = [name for name in READ_BY if task not in READ_BY[name] and getattr(asked, name) != DEFAULTS.get(name)]
+    if unread:
+        owners = " or ".join(f"--{name}" for name in READ_BY[unread[0]] if name != unread[0])
+        remedy = f"it belongs to {owners}" if owners else "leave one of them out"
+        raise UserError(f"--{unread[0]} cannot act with --{task}; {remedy}")
+    if asked.fit != DEFAULTS["fit"] and asked.images is None:
+        raise UserError("--fit resizes images: add --images PATH, or leave it out")
     if bool(asked.name) != bool(asked.labels):
         raise UserError("--name and --labels belong together; give both or none")
-    if asked.by and not asked.name:
-        raise UserError("--by compares groups in an evaluation: add --name and --labels, or leave it out")
     if asked.promise and asked.rule:
         raise UserError("--promise and --rule choose a threshold each; leave one of them out")
     if asked.name:

@@ -220,6 +220,8 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _in_npz(path: Path, form: ImageFormat) -> ImageArray:
     images = read_npz_images(path, form, keys=NPZ_KEYS)
+    if not len(images):
+        raise UserError(f"{path} must hold images, got none")
     return ImageArray([f"{path.name}#{number}" for number in range(len(images))], images)
 
 

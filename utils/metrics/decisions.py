@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UserError
 from .roc import Array
 
 PROMISES = ("NP", "CRC")
@@ -79,10 +80,10 @@ class Pair:
             f"both with probability >= {1 - self.risk:.10g}"
         )
 
-    def sorted_out(self, scores: Array) -> list[str]:
+    def referral(self, scores: Array) -> list[str]:
         """``rule out``, ``refer`` or ``rule in`` for each score.
 
-        >>> Pair(0.98, 0.05, 0.05, low=0.0, high=2.0).sorted_out(np.array([-1.0, 0.0, 2.0]))
+        >>> Pair(0.98, 0.05, 0.05, low=0.0, high=2.0).referral(np.array([-1.0, 0.0, 2.0]))
         ['rule out', 'refer', 'rule in']
         """
         words = np.where(scores >= self.high, "rule in", np.where(scores < self.low, "rule out", "refer"))
@@ -139,7 +140,7 @@ class Decisions:
             target: its TPR, FPR, cost ratio or prior; None if there is one only, or the first.
 
         Raises:
-            ValueError: there is no such threshold, or the samples were too few for it; the text is one line.
+            UserError: there is no such threshold, or the samples were too few for it.
         """
         if rule is None and target is None:
             promised = [item for item in self.thresholds if item.rule == "NP" and item.value is not None]
@@ -153,9 +154,9 @@ class Decisions:
             known = ", ".join(
                 f"{item.rule} {'' if item.target is None else item.target}".strip() for item in self.thresholds
             )
-            raise ValueError(f"no threshold by {rule or 'NP'} for {target}; there are {known}")
+            raise UserError(f"no threshold by {rule or 'NP'} for {target}; there are {known}")
         if found[0].value is None:
-            raise ValueError(
+            raise UserError(
                 f"a TPR of {found[0].target} cannot be promised: {found[0].rule} needs {found[0].needed} positives, "
                 f"got {found[0].n} on the {found[0].on} set; --rule plug-in {found[0].target} promises nothing"
             )

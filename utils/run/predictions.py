@@ -65,7 +65,7 @@ class Rows:
             mean = found.mean(keepdims=True)
             chances = self.model.decisions.probabilities(mean)
             chance = None if chances is None else float(chances[0])
-            referral = self.pair.sorted_out(mean)[0] if self.pair else ""
+            referral = self.pair.referral(mean)[0] if self.pair else ""
             rows.append(self.scored(name, found, float(mean[0]), chance, referral))
         return rows
 
@@ -100,10 +100,7 @@ def chosen(
     Raises:
         UserError: the run has no such threshold.
     """
-    try:
-        threshold = model.decisions.chosen(rule=rule, target=target)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    threshold = model.decisions.chosen(rule=rule, target=target)
     if not pair:
         return threshold, model.decisions.pair(tpr=threshold.target if threshold.rule == "NP" else None)
     found = model.decisions.pair(tpr=pair[0], fpr=pair[1])

@@ -36,7 +36,7 @@ class Decided:
 
     ``score`` (n,) is the mean of the seeds' scores; ``positive`` (n,) is true where it reaches ``threshold.value``;
     ``probability`` (n,) is calibrated on the run's validation set, for the class mix of that set, or None;
-    ``sorted_out`` holds ``rule out``, ``refer`` or ``rule in`` of each image, or is None where the run has no two
+    ``referral`` holds ``rule out``, ``refer`` or ``rule in`` of each image, or is None where the run has no two
     thresholds.
     """
 
@@ -44,7 +44,7 @@ class Decided:
     positive: NDArray[np.bool_]
     threshold: Threshold
     probability: Array | None
-    sorted_out: list[str] | None
+    referral: list[str] | None
 
 
 class TrainedModel:
@@ -98,22 +98,16 @@ class TrainedModel:
         Raises:
             UserError: see ``score``; or the run has no such threshold, as when it had too few positives.
         """
-        try:
-            threshold = self.decisions.chosen(rule=rule, target=promise)
-        except ValueError as error:
-            raise UserError(str(error)) from None
-        return self.decided(self.score(images), threshold)
-
-    def decided(self, scores: Array, threshold: Threshold) -> Decided:
-        """The same from the scores."""
-        assert threshold.value is not None
+        threshold = self.decisions.chosen(rule=rule, target=promise)
         pair = self.decisions.pair(tpr=threshold.target if threshold.rule == "NP" else None)
+        scores = self.score(images)
+        assert threshold.value is not None
         return Decided(
             score=scores,
             positive=scores >= threshold.value,
             threshold=threshold,
             probability=self.decisions.probabilities(scores),
-            sorted_out=pair.sorted_out(scores) if pair else None,
+            referral=pair.referral(scores) if pair else None,
         )
 
     @torch.inference_mode()
@@ -167,7 +161,7 @@ def load(path: str | Path, *, device: str = "auto") -> TrainedModel:
     Raises:
         UserError: there is none, it is damaged, or model.pt is not of the seeds that results.json counts.
     """
-    content = read_model(model_file(Path(path)))
+    content = _content(Path(path))
     chosen = choose_device(device)
     precision = content.config.precision
     if precision == "tf32" and chosen.type != "cuda":
@@ -175,19 +169,20 @@ def load(path: str | Path, *, device: str = "auto") -> TrainedModel:
     return TrainedModel(content, Machine(chosen, precision, torch.get_num_threads()))
 
 
-def model_file(path: Path) -> Path:
-    """The model.pt of a run's folder, after a check that it is of the seeds in results.json; any other path as it is.
+def _content(path: Path) -> ModelFile:
+    """The content of a file, or of a run's model.pt after a check that it is of the seeds in results.json.
 
     Raises:
         UserError: it is not there, or of other seeds.
     """
     if not path.is_dir():
-        return path
+        return read_model(path)
     paths = RunPaths(path.parent.parent, path.parent.name, path.name)
     if not paths.model.exists():
         raise UserError(f"{path} must be the folder of a trained run, but it has no model.pt; {AGAIN}")
+    content = read_model(paths.model)
     if paths.results.exists():
         counted = {seed: block.get("checksums") for seed, block in read_results(paths.results)["seeds"].items()}
-        if counted != read_model(paths.model).checksums:
+        if counted != content.checksums:
             raise UserError(f"{paths.model} is not of the seeds that {paths.results} counts; {AGAIN}")
-    return paths.model
+    return content

@@ -75,9 +75,9 @@ class ModelFile:
 
 
 def own_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a run's options that model.pt keeps."""
+    """Those of a run's options that model.pt keeps, as far as they are set."""
     names = [name for name, item in OPTIONS.items() if item.metadata["group"] in GROUPS]
-    return {name: config[name] for name in (*names, "precision") if config[name] is not None}
+    return {name: config[name] for name in (*names, "precision") if config.get(name) is not None}
 
 
 def evaluation_dict(options: EvaluationOptions) -> dict[str, Any]:
@@ -130,8 +130,7 @@ def _of_best(path: Path) -> ModelFile:
 
 def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> ModelFile:
     try:
-        known = {name: value for name, value in content["config"].items() if name in OPTIONS}
-        options = {name: convert(name, value, str(path)) for name, value in own_options_of(known).items()}
+        options = {name: convert(name, value, str(path)) for name, value in own_options(content["config"]).items()}
         evaluation: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in content["evaluation"].items()
         }
@@ -153,11 +152,6 @@ def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> ModelFile
         raise UserError(
             f"{path} must be a model of this program, but its content is not ({error!r:.100}); {AGAIN}"
         ) from None
-
-
-def own_options_of(known: Mapping[str, Any]) -> dict[str, Any]:
-    """The kept options among ``known``."""
-    return own_options({**dict.fromkeys(OPTIONS), **known})
 
 
 def _form(content: Mapping[str, Any]) -> ImageFormat:
