@@ -1,5 +1,8 @@
 """Bootstrap of AUC and rates: samples are drawn with replacement within each class.
 
+Where samples belong to groups, such as the images of a patient, groups are drawn instead, with all their samples:
+those with positives alone, with negatives alone and with both each keep their number.
+
 Legend: P positives, N negatives, R resamples, G distinct scores.
 """
 
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .groups import Groups
 from .roc import Array, checked
 
 CONFIDENCE = 0.95
@@ -34,10 +38,11 @@ def bootstrap(
     thresholds: Sequence[float],
     generator: np.random.Generator,
     resamples: int = 1000,
+    groups: Groups | None = None,
 ) -> Bootstrap:
     """Resample positives and negatives, each class with replacement, its size kept."""
     (result,) = bootstraps(
-        labels, [scores], tprs=tprs, thresholds=thresholds, generator=generator, resamples=resamples
+        labels, [scores], tprs=tprs, thresholds=thresholds, generator=generator, resamples=resamples, groups=groups
     )
     return result
 
@@ -50,17 +55,19 @@ def bootstraps(
     thresholds: Sequence[float],
     generator: np.random.Generator,
     resamples: int = 1000,
+    groups: Groups | None = None,
 ) -> list[Bootstrap]:
     """``bootstrap`` of several scores of the same samples: row by row of the results, the same samples were drawn.
 
     Samples are counted, not copied: scores are sorted once, and each resample is a row of counts.
     """
     curves = [_Curves.of(labels, scores) for scores in several]
-    counts = [int((np.asarray(labels) == side).sum()) for side in (1, 0)]
+    labels = np.asarray(labels)
+    draw = _Samples(labels) if groups is None else _Groups(labels, groups)
     parts: list[list[tuple[Array, ...]]] = [[] for _ in curves]
     for start in range(0, resamples, 100):
         rows = min(100, resamples - start)
-        positives, negatives = (_drawn(count, rows, generator) for count in counts)
+        positives, negatives = draw.counts(rows, generator)
         for curve, part in zip(curves, parts, strict=True):
             columns = curve.columns(thresholds)
             for few in (slice(row, row + 25) for row in range(0, rows, 25)):  # what the cache holds
@@ -87,7 +94,7 @@ class _Side:
         """(R, G + 1) share of the class at or above each distinct score, given how often each sample was drawn."""
         sums = np.zeros((len(counts), counts.shape[1] + 1), dtype=np.int32)
         np.cumsum(counts.take(self.order, axis=1), axis=1, out=sums[:, 1:])
-        curve: Array = sums.take(self.reached, axis=1) / counts.shape[1]
+        curve: Array = sums.take(self.reached, axis=1) / sums[:, -1:]
         return curve
 
 
@@ -113,6 +120,38 @@ class _Curves:
     def columns(self, thresholds: Sequence[float]) -> list[int]:
         """Where on the curve each threshold lies."""
         return [int(np.searchsorted(self.distinct, -threshold, side="right")) for threshold in thresholds]
+
+
+class _Samples:
+    """Draws the samples of each class."""
+
+    def __init__(self, labels: NDArray[np.int64]) -> None:
+        self._sizes = [int((labels == side).sum()) for side in (1, 0)]
+
+    def counts(self, rows: int, generator: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """How often each positive (rows, P) and each negative (rows, N) is drawn in each of ``rows`` resamples."""
+        positives, negatives = (_drawn(count, rows, generator) for count in self._sizes)
+        return positives, negatives
+
+
+class _Groups:
+    """Draws groups, each with all its samples."""
+
+    def __init__(self, labels: NDArray[np.int64], groups: Groups) -> None:
+        number = np.unique(groups, return_inverse=True)[1]
+        has = [np.bincount(number[labels == side], minlength=number.max() + 1) > 0 for side in (1, 0)]
+        kind = has[0] + 2 * has[1]
+        self._strata = [np.flatnonzero(kind == each) for each in np.unique(kind)]
+        self._of_class = [number[labels == side] for side in (1, 0)]
+        self._groups = len(kind)
+
+    def counts(self, rows: int, generator: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """As ``_Samples.counts``."""
+        drawn = np.empty((rows, self._groups), dtype=np.int32)
+        for stratum in self._strata:
+            drawn[:, stratum] = _drawn(len(stratum), rows, generator)
+        positives, negatives = (drawn[:, groups] for groups in self._of_class)
+        return positives, negatives
 
 
 def _drawn(count: int, rows: int, generator: np.random.Generator) -> NDArray[np.int32]:

@@ -13,6 +13,7 @@ from ..errors import UserError
 from .roc import Array
 
 PROMISES = ("NP", "CRC")
+UNITS = ("sample", "group")
 RULES = (*PROMISES, "plug-in", "fpr", "cost", "prior", "default")
 
 
@@ -28,6 +29,7 @@ class Threshold:
         on: the set that it was chosen on; "" of the default.
         n: positives of that set; 0 of the default.
         needed: positives that the promise needs, else 0.
+        unit: ``sample``, or ``group`` where n and needed count groups with positives.
     """
 
     rule: str
@@ -37,6 +39,7 @@ class Threshold:
     on: str = ""
     n: int = 0
     needed: int = 0
+    unit: str = "sample"
 
     @property
     def meaning(self) -> str:
@@ -45,7 +48,8 @@ class Threshold:
         >>> Threshold("NP", 0.98, 1.5, risk=0.05, on="calibration", n=300, needed=149).meaning
         'NP: TPR >= 0.98 with probability >= 0.95, from 300 calibration positives'
         """
-        chosen = f", from {self.n} {self.on} positives" if self.n else ""
+        counted = "groups of " if self.unit == "group" else ""
+        chosen = f", from {self.n} {counted}{self.on} positives" if self.n else ""
         words = {
             "NP": f"TPR >= {self.target} with probability >= {1 - (self.risk or 0):.10g}",
             "CRC": f"TPR >= {self.target} on average over calibration sets",
@@ -120,7 +124,7 @@ class Decisions:
         pairs = tuple(Pair(**item) for item in content["pairs"])
         temperature = content["temperature"]
         for item in thresholds:
-            if item.rule not in RULES or not isinstance(item.on, str):
+            if item.rule not in RULES or not isinstance(item.on, str) or item.unit not in UNITS:
                 raise ValueError(item.rule)
             _check_numbers(item.n, item.needed)
             _check_numbers(*(value for value in (item.target, item.value, item.risk) if value is not None))
@@ -156,9 +160,10 @@ class Decisions:
             )
             raise UserError(f"no threshold by {rule or 'NP'} for {target}; there are {known}")
         if found[0].value is None:
+            unit = "groups " if found[0].unit == "group" else ""
             raise UserError(
                 f"a TPR of {found[0].target} cannot be promised: {found[0].rule} needs {found[0].needed} positives, "
-                f"got {found[0].n} on the {found[0].on} set; --rule plug-in {found[0].target} promises nothing"
+                f"got {found[0].n} {unit}on the {found[0].on} set; --rule plug-in {found[0].target} promises nothing"
             )
         return found[0]
 
@@ -185,7 +190,16 @@ def decisions_of(test: Mapping[str, Any], *, validation: Mapping[str, Any]) -> D
     """
     positives = int(validation["n_positive"])
     thresholds = [
-        Threshold(p["rule"], p["tpr"], p["threshold"], p["risk"], p["on"], p["n_positive"], p["needed"])
+        Threshold(
+            rule=p["rule"],
+            target=p["tpr"],
+            value=p["threshold"],
+            risk=p["risk"],
+            on=p["on"],
+            n=p["n_positive"],
+            needed=p["needed"],
+            unit=p.get("unit", UNITS[0]),
+        )
         for p in test["promises"]
     ]
     chosen = [("plug-in", p["target_tpr"], p["threshold"]) for p in test["operating_points"]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .decisions import Decisions, Pair, Threshold
-from .intervals import auc_interval, clopper_pearson, fpr_at_tpr_interval
+from .intervals import auc_interval, fpr_at_tpr_interval, rate_interval
 from .roc import auc, rates_at
 from .scores import Scores
 from .summary import EvaluationOptions, summary
@@ -27,9 +27,10 @@ def judged(
         generator: for the interval of the AUC.
     """
     result = summary(scores, options=options)
-    result["auc_interval"] = auc_interval(scores.label, scores.score, generator=generator)
+    groups = scores.groups
+    result["auc_interval"] = auc_interval(scores.label, scores.score, generator=generator, groups=groups)
     result["fpr_at_tpr_interval"] = {
-        str(tpr): fpr_at_tpr_interval(scores.label, scores.score, tpr) for tpr in options.tprs
+        str(tpr): fpr_at_tpr_interval(scores.label, scores.score, tpr, groups=groups) for tpr in options.tprs
     }
     thresholds = [item for item in decisions.thresholds if item.value is not None]
     result["thresholds"] = [at_threshold(scores, item) for item in thresholds]
@@ -51,11 +52,14 @@ def at_threshold(scores: Scores, threshold: Threshold) -> dict[str, Any]:
         "target": threshold.target,
         "threshold": threshold.value,
         "meaning": threshold.meaning,
-        "tp": tp, "fp": fp, "tn": negatives - fp, "fn": positives - tp,
+        "tp": tp,
+        "fp": fp,
+        "tn": negatives - fp,
+        "fn": positives - tp,
         "tpr": tp / positives if positives else None,
-        "tpr_interval": clopper_pearson(tp, positives) if positives else None,
+        "tpr_interval": rate_interval(called[is_positive], groups=scores.groups_of(1)) if positives else None,
         "fpr": fp / negatives if negatives else None,
-        "fpr_interval": clopper_pearson(fp, negatives) if negatives else None,
+        "fpr_interval": rate_interval(called[~is_positive], groups=scores.groups_of(0)) if negatives else None,
     }
 
 
@@ -110,6 +114,7 @@ def by_group(scores: Scores, values: Sequence[str], threshold: Threshold) -> lis
             scores.score[rows],
             [scores.split[row] for row in rows],
             scores.original_class[rows],
+            group=None if scores.group is None else [scores.group[row] for row in rows],
         )
         both = 0 < own.label.sum() < len(own.label)
         numbers = at_threshold(own, threshold)

@@ -1,6 +1,10 @@
 """Confidence intervals of AUC and rates on new samples, for one scored set. Their coverage: ``studies/coverage.py``.
 
 Legend: n positives with sorted scores S, m negatives, alpha = 1 - TPR, f(t) = number of negatives with score >= t.
+
+Where samples belong to groups, such as the images of a patient, ``groups`` (n + m,) numbers the group of each. An
+interval of rates then takes as many samples as ``groups.effective_number`` gives, with the same rates and order
+statistics; that of the AUC draws one weight for each group.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from .groups import Groups, effective_number
 from .roc import Array, checked
 
 LEVEL = 0.95
@@ -27,8 +32,8 @@ METHODS = {
 }
 
 
-def clopper_pearson(count: int, n: int, *, level: float = LEVEL) -> list[float]:
-    """Exact interval of a probability of which ``count`` of ``n`` independent samples are seen.
+def clopper_pearson(count: float, n: float, *, level: float = LEVEL) -> list[float]:
+    """Exact interval of a probability of which ``count`` of ``n`` independent samples are seen; fractions for groups.
 
     [the (1-level)/2 quantile of Beta(x, n-x+1), the (1+level)/2 quantile of Beta(x+1, n-x)]; 0 and 1 where x = 0 and n.
 
@@ -47,7 +52,25 @@ def clopper_pearson(count: int, n: int, *, level: float = LEVEL) -> list[float]:
     return [low, high]
 
 
-def fpr_at_tpr_interval(labels: NDArray[np.int64], scores: Array, tpr: float, *, level: float = LEVEL) -> list[float]:
+def rate_interval(called: NDArray[np.bool_], *, groups: Groups | None = None, level: float = LEVEL) -> list[float]:
+    """``clopper_pearson`` of the share of samples that are ``called`` (n,), with their effective number.
+
+    Reference: Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data", Survey Methodology 24 (1998), with the worst case for the design effect.
+
+    >>> [round(end, 4) for end in rate_interval(np.ones(8, dtype=bool), groups=np.repeat(np.arange(4), 2))]    # 4 of 4
+    [0.3976, 1.0]
+    """
+    if groups is None:
+        return clopper_pearson(int(called.sum()), len(called), level=level)
+    n = effective_number(groups)
+    count = n if called.all() else float(called.mean()) * n
+    return clopper_pearson(count, n, level=level)
+
+
+def fpr_at_tpr_interval(
+    labels: NDArray[np.int64], scores: Array, tpr: float, *, groups: Groups | None = None, level: float = LEVEL
+) -> list[float]:
     """Interval of the FPR at the highest threshold t* whose TPR is at least ``tpr``, for any two distributions.
 
     Of n positives, those below t* are Bin(n, p) with p <= alpha, those at or below it Bin(n, p) with p >= alpha. So if
@@ -72,12 +95,17 @@ def fpr_at_tpr_interval(labels: NDArray[np.int64], scores: Array, tpr: float, *,
     Reference: Tong, Feng, Li 2018 of the order statistics; Fay, Proschan, Brittain, "Combining one-sample confidence
     procedures for inference in the two-sample case", Biometrics 71 (2015), of melding.
     """
-    (interval,) = roc_band(labels, scores, [tpr], level=level)
+    (interval,) = roc_band(labels, scores, [tpr], groups=groups, level=level)
     return interval
 
 
 def roc_band(
-    labels: NDArray[np.int64], scores: Array, tprs: Sequence[float], *, level: float = LEVEL
+    labels: NDArray[np.int64],
+    scores: Array,
+    tprs: Sequence[float],
+    *,
+    groups: Groups | None = None,
+    level: float = LEVEL,
 ) -> list[list[float]]:
     """``fpr_at_tpr_interval`` at each TPR: a pointwise band of the ROC, of the kind of Tong, Feng and Li's NP-ROC band.
 
@@ -87,6 +115,7 @@ def roc_band(
         labels: (n + m,) 0 or 1.
         scores: (n + m,) finite.
         tprs: each in (0, 1].
+        groups: see the module.
         level: of each interval.
     """
     from scipy.special import betaincinv
@@ -95,13 +124,18 @@ def roc_band(
     if not all(0 < tpr <= 1 for tpr in tprs):
         raise ValueError(f"a target TPR must be in (0, 1], got {', '.join(map(str, tprs))}")
     positives, negatives = (np.sort(scores[labels == side]) for side in (1, 0))
-    m = len(negatives)
+    n, m = float(len(positives)), float(len(negatives))
+    if groups is not None:
+        n, m = (effective_number(groups[labels == side]) for side in (1, 0))
     ends = np.concatenate([[-math.inf], positives, [math.inf]])
-    alarms = m - np.searchsorted(negatives, ends, side="left")
+    alarms = (len(negatives) - np.searchsorted(negatives, ends, side="left")) * (m / len(negatives))
     found = []
     for tpr in tprs:
-        above, below = _tails(len(positives), 1 - tpr, (1 - level) / 2)
-        fewest, most = alarms[above.index + 1], alarms[below.index]
+        above, below = _tails(math.floor(n + 1e-9), 1 - tpr, (1 - level) / 2)
+        # the k-th of n stands for the (k share)-th of all positives
+        share = len(positives) / math.floor(n + 1e-9)
+        fewest = alarms[np.ceil((above.index + 1) * share - 1e-9).astype(np.int64).clip(max=len(positives) + 1)]
+        most = alarms[np.floor(below.index * share + 1e-9).astype(np.int64)]
         lows = np.where(fewest > 0, betaincinv(np.maximum(fewest, 1), m - fewest + 1, above.tail), 0.0)
         highs = np.where(most < m, betaincinv(most + 1, np.maximum(m - most, 1), 1 - below.tail), 1.0)
         found.append([float(lows.min()), float(highs.max())])
@@ -109,7 +143,12 @@ def roc_band(
 
 
 def auc_interval(
-    labels: NDArray[np.int64], scores: Array, *, generator: np.random.Generator, draws: int = DRAWS
+    labels: NDArray[np.int64],
+    scores: Array,
+    *,
+    generator: np.random.Generator,
+    draws: int = DRAWS,
+    groups: Groups | None = None,
 ) -> list[float]:
     """Interval of the AUC, for any two distributions: samples of each class are weighted at random.
 
@@ -120,22 +159,25 @@ def auc_interval(
     rarely drawn. Samples of one class with none of the other between them are drawn together: their weights' sum is
     Gamma(their number), and nothing else of them counts. With weight 1 and one class it is Gaffke's interval of a
     bounded mean, and for counts Clopper-Pearson; with weight 1/2 it is less conservative, as the mid-p interval is.
+    Of groups, each has one weight, Gamma(1), for all its samples of both classes, and the one more of a class is a
+    group of the mean size sum of m_g^2 / sum of m_g.
 
     Args:
         labels: (n + m,) 0 or 1.
         scores: (n + m,) finite.
         generator: the random stream.
         draws: number of draws.
+        groups: see the module.
 
     Reference: Gaffke, Statistics 39 (2005); Learned-Miller and Thomas, arXiv 1905.06208.
     """
     labels, scores = checked(labels, scores)
-    positives, negatives = _runs(labels, scores)
+    weights = _Independent(labels, scores) if groups is None else _Grouped(labels, scores, groups)
     lows, highs = [], []
     for start in range(0, draws, 50):
         rows = min(50, draws - start)
-        heavy, light = (generator.standard_gamma(part, size=(rows, len(part))) for part in (positives, negatives))
-        extra = generator.gamma(EXTRA, size=(rows, 2))
+        heavy, light = weights.draw(rows, generator)
+        extra = generator.gamma(EXTRA, size=(rows, 2)) * weights.size
         below = np.cumsum(light, axis=1)
         ordered = (heavy * (below - light / 2)).sum(axis=1)
         heavies, lights = heavy.sum(axis=1), below[:, -1]
@@ -147,14 +189,44 @@ def auc_interval(
     return [float(low), min(1.0, float(high))]
 
 
-def _runs(labels: NDArray[np.int64], scores: Array) -> tuple[Array, Array]:
-    """Numbers of positives and of negatives in each run of scores of one class, ascending; a tied score is a run."""
-    distinct, group = np.unique(scores, return_inverse=True)
-    counts = [np.bincount(group[labels == side], minlength=len(distinct)) for side in (1, 0)]
-    kind = (counts[0] > 0) + 2 * (counts[1] > 0)
-    (starts,) = np.nonzero(np.concatenate([[True], (kind[1:] != kind[:-1]) | (kind[1:] == 3)]))
-    positives, negatives = (np.add.reduceat(side, starts).astype(np.float64) for side in counts)
-    return positives, negatives
+class _Independent:
+    """Weights of ``auc_interval`` in each run of scores of one class, ascending; a tied score is a run."""
+
+    size: Array = np.ones(2)
+
+    def __init__(self, labels: NDArray[np.int64], scores: Array) -> None:
+        distinct, place = np.unique(scores, return_inverse=True)
+        counts = [np.bincount(place[labels == side], minlength=len(distinct)) for side in (1, 0)]
+        kind = (counts[0] > 0) + 2 * (counts[1] > 0)
+        (starts,) = np.nonzero(np.concatenate([[True], (kind[1:] != kind[:-1]) | (kind[1:] == 3)]))
+        self._counts = [np.add.reduceat(side, starts).astype(np.float64) for side in counts]
+
+    def draw(self, rows: int, generator: np.random.Generator) -> tuple[Array, Array]:
+        """(rows, runs) of the positives and of the negatives."""
+        heavy, light = (generator.standard_gamma(part, size=(rows, len(part))) for part in self._counts)
+        return heavy, light
+
+
+class _Grouped:
+    """The same with one weight for each group, at each distinct score."""
+
+    def __init__(self, labels: NDArray[np.int64], scores: Array, groups: Groups) -> None:
+        order = np.argsort(scores, kind="stable")
+        ordered = scores[order]
+        (self._starts,) = np.nonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        self._group = np.unique(groups, return_inverse=True)[1][order]
+        self._positive = labels[order] == 1
+        # one more group of each class
+        self.size = np.array([(labels == side).sum() / effective_number(groups[labels == side]) for side in (1, 0)])
+
+    def draw(self, rows: int, generator: np.random.Generator) -> tuple[Array, Array]:
+        """(rows, distinct scores) of the positives and of the negatives."""
+        drawn = generator.standard_exponential(size=(rows, self._group.max() + 1))[:, self._group]
+        heavy, light = (
+            np.add.reduceat(np.where(side, drawn, 0.0), self._starts, axis=1)
+            for side in (self._positive, ~self._positive)
+        )
+        return heavy, light
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, rankdata, wilcoxon
 
+from .groups import Groups
 from .roc import Array, checked
 
 NOISE = 5e-13  # differences are known to 1e-12: magnitudes that lie closer together than this are equal
@@ -113,6 +114,25 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+
+
+def mcnemar_by_groups(only_first: NDArray[np.bool_], only_second: NDArray[np.bool_], groups: Groups) -> float:
+    """``mcnemar`` with each group as one: the classifier that is wrong alone more often in it has lost it.
+
+    Exact if, without a difference, the two classifiers could change places in each group on its own.
+
+    Args:
+        only_first: (n,) the samples that the first classifier alone gets wrong.
+        only_second: (n,) likewise.
+        groups: (n,) the number of the group of each sample.
+
+    >>> lost, other = np.array([1, 1, 0, 0, 0, 1], dtype=bool), np.array([0, 0, 1, 0, 0, 0], dtype=bool)
+    >>> mcnemar_by_groups(lost, other, np.array([0, 0, 0, 1, 1, 2]))    # 2 groups to 0
+    0.5
+    """
+    net = np.zeros(int(groups.max(initial=0)) + 1, dtype=np.int64)
+    np.add.at(net, groups, only_first.astype(np.int64) - only_second.astype(np.int64))
+    return mcnemar(int((net > 0).sum()), int((net < 0).sum()))
 
 
 def wilcoxon_p(differences: Sequence[float]) -> float | None:

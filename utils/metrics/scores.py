@@ -9,17 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from .groups import Groups, numbered
 
 
 @dataclass(frozen=True)
 class Scores:
-    """For each sample its index in the file of its split, label (0 or 1), score, split and original class."""
+    """For each sample its index in the file of its split, label (0 or 1), score, split and original class.
+
+    ``path`` and ``group`` hold the name and the group (patient) of each sample, or are None where it has none.
+    """
 
     index: NDArray[np.int64]
     label: NDArray[np.int64]
     score: NDArray[np.float64]
     split: list[str]
     original_class: NDArray[np.int64]
+    path: list[str] | None = None
+    group: list[str] | None = None
+
+    @property
+    def groups(self) -> Groups | None:
+        """(n,) the number of the group of each sample; None where each is alone."""
+        return numbered(self.group)
+
+    def groups_of(self, side: int) -> Groups | None:
+        """The same of the samples of one class."""
+        groups = self.groups
+        return None if groups is None else groups[self.label == side]
 
 
 def averaged(seeds: Sequence[Scores]) -> Scores:

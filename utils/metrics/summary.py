@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..seeding import numpy_stream
 from .calibration import BINS, calibration_error, fitted_temperature
-from .intervals import METHODS, auc_interval, clopper_pearson, fpr_at_tpr_interval
+from .groups import count_groups, one_of_each
+from .intervals import METHODS, auc_interval, fpr_at_tpr_interval, rate_interval
 from .promised_thresholds import TINY, Promise, crc_threshold, np_threshold, samples_needed, two_thresholds
-from .roc import Rates, Roc, auc, auprc, rates_at, roc
+from .roc import Array, Rates, Roc, auc, auprc, rates_at, roc
 from .scores import Scores
 from .thresholds import cost_threshold, fpr_threshold, prior_threshold, shown_threshold
 
@@ -92,6 +94,7 @@ def summary(scores: Scores, *, options: EvaluationOptions) -> dict[str, Any]:
         },
         "n_positive": positives,
         "n_negative": len(labels) - positives,
+        **_counted_groups(scores),
     }
 
 
@@ -114,13 +117,17 @@ def summary_with_intervals(
     tprs = options.tprs
     curve = roc(validation.label, validation.score)
     points = operating_points(curve, test, tprs)
-    result["auc_interval"] = auc_interval(test.label, test.score, generator=generator)
-    result["fpr_at_tpr_interval"] = {str(tpr): fpr_at_tpr_interval(test.label, test.score, tpr) for tpr in tprs}
-    result["interval_methods"] = dict(METHODS)
+    groups = test.groups
+    result["auc_interval"] = auc_interval(test.label, test.score, generator=generator, groups=groups)
+    result["fpr_at_tpr_interval"] = {
+        str(tpr): fpr_at_tpr_interval(test.label, test.score, tpr, groups=groups) for tpr in tprs
+    }
+    suffix = "" if groups is None else ", by groups"
+    result["interval_methods"] = {name: f"{method}{suffix}" for name, method in METHODS.items()}
     result["operating_points"] = [
         {"target_tpr": point.target, "rule": "plug-in", "threshold": point.threshold}
         | _counted(point.rates)
-        | _rate_intervals(point.rates)
+        | rate_intervals(point.threshold, test)
         for point in points
     ]
     result["thresholds"] = [
@@ -143,9 +150,7 @@ def operating_points(curve: Roc, test: Scores, tprs: Sequence[float]) -> tuple[O
     )
 
 
-def rule_points(
-    curve: Roc, validation: Scores, test: Scores, *, options: EvaluationOptions
-) -> tuple[RulePoint, ...]:
+def rule_points(curve: Roc, validation: Scores, test: Scores, *, options: EvaluationOptions) -> tuple[RulePoint, ...]:
     """The thresholds of the other rules: by the class priors (if there are both classes), the cost, and each FPR.
 
     Args:
@@ -173,6 +178,8 @@ def promised(
 ) -> dict[str, Any]:
     """Thresholds that promise a TPR on new samples, and what they give on test (see ``metrics.promised_thresholds``).
 
+    Where samples belong to groups, a threshold is chosen from one sample of each group, drawn at random: what is
+    promised is the TPR on a random sample of a new group, whatever the sizes of groups and the likeness within them.
     On the validation set the correction is for the choice of the epoch; that the set may also have steered mu and the
     learning rate is not in it.
 
@@ -180,12 +187,13 @@ def promised(
     says how many there must be. "two_thresholds": rule out, refer, rule in, for each promise with each FPR.
     """
     chosen_on, compared = (validation, options.compared) if calibration is None else (calibration, 1)
-    positives, negatives = (chosen_on.score[chosen_on.label == side] for side in (1, 0))
-    basis = {
+    positives, negatives = (units(chosen_on, side) for side in (1, 0))
+    basis: dict[str, Any] = {
         "on": "validation" if calibration is None else "calibration",
         "compared": compared if compared < 2**53 else float(compared),
         "n_positive": len(positives),
         "n_negative": len(negatives),
+        **({} if chosen_on.groups is None else {"unit": "group"}),
     }
     points, pairs = [], []
     for promise in options.promises:
@@ -218,13 +226,31 @@ def _on_test(threshold: float | None, test: Scores) -> dict[str, Any]:
     if threshold is None:
         return {}
     rates = rates_at(test.label, test.score, threshold)
-    return {"test": _counted(rates) | _rate_intervals(rates)}
+    return {"test": _counted(rates) | rate_intervals(threshold, test)}
 
 
-def _rate_intervals(rates: Rates) -> dict[str, list[float]]:
+def units(scores: Scores, side: int) -> Array:
+    """The scores of one class that are exchangeable with new ones: all, or one at random of each group."""
+    values: Array = scores.score[scores.label == side]
+    groups = scores.groups_of(side)
+    if groups is None:
+        return values
+    drawn: Array = values[one_of_each(groups, generator=numpy_stream(side, "one of each group"))]
+    return drawn
+
+
+def _counted_groups(scores: Scores) -> dict[str, int]:
+    """How many groups have a sample of each class; nothing where there are no groups."""
+    found = {"n_groups_positive": scores.groups_of(1), "n_groups_negative": scores.groups_of(0)}
+    return {name: count_groups(groups) for name, groups in found.items() if groups is not None}
+
+
+def rate_intervals(threshold: float, scores: Scores) -> dict[str, list[float]]:
+    """ "tpr_interval" and "fpr_interval" of a threshold."""
+    called = scores.score >= threshold
     return {
-        "tpr_interval": clopper_pearson(rates.tp, rates.tp + rates.fn),
-        "fpr_interval": clopper_pearson(rates.fp, rates.fp + rates.tn),
+        name: rate_interval(called[scores.label == side], groups=scores.groups_of(side))
+        for name, side in (("tpr_interval", 1), ("fpr_interval", 0))
     }
 
 

@@ -163,10 +163,10 @@ class Row:
         return found
 
     def _interval(self, metric: Metric) -> list[float]:
-        labels, scores = self.test.label, self.test.score
+        labels, scores, groups = self.test.label, self.test.score, self.test.groups
         if metric.tpr is None:
-            return auc_interval(labels, scores, generator=numpy_stream(0, STREAM))
-        return fpr_at_tpr_interval(labels, scores, metric.tpr)
+            return auc_interval(labels, scores, generator=numpy_stream(0, STREAM), groups=groups)
+        return fpr_at_tpr_interval(labels, scores, metric.tpr, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -249,6 +249,7 @@ def rows_of(
             thresholds=(),
             generator=numpy_stream(0, STREAM),
             resamples=resamples,
+            groups=tests[members[0]].groups,
         )
         drawn.update(zip(members, found, strict=True))
     return tuple(

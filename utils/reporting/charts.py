@@ -125,7 +125,7 @@ def band_points(report: Report, row: Row) -> tuple[list[Point], list[Point]]:
     missed = np.geomspace(max(1 - bottom, 1 / positives), 0.5 / positives, BAND_POINTS)  # closer and closer to 0
     tprs = sorted({*np.linspace(0.02, bottom or 0.02, BAND_POINTS).tolist(), *(1 - missed).tolist(), *report.tprs, 1.0})
     tprs = [tpr for tpr in tprs if tpr > 0]
-    ends = roc_band(row.test.label, row.test.score, tprs)
+    ends = roc_band(row.test.label, row.test.score, tprs, groups=row.test.groups)
     low, high = ([(end[side], tpr) for end, tpr in zip(ends, tprs, strict=True)] for side in (0, 1))
     return low, high
 

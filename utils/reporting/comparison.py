@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..metrics.bootstrap import bootstraps, interval
-from ..metrics.paired_tests import holm, mcnemar
+from ..metrics.paired_tests import holm, mcnemar, mcnemar_by_groups
 from ..metrics.seed_tests import SeedTest, seed_test, seeds_needed
 from ..metrics.summary import OperatingPoint
 from ..seeding import numpy_stream
@@ -230,6 +230,7 @@ def _seed_tests(one: Row, other: Row, metrics: Sequence[Metric]) -> list[SeedTes
         thresholds=(),
         generator=numpy_stream(0, "bootstrap of the seeds"),
         resamples=SEED_RESAMPLES,
+        groups=one.test.groups,
     )
     found = []
     for metric in metrics:
@@ -248,11 +249,12 @@ def _point_change(one: Row, other: Row, before: OperatingPoint, after: Operating
     first, second = (
         (row.test.score >= point.threshold) != (labels == 1) for row, point in ((one, before), (other, after))
     )
-    negatives, positives = (
-        (int((first & ~second & (labels == side)).sum()), int((second & ~first & (labels == side)).sum()))
-        for side in (0, 1)
-    )
-    return PointChange(before.target, negatives, positives, mcnemar(*negatives), mcnemar(*positives))
+    alone = [(first & ~second & (labels == side), second & ~first & (labels == side)) for side in (0, 1)]
+    negatives, positives = ((int(one.sum()), int(other.sum())) for one, other in alone)
+    groups = one.test.groups
+    if groups is None:
+        return PointChange(before.target, negatives, positives, mcnemar(*negatives), mcnemar(*positives))
+    return PointChange(before.target, negatives, positives, *(mcnemar_by_groups(*pair, groups) for pair in alone))
 
 
 def _correct(family: Sequence[tuple[Change | PointChange, str]]) -> None:

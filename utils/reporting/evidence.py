@@ -11,10 +11,9 @@ from typing import Any
 
 from ..config.guarantees import compared, promises
 from ..config.options import Config
-from ..metrics.intervals import clopper_pearson
 from ..metrics.promised_thresholds import Promise, samples_needed
 from ..metrics.roc import Rates, rates_at
-from ..metrics.summary import EvaluationOptions, promised
+from ..metrics.summary import EvaluationOptions, promised, rate_intervals, units
 from ..run_files.results_json import MOST_COMPARED
 from .analysis import Row
 from .labels import asked
@@ -36,6 +35,7 @@ class Decision:
         needed: the positives that the rule needs.
         threshold: None if there are fewer.
         rates: what it gives on the test set.
+        intervals: of the TPR and of the FPR there (``metrics.intervals.rate_interval``); none without a threshold.
     """
 
     rule: str
@@ -46,6 +46,7 @@ class Decision:
     needed: int
     threshold: float | None
     rates: Rates | None
+    intervals: Sequence[list[float]]
 
     @property
     def short(self) -> str:
@@ -58,18 +59,6 @@ class Decision:
         if self.risk is not None:
             return f"missed with probability \N{LESS-THAN OR EQUAL TO} {self.risk:g}"
         return {CRC: "on average over calibration sets", PLUG_IN: "no promise", DEFAULT: "no promise"}[self.rule]
-
-    @property
-    def tpr_interval(self) -> list[float]:
-        """Clopper-Pearson, on the test set."""
-        assert self.rates is not None
-        return clopper_pearson(self.rates.tp, self.rates.tp + self.rates.fn)
-
-    @property
-    def fpr_interval(self) -> list[float]:
-        """Likewise."""
-        assert self.rates is not None
-        return clopper_pearson(self.rates.fp, self.rates.fp + self.rates.tn)
 
 
 @dataclass(frozen=True)
@@ -93,7 +82,7 @@ class Evidence:
 
     Args:
         on: "calibration" or "validation", where the promised thresholds were chosen.
-        positives: of that set.
+        positives: of that set; groups with positives where samples belong to groups.
         negatives: likewise.
         compared: among how many models that set chose the one that is evaluated.
         cost_ratio: of the run: cost of a false negative in units of a false positive.
@@ -131,8 +120,7 @@ def evidence(row: Row) -> Evidence:
     )
     found = promised(row.validation, row.test, calibration=row.calibration, options=options)
     chosen_on = row.validation if row.calibration is None else row.calibration
-    positives = int(chosen_on.label.sum())
-    negatives = len(chosen_on.label) - positives
+    positives, negatives = (len(units(chosen_on, side)) for side in (1, 0))
     kept = {(pair["tpr"], pair["fpr"], pair["risk"]): pair for pair in found["two_thresholds"]}
     corrected = row.calibration is None and models > 1  # two thresholds need a set of their own
     pairs = [
@@ -156,12 +144,19 @@ def _without_promise(row: Row) -> list[Decision]:
     default, there = row.run.default_threshold, int(row.validation.label.sum())
     rates = rates_at(row.test.label, row.test.score, default)
     return [
-        Decision(DEFAULT, None, None, "", 0, 0, default, rates),
+        Decision(DEFAULT, None, None, "", 0, 0, default, rates, _intervals(default, row)),
         *(
-            Decision(PLUG_IN, point.target, None, "validation", there, 1, point.threshold, point.rates)
+            Decision(
+                *(PLUG_IN, point.target, None, "validation", there, 1, point.threshold, point.rates),
+                _intervals(point.threshold, row),
+            )
             for point in row.points
         ),
     ]
+
+
+def _intervals(threshold: float, row: Row) -> list[list[float]]:
+    return list(rate_intervals(threshold, row.test).values())
 
 
 def _promised(points: Sequence[Mapping[str, Any]]) -> list[Decision]:
@@ -170,6 +165,7 @@ def _promised(points: Sequence[Mapping[str, Any]]) -> list[Decision]:
         Decision(
             **{("n" if name == "n_positive" else name): point[name] for name in names},
             rates=_rates(point["test"]) if "test" in point else None,
+            intervals=[point["test"][f"{rate}_interval"] for rate in ("tpr", "fpr")] if "test" in point else (),
         )
         for point in points
     ]

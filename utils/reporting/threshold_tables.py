@@ -60,7 +60,7 @@ def decisions_table(row: Row, decisions: Sequence[Decision], key: str) -> Table:
         on = f"{each.n} {each.on} positives" if each.on else DASH
         cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), Cell(on, float(each.n))]
         cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
-        rows.append([*cells, *rate_cells(each.rates, each.tpr_interval, each.fpr_interval, target=each.tpr)])
+        rows.append([*cells, *rate_cells(each.rates, *each.intervals, target=each.tpr)])
     columns = [Column("rule"), Column("wanted"), Column("level"), *numeric("chosen on", "threshold")]
     columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} (Clopper-Pearson)")
     return Table(f"{key}_thresholds", "Thresholds of the ensemble", columns, rows)
@@ -79,7 +79,7 @@ def promised_table(report: Report) -> Table:
                 rows.append([*cells, Cell(DASH, None, f"needs {each.needed}"), Cell(DASH), Cell(DASH)])
                 continue
             cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
-            rows.append([*cells, *rate_cells(each.rates, each.tpr_interval, each.fpr_interval, target=each.tpr)])
+            rows.append([*cells, *rate_cells(each.rates, *each.intervals, target=each.tpr)])
     columns = [NAME, Column("rule"), Column("promise"), Column("level"), *numeric("from", "threshold")]
     columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} (Clopper-Pearson)")
     return Table("promised", "Thresholds that promise a TPR on new samples", columns, rows)
