@@ -28,7 +28,7 @@ python := $(VENV)/bin/python
 pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types toy faults fuzz mutants soak environment clean
+.PHONY: help run test test-all check lint types verify toy faults fuzz mutants soak environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -50,6 +50,9 @@ lint: $(dev_stamp)  ## ruff
 
 types: $(dev_stamp)  ## mypy
 	@$(python) -m mypy
+
+verify: $(run_stamp)  ## every number of results/ again from the committed scores
+	@for folder in results/*/; do $(python) -m studies.verify $$folder || exit 1; done
 
 toy: $(run_stamp)  ## two Gaussians at 1:20 and 1:100: the linear model on natural and on balanced batches
 	@$(python) -m studies.toy
