@@ -125,7 +125,8 @@ def table(folder: Path) -> str:
         "",
         "Test set. Each cell: mean over the seeds +- SD (n - 1); then the ensemble (mean of the seeds' scores).",
         "Reported: none; the printed tables could not be had. Rows with fewer than 10 seeds are unfinished.",
-        f"Check every number: `python -m studies.verify results/{folder.name}`. Commit, hardware, versions, command: row.json.",
+        f"Check every number: `python -m studies.verify results/{folder.name}`. "
+        "Commit, hardware, versions, command: row.json.",
     ]
     previous = None
     for row in rows_of(folder):

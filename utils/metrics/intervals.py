@@ -32,6 +32,11 @@ METHODS = {
 }
 
 
+def methods(groups: Groups | None) -> dict[str, str]:
+    """How each interval is made: ``METHODS``, and that they count groups where there are some."""
+    return {name: method if groups is None else f"{method}, by groups" for name, method in METHODS.items()}
+
+
 def clopper_pearson(count: float, n: float, *, level: float = LEVEL) -> list[float]:
     """Exact interval of a probability of which ``count`` of ``n`` independent samples are seen; fractions for groups.
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..seeding import numpy_stream
 from .calibration import BINS, calibration_error, fitted_temperature
 from .groups import count_groups, one_of_each
-from .intervals import METHODS, auc_interval, fpr_at_tpr_interval, rate_interval
+from .intervals import auc_interval, fpr_at_tpr_interval, methods, rate_interval
 from .promised_thresholds import TINY, Promise, crc_threshold, np_threshold, samples_needed, two_thresholds
 from .roc import Array, Rates, Roc, auc, auprc, rates_at, roc
 from .scores import Scores
@@ -122,8 +122,7 @@ def summary_with_intervals(
     result["fpr_at_tpr_interval"] = {
         str(tpr): fpr_at_tpr_interval(test.label, test.score, tpr, groups=groups) for tpr in tprs
     }
-    suffix = "" if groups is None else ", by groups"
-    result["interval_methods"] = {name: f"{method}{suffix}" for name, method in METHODS.items()}
+    result["interval_methods"] = methods(groups)
     result["operating_points"] = [
         {"target_tpr": point.target, "rule": "plug-in", "threshold": point.threshold}
         | _counted(point.rates)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..metrics.intervals import METHODS
+from ..metrics.intervals import methods
 from ..metrics.planning import SIZES, planned_fpr_intervals, planned_tpr_interval
 from ..metrics.prevalence import net_benefit, npv, ppv
 from ..metrics.promised_thresholds import USUAL_RISK, Promise, positives_for_claim, samples_needed
@@ -135,11 +135,11 @@ def _sizes_table(row: Row, key: str) -> Table:
 
 
 def _measures_table(row: Row, key: str) -> Table:
-    rows = []
+    rows, how = [], methods(row.test.groups)
     for metric in metrics_for(row.tprs):
         measure = row.measures[metric.key]
         unit = "" if metric.tpr is None else ", in %"
-        method = METHODS["auc_interval" if metric.tpr is None else "fpr_at_tpr_interval"]
+        method = how["auc_interval" if metric.tpr is None else "fpr_at_tpr_interval"]
         spread = DASH if measure.deviation is None else metric.text(measure.deviation)
         cells = [Cell(f"{metric.title}{unit}"), metric.cell(measure.ensemble, metric.bounds(measure.low, measure.high))]
         rows.append([*cells, metric.cell(measure.mean), Cell(spread, measure.deviation), Cell(method)])
@@ -151,7 +151,10 @@ def _measures_table(row: Row, key: str) -> Table:
 
 
 def _basis(found: Evidence) -> str:
-    text = f"From {found.positives} positives and {found.negatives} negatives of the {found.on} set"
+    groups = "groups with " if found.unit == "group" else ""
+    text = f"From {found.positives} {groups}positives and {found.negatives} {groups}negatives of the {found.on} set"
+    if groups:
+        text += " (one sample of each, drawn at random)"
     if found.on == "calibration":
         return f"{text}, which nothing else looked at."
     if found.compared == 1:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config.guarantees import compared, promises
 from ..config.options import Config
+from ..metrics.decisions import UNITS
 from ..metrics.promised_thresholds import Promise, samples_needed
 from ..metrics.roc import Rates, rates_at
 from ..metrics.summary import EvaluationOptions, promised, rate_intervals, units
@@ -86,6 +87,7 @@ class Evidence:
         negatives: likewise.
         compared: among how many models that set chose the one that is evaluated.
         cost_ratio: of the run: cost of a false negative in units of a false positive.
+        unit: ``sample``, or ``group`` where samples belong to groups: what n, positives and negatives count.
     """
 
     decisions: tuple[Decision, ...]
@@ -96,6 +98,7 @@ class Evidence:
     negatives: int
     compared: float
     cost_ratio: float
+    unit: str
 
     @property
     def given(self) -> tuple[Decision, ...]:
@@ -137,6 +140,7 @@ def evidence(row: Row) -> Evidence:
         negatives,
         1 if row.calibration is not None else models,
         config.cost_ratio,
+        UNITS[0] if chosen_on.groups is None else UNITS[1],
     )
 
 

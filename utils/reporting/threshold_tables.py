@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..metrics.intervals import LEVEL
+from ..metrics.intervals import LEVEL, methods
 from ..metrics.roc import Rates
 from ..metrics.thresholds import shown_threshold
 from .analysis import Report, Row
@@ -61,8 +61,9 @@ def decisions_table(row: Row, decisions: Sequence[Decision], key: str) -> Table:
         cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), Cell(on, float(each.n))]
         cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
         rows.append([*cells, *rate_cells(each.rates, *each.intervals, target=each.tpr)])
+    method = methods(row.test.groups)["tpr_interval"]
     columns = [Column("rule"), Column("wanted"), Column("level"), *numeric("chosen on", "threshold")]
-    columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} (Clopper-Pearson)")
+    columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} ({method})")
     return Table(f"{key}_thresholds", "Thresholds of the ensemble", columns, rows)
 
 
@@ -81,7 +82,7 @@ def promised_table(report: Report) -> Table:
             cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
             rows.append([*cells, *rate_cells(each.rates, *each.intervals, target=each.tpr)])
     columns = [NAME, Column("rule"), Column("promise"), Column("level"), *numeric("from", "threshold")]
-    columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL} (Clopper-Pearson)")
+    columns += numeric("TPR, %", "FPR, %", group=f"test set, {PER_LEVEL}")
     return Table("promised", "Thresholds that promise a TPR on new samples", columns, rows)
 
 

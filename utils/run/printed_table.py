@@ -35,7 +35,10 @@ def table(result: dict[str, Any]) -> str:
     ]
     lines.insert(1, "-" * len(lines[0]))
     test = result["ensemble"]["test"]
-    lines.append(f"test set: {test['n_positive']} positives, {test['n_negative']} negatives; FPR in %")
+    counted = f"{test['n_positive']} positives, {test['n_negative']} negatives"
+    if "n_groups_positive" in test:
+        counted += f", in {test['n_groups_positive']} and {test['n_groups_negative']} groups, which the intervals count"
+    lines.append(f"test set: {counted}; FPR in %")
     return "\n".join([*lines, "", *promises(test)])
 
 
@@ -51,7 +54,9 @@ def promises(test: dict[str, Any]) -> list[str]:
     first = kept[0]
     among = f"{first['compared']:,.0f}" if first["compared"] < 1e6 else f"{first['compared']:.2g}"
     chosen = f", which chose among {among} models" if first["compared"] > 1 else ""
-    lines = [f"thresholds that promise a TPR on new images, from {first['n_positive']} {first['on']} positives{chosen}"]
+    groups = "groups of " if first.get("unit") == "group" else ""
+    positives = f"{first['n_positive']} {groups}{first['on']} positives"
+    lines = [f"thresholds that promise a TPR on new images, from {positives}{chosen}"]
     for point in kept:
         promise = f"  TPR >= {point['tpr'] * 100:g} %, missed with probability <= {point['risk']:g}:"
         if point["threshold"] is None:
