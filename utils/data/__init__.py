@@ -29,7 +29,7 @@ DATASETS: dict[str, str] = {
     "digits": ".digits:load_digits",
 }
 AUGMENTS: tuple[str, ...] = ("none", "crop", "crop_flip")
-FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_files.fitted
+FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_pixels.fitted
 
 ODD = (1, 3, 5, 7, 9)
 EVEN = (0, 2, 4, 6, 8)

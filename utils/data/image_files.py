@@ -13,24 +13,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from ..errors import UserError, one_line
 from ..system.text_files import read_lines
 from .image_format import ImageFormat
+from .image_pixels import ENDINGS, BrokenImageError, read_pixels
 from .npz import read_npz_images
 from .raw import UInt8Array
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
-MOST_PIXELS = 2**27  # of one image in a file
 WORKERS = min(8, os.cpu_count() or 1)
 BATCHES_AHEAD = 1  # that are read while another is scored
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
-
-
-class BrokenImageError(Exception):
-    """An image that cannot be scored; the text is one line."""
 
 
 class Images(Protocol):
@@ -52,7 +45,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images in files; ``fit`` says what happens to those of another size (``fitted``)."""
+    """Images in files; ``fit`` says what happens to those of another size (``image_pixels.fitted``)."""
 
     names: Sequence[str]
     paths: Sequence[Path]
@@ -83,7 +76,7 @@ def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
             ``images``, ``x``, ``x_test`` or ``test_images``; a .csv file with a column ``path``; a .txt file with a
             path in each line. Paths in a file are relative to its folder, and are the names of the images.
         form: what the model takes.
-        fit: see ``fitted``.
+        fit: see ``image_pixels.fitted``.
 
     Raises:
         UserError: there are none.
@@ -167,46 +160,7 @@ def read_image(path: Path, form: ImageFormat, *, fit: str = "exact") -> UInt8Arr
     Raises:
         BrokenImageError: see ``Images.read``.
     """
-    if path.exists() and not path.is_file():  # opening a pipe would block
-        raise BrokenImageError("not a regular file")
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise BrokenImageError(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are read")
-            if image.mode not in EIGHT_BITS:
-                raise BrokenImageError(f"{image.mode} pixels, but the model was trained on 8 bits a channel")
-            if (frames := getattr(image, "n_frames", 1)) > 1:
-                raise BrokenImageError(f"{frames} images in one file; save them apart")
-            turned = ImageOps.exif_transpose(image)
-            converted = turned.convert("L" if form.channels == 1 else "RGB")
-    except BrokenImageError:
-        raise
-    except Exception as error:  # a decoder can fail in any way
-        raise BrokenImageError(_reason(error)) from None
-    pixels = np.asarray(fitted(converted, (form.width, form.height), fit), dtype=np.uint8)
-    return pixels.reshape(form.height, form.width, form.channels)
-
-
-def fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
-    """The image in another size (width, height), bilinearly.
-
-    ``exact`` refuses another size; ``squeeze`` resizes each side; ``letterbox`` keeps the ratio of the sides and fills
-    up with black; ``crop`` keeps it and cuts off what is too much, evenly on both sides.
-
-    Raises:
-        BrokenImageError: the size differs and ``fit`` is ``exact``.
-    """
-    if image.size == size:
-        return image
-    if fit == "exact":
-        raise BrokenImageError(
-            f"{image.width} x {image.height} pixels, but the model takes {size[0]} x {size[1]}; --fit resizes"
-        )
-    if fit == "squeeze":
-        return image.resize(size, Image.Resampling.BILINEAR)
-    if fit == "letterbox":
-        return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
-    return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return read_pixels(path, size=(form.height, form.width), channels=form.channels, fit=fit)
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -230,12 +184,3 @@ def _lines(path: Path) -> list[str]:
         return list(read_lines(path))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "not there"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = one_line(error)[:200]
-    return "not an image" if "cannot identify" in text else text or type(error).__name__

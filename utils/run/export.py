@@ -78,7 +78,7 @@ def export_model(run: Path, *, kind: str, images: Path | None, fit: str) -> int:
         run: see ``trained_model.load``.
         kind: onnx, torch_export or torchscript.
         images: to compare on; None: made-up ones.
-        fit: see ``image_files.fitted``.
+        fit: see ``image_pixels.fitted``.
 
     Raises:
         UserError: a package is missing, or the exported file gives other scores, and is not kept.

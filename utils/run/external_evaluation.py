@@ -44,7 +44,7 @@ def evaluate(
         labels: a .csv file with the columns ``path``, as the images are named, and ``label``.
         name: of the evaluation.
         by: further columns of ``labels``, whose groups are compared at ``threshold``.
-        fit: see ``image_files.fitted``.
+        fit: see ``image_pixels.fitted``.
         threshold: the one at which groups are compared.
         overwrite: whether an evaluation of that name may be replaced.
 
