@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import csv
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, one_line
 from ..system.text_files import read_lines
 from .image_format import ImageFormat
-from .image_pixels import ENDINGS, BrokenImageError, read_pixels
+from .image_pixels import ENDINGS, read_pixels
 from .npz import read_npz_images
 from .raw import UInt8Array
+from .reading_ahead import Images
 
-WORKERS = min(8, os.cpu_count() or 1)
-BATCHES_AHEAD = 1  # that are read while another is scored
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
-
-
-class Images(Protocol):
-    """Images with a name each."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """One for each image."""
-        ...
-
-    def read(self, number: int) -> UInt8Array:
-        """The image ``number``, (height, width, channels) as the model takes it.
-
-        Raises:
-            BrokenImageError: it cannot be read, or has another size or depth than the model's.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -98,34 +77,6 @@ def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
     if not names:
         raise UserError(f"{source} must name images, got none")
     return ImageFiles(names, [source.parent / name for name in names], form, fit)
-
-
-def read_ahead(
-    images: Images, *, size: int, start: int = 0, workers: int = WORKERS
-) -> Iterator[tuple[range, list[UInt8Array | BrokenImageError]]]:
-    """The images in batches of ``size`` from ``start`` on, read by threads while the batch before is in use.
-
-    An image that cannot be read stands as its error. No more than three batches are in memory.
-    """
-
-    def read(number: int) -> UInt8Array | BrokenImageError:
-        try:
-            return images.read(number)
-        except BrokenImageError as error:
-            return error
-
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of decoders, about damaged entries that they can do without
-        ahead: collections.deque[tuple[range, list[concurrent.futures.Future[UInt8Array | BrokenImageError]]]]
-        ahead = collections.deque()
-        for first in range(start, len(images.names), size):
-            numbers = range(first, min(first + size, len(images.names)))
-            ahead.append((numbers, [pool.submit(read, number) for number in numbers]))
-            if len(ahead) > BATCHES_AHEAD:
-                waited, futures = ahead.popleft()
-                yield waited, [future.result() for future in futures]
-        for waited, futures in ahead:
-            yield waited, [future.result() for future in futures]
 
 
 def read_table(path: Path) -> dict[str, list[str]]:

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.image_files import BrokenImageError, find_images, read_ahead
+from ..data.image_files import find_images
+from ..data.image_pixels import BrokenImageError
 from ..data.raw import UInt8Array, enlarging
+from ..data.reading_ahead import read_ahead
 from ..errors import UserError
 from ..losses.base import Loss
 from ..metrics.roc import Array

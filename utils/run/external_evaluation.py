@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.image_files import BrokenImageError, Images, find_images, read_ahead, read_table
+from ..data.image_files import find_images, read_table
+from ..data.image_pixels import BrokenImageError
+from ..data.reading_ahead import Images, read_ahead
 from ..errors import UserError, one_line
 from ..metrics.decisions import Threshold
 from ..metrics.external import by_group, judged, label_numbers, shift
