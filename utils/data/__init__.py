@@ -32,7 +32,7 @@ DATASETS: dict[str, str] = {
 }
 AUGMENTS: tuple[str, ...] = ("none", "crop", "crop_flip")
 PLACES: tuple[str, ...] = ("auto", "device", "mapped")  # where images are kept while a run trains
-FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_files.fitted
+FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_pixels.fitted
 
 NAME = r"\w[\w.+-]*"  # of data of one's own
 ODD = (1, 3, 5, 7, 9)

@@ -2,57 +2,29 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import csv
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from ..errors import UserError, one_line
 from ..system.text_files import read_lines
 from .image_format import ImageFormat
+from .image_pixels import ENDINGS, read_pixels
 from .npz import read_npz_images
 from .raw import UInt8Array
+from .reading_ahead import Images
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
-MOST_PIXELS = 2**27  # of one image in a file
-WORKERS = min(8, os.cpu_count() or 1)
-BATCHES_AHEAD = 1  # that are read while another is scored
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
-
-
-class BrokenImageError(Exception):
-    """An image that cannot be scored; the text is one line."""
-
-
-class Images(Protocol):
-    """Images with a name each."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """One for each image."""
-        ...
-
-    def read(self, number: int) -> UInt8Array:
-        """The image ``number``, (height, width, channels) as the model takes it.
-
-        Raises:
-            BrokenImageError: it cannot be read, or has another size or depth than the model's.
-        """
-        ...
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images in files; ``fit`` says what happens to those of another size (``fitted``)."""
+    """Images in files; ``fit`` says what happens to those of another size (``image_pixels.fitted``)."""
 
     names: Sequence[str]
     paths: Sequence[Path]
@@ -83,7 +55,7 @@ def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
             ``images``, ``x``, ``x_test`` or ``test_images``; a .csv file with a column ``path``; a .txt file with a
             path in each line. Paths in a file are relative to its folder, and are the names of the images.
         form: what the model takes.
-        fit: see ``fitted``.
+        fit: see ``image_pixels.fitted``.
 
     Raises:
         UserError: there are none.
@@ -105,34 +77,6 @@ def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
     if not names:
         raise UserError(f"{source} must name images, got none")
     return ImageFiles(names, [source.parent / name for name in names], form, fit)
-
-
-def read_ahead(
-    images: Images, *, size: int, start: int = 0, workers: int = WORKERS
-) -> Iterator[tuple[range, list[UInt8Array | BrokenImageError]]]:
-    """The images in batches of ``size`` from ``start`` on, read by threads while the batch before is in use.
-
-    An image that cannot be read stands as its error. No more than three batches are in memory.
-    """
-
-    def read(number: int) -> UInt8Array | BrokenImageError:
-        try:
-            return images.read(number)
-        except BrokenImageError as error:
-            return error
-
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of decoders, about damaged entries that they can do without
-        ahead: collections.deque[tuple[range, list[concurrent.futures.Future[UInt8Array | BrokenImageError]]]]
-        ahead = collections.deque()
-        for first in range(start, len(images.names), size):
-            numbers = range(first, min(first + size, len(images.names)))
-            ahead.append((numbers, [pool.submit(read, number) for number in numbers]))
-            if len(ahead) > BATCHES_AHEAD:
-                waited, futures = ahead.popleft()
-                yield waited, [future.result() for future in futures]
-        for waited, futures in ahead:
-            yield waited, [future.result() for future in futures]
 
 
 def read_table(path: Path) -> dict[str, list[str]]:
@@ -167,46 +111,7 @@ def read_image(path: Path, form: ImageFormat, *, fit: str = "exact") -> UInt8Arr
     Raises:
         BrokenImageError: see ``Images.read``.
     """
-    if path.exists() and not path.is_file():  # opening a pipe would block
-        raise BrokenImageError("not a regular file")
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise BrokenImageError(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are read")
-            if image.mode not in EIGHT_BITS:
-                raise BrokenImageError(f"{image.mode} pixels, but the model was trained on 8 bits a channel")
-            if (frames := getattr(image, "n_frames", 1)) > 1:
-                raise BrokenImageError(f"{frames} images in one file; save them apart")
-            turned = ImageOps.exif_transpose(image)
-            converted = turned.convert("L" if form.channels == 1 else "RGB")
-    except BrokenImageError:
-        raise
-    except Exception as error:  # a decoder can fail in any way
-        raise BrokenImageError(_reason(error)) from None
-    pixels = np.asarray(fitted(converted, (form.width, form.height), fit), dtype=np.uint8)
-    return pixels.reshape(form.height, form.width, form.channels)
-
-
-def fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
-    """The image in another size (width, height), bilinearly.
-
-    ``exact`` refuses another size; ``squeeze`` resizes each side; ``letterbox`` keeps the ratio of the sides and fills
-    up with black; ``crop`` keeps it and cuts off what is too much, evenly on both sides.
-
-    Raises:
-        BrokenImageError: the size differs and ``fit`` is ``exact``.
-    """
-    if image.size == size:
-        return image
-    if fit == "exact":
-        raise BrokenImageError(
-            f"{image.width} x {image.height} pixels, but the model takes {size[0]} x {size[1]}; --fit resizes"
-        )
-    if fit == "squeeze":
-        return image.resize(size, Image.Resampling.BILINEAR)
-    if fit == "letterbox":
-        return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
-    return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return read_pixels(path, size=(form.height, form.width), channels=form.channels, fit=fit)
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -230,12 +135,3 @@ def _lines(path: Path) -> list[str]:
         return list(read_lines(path))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "not there"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = one_line(error)[:200]
-    return "not an image" if "cannot identify" in text else text or type(error).__name__

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.image_files import BrokenImageError, find_images, read_ahead
+from ..data.image_files import find_images
+from ..data.image_pixels import BrokenImageError
 from ..data.raw import UInt8Array, enlarging
+from ..data.reading_ahead import read_ahead
 from ..errors import UserError
 from ..losses.base import Loss
 from ..metrics.roc import Array
@@ -78,7 +80,7 @@ def export_model(run: Path, *, kind: str, images: Path | None, fit: str) -> int:
         run: see ``trained_model.load``.
         kind: onnx, torch_export or torchscript.
         images: to compare on; None: made-up ones.
-        fit: see ``image_files.fitted``.
+        fit: see ``image_pixels.fitted``.
 
     Raises:
         UserError: a package is missing, or the exported file gives other scores, and is not kept.

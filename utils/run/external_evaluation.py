@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.image_files import BrokenImageError, Images, find_images, read_ahead, read_table
+from ..data.image_files import find_images, read_table
+from ..data.image_pixels import BrokenImageError
+from ..data.reading_ahead import Images, read_ahead
 from ..errors import UserError, one_line
 from ..metrics.decisions import Threshold
 from ..metrics.external import by_group, judged, label_numbers, shift
@@ -44,7 +46,7 @@ def evaluate(
         labels: a .csv file with the columns ``path``, as the images are named, and ``label``.
         name: of the evaluation.
         by: further columns of ``labels``, whose groups are compared at ``threshold``.
-        fit: see ``image_files.fitted``.
+        fit: see ``image_pixels.fitted``.
         threshold: the one at which groups are compared.
         overwrite: whether an evaluation of that name may be replaced.
 
