@@ -15,8 +15,8 @@ from ..errors import UserError, one_line
 from ..system.text_files import read_lines
 from .image_format import ImageFormat
 from .image_pixels import ENDINGS, read_pixels
-from .npz import read_npz_images
-from .raw import UInt8Array
+from .npz import checked_pixels, read_npz_images
+from .raw import Pixels
 from .reading_ahead import Images
 
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
@@ -31,19 +31,19 @@ class ImageFiles:
     form: ImageFormat
     fit: str = "exact"
 
-    def read(self, number: int) -> UInt8Array:
+    def read(self, number: int) -> Pixels:
         return read_image(self.paths[number], self.form, fit=self.fit)
 
 
 @dataclass(frozen=True)
 class ImageArray:
-    """Images in an array (n, H, W) or (n, H, W, C) of integers in 0..255."""
+    """Images in an array (n, H, W, C), in the depth that the model takes."""
 
     names: Sequence[str]
     images: np.ndarray[Any, Any]
 
-    def read(self, number: int) -> UInt8Array:
-        image: UInt8Array = np.asarray(self.images[number], dtype=np.uint8)
+    def read(self, number: int) -> Pixels:
+        image: Pixels = self.images[number]
         return image
 
 
@@ -53,13 +53,16 @@ def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
     Args:
         source: a folder, searched to any depth, in the order of the names; an image; an .npz file with the key
             ``images``, ``x``, ``x_test`` or ``test_images``; a .csv file with a column ``path``; a .txt file with a
-            path in each line. Paths in a file are relative to its folder, and are the names of the images.
+            path in each line. Paths in a file are relative to its folder, and are the names of the images. For a model
+            of features: a .csv file with a column for each, in the order of the training data, and perhaps ``path``.
         form: what the model takes.
         fit: see ``image_pixels.fitted``.
 
     Raises:
         UserError: there are none.
     """
+    if form.has_features:
+        return _in_feature_table(source, form)
     if source.is_dir():
         paths = _in_folder(source)
         if not paths:
@@ -105,13 +108,13 @@ def read_table(path: Path) -> dict[str, list[str]]:
     return table
 
 
-def read_image(path: Path, form: ImageFormat, *, fit: str = "exact") -> UInt8Array:
-    """An image file as (height, width, channels) uint8: turned as its EXIF entry says, in grey or RGB, without alpha.
+def read_image(path: Path, form: ImageFormat, *, fit: str = "exact") -> Pixels:
+    """An image file as (height, width, channels): turned as its EXIF entry says, in grey or RGB, without alpha.
 
     Raises:
         BrokenImageError: see ``Images.read``.
     """
-    return read_pixels(path, size=(form.height, form.width), channels=form.channels, fit=fit)
+    return read_pixels(path, size=(form.height, form.width), channels=form.channels, bits=form.bits, fit=fit)
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -121,6 +124,32 @@ def _in_folder(folder: Path) -> list[Path]:
         names = [name for name in files if name.lower().endswith(ENDINGS) and not name.startswith(".")]
         found += [Path(parent, name) for name in names]
     return sorted(found)
+
+
+def _in_feature_table(path: Path, form: ImageFormat) -> ImageArray:
+    """Rows of numbers; the column ``path`` names them, if there is one."""
+    if not path.is_file() or path.suffix.lower() != ".csv":
+        raise UserError(f"--images must be a .csv file of the model's {form.channels} features, got {path}")
+    rows = list(csv.reader(_lines(path)))
+    header, rows = rows[0] if rows else [], [row for row in rows[1:] if row]
+    columns = [column for column, name in enumerate(header) if name != "path"]
+    if len(columns) != form.channels:
+        raise UserError(
+            f"{path} must begin with the names of its columns, {form.channels} of them features in the order of the"
+            f" training data, and perhaps path; got {len(columns)} others than path"
+        )
+    numbers = np.empty((len(rows), form.channels), dtype=np.float64)
+    for number, row in enumerate(rows):
+        try:
+            numbers[number] = [float(row[column]) for column in columns] if len(row) == len(header) else [np.nan]
+        except ValueError:
+            numbers[number] = np.nan
+        if not np.isfinite(numbers[number]).all():
+            raise UserError(f"row {number + 1} of {path} must have {len(header)} values, finite numbers but for path")
+    names = [f"{path.name}#{row}" for row in range(len(rows))]
+    if "path" in header:
+        names = [row[header.index("path")] for row in rows]
+    return ImageArray(names, checked_pixels(str(path), numbers, form))
 
 
 def _in_npz(path: Path, form: ImageFormat) -> ImageArray:

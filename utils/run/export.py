@@ -88,6 +88,9 @@ def export_model(run: Path, *, kind: str, images: Path | None, fit: str) -> int:
     if kind == "onnx" and (missing := [name for name in EXTRA if importlib.util.find_spec(name) is None]):
         raise UserError(f"--export onnx needs {' and '.join(missing)}: pip install {' '.join(EXTRA)}")
     model = load(run, device="cpu")
+    if model.form.bits != 8:
+        what = "features" if model.form.has_features else f"images of {model.form.bits} bits"
+        raise UserError(f"--export writes models of 8-bit images, but {run} was trained on {what}")
     pixels = _pixels(model, images, fit)
     batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     ensemble = Ensemble(model).eval()
