@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from . import AUGMENTS
-from .augment import cropped, draw_flips, draw_offsets, flipped, padded
+from .augment import PADDING, cropped, draw_flips, draw_offsets, flipped, padded
 from .image_format import as_numbers
 from .task import Task
 
@@ -63,6 +63,14 @@ class Batches:
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images, in pixels."""
         return self._images.shape[2], self._images.shape[3]
+
+    @property
+    def bytes_to_come(self) -> int:
+        """What the padded copy will take, if there is to be one."""
+        if self.augment == "none":
+            return 0
+        count, channels, height, width = self._images.shape
+        return count * channels * (height + 2 * PADDING) * (width + 2 * PADDING) * self._images.element_size()
 
     @functools.cached_property
     def _padded(self) -> Tensor:
