@@ -16,6 +16,7 @@ from .synonyms import ABSENT, FLAGS
 
 NEGATIVE = re.compile(r"-[0-9.]")
 MARKED = re.compile(r"^ (?=-[0-9.])")
+SEVERAL = {"ints": "N", "floats": "X", "pairs": "X", "seeds": "S", "classes": "CLASS", "ratios": "X"}  # kind -> metavar
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,7 +61,7 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     groups = {name: result.add_argument_group(title) for name, title in GROUPS.items()}
     for name, item in OPTIONS.items():
         kind = item.metadata["kind"]
-        several: dict[str, Any] = {"nargs": "+"} if kind.name in ("ints", "floats", "pairs", "seeds") else {}
+        several: dict[str, Any] = {"nargs": "+"} if kind.name in SEVERAL else {}
         groups[item.metadata["group"]].add_argument(
             f"--{name}", metavar=_metavar(kind.name, kind.choices), help=_help(item, models), **several
         )
@@ -73,9 +74,7 @@ def print_version() -> None:
 
 
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:
-    return {"switch": "0|1", "int": "N", "float": "X", "ints": "N", "floats": "X", "pairs": "X", "seeds": "S"}.get(
-        kind, "|".join(choices) or "TEXT"
-    )
+    return {**SEVERAL, "switch": "0|1", "int": "N", "float": "X", "ratio": "X"}.get(kind, "|".join(choices) or "TEXT")
 
 
 def _help(item: Any, models: Iterable[str]) -> str:

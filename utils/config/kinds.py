@@ -8,10 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+NATURAL = "natural"  # as many negatives per positive as the data have
 MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
 SMALLEST, LARGEST = 1e-30, 1e30  # magnitude of a number that is not 0: float32 holds it, and products of two
 INTEGER = re.compile(r"[+-]?[0-9]+")  # Python would also read 1_3 as 13
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+DIGITS = re.compile(r"[+\-0-9\s]+")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
 
@@ -21,7 +23,7 @@ class Kind:
 
     Args:
         name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats,
-            pairs, seeds.
+            pairs, seeds, classes, ratio, ratios.
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
         open_low: whether ``low`` itself is excluded.
@@ -51,7 +53,9 @@ TPRS = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=T
 FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=True)
 PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probability of missing it, each in (0, 1), such "
     "as 0.98 0.05", low=0, high=0.999999, open_low=True)  # fmt: skip
-CLASSES = Kind("ints", "class numbers, such as 1 3 5")
+CLASSES = Kind("classes", "class numbers, such as 1 3 5, or names")
+RATIO = Kind("ratio", "natural or a number >= 1 (negatives per positive)", low=1)
+RATIOS = Kind("ratios", "numbers >= 1, such as 1 99, or natural alone", low=1)
 
 
 def choice(*choices: str) -> Kind:
@@ -137,6 +141,43 @@ def _ints(value: Any, kind: Kind) -> tuple[int, ...]:
     return _unrepeated([_int(item, kind) for item in _items(value)], repeats=kind.low == 1)
 
 
+def _classes(value: Any, kind: Kind) -> tuple[int | str, ...]:
+    """Numbers as ``_ints`` reads them; all else is a name, which the data must know."""
+    parts = [part for item in (value if isinstance(value, (list, tuple)) else [value]) for part in _parts(item)]
+    return _unrepeated([_class(part, kind) for part in parts])
+
+
+def _parts(item: Any) -> list[Any]:
+    """``1 3,5`` is three classes, ``benign nevus,melanoma`` two."""
+    if not isinstance(item, str):
+        return [item]
+    parts = [part.strip() for part in item.split(",") if part.strip()]
+    return [each for part in parts for each in (part.split() if DIGITS.fullmatch(part) else [part])]
+
+
+def _class(value: Any, kind: Kind) -> int | str:
+    if not isinstance(value, str) or INTEGER.fullmatch(value):
+        return _int(value, kind)
+    if not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _ratio(value: Any, kind: Kind) -> int | float | str:
+    """An integer where it is one, so that 100 and 100.0 are the same ratio."""
+    if value == NATURAL:
+        return NATURAL
+    number = _float(value, kind)
+    return int(number) if number.is_integer() else number
+
+
+def _ratios(value: Any, kind: Kind) -> tuple[int | float | str, ...]:
+    ratios = _unrepeated([_ratio(item, kind) for item in _items(value)], repeats=True)
+    if NATURAL in ratios and len(ratios) > 1:
+        raise ValueError("natural stands alone: all images are one subset")
+    return ratios
+
+
 def _floats(value: Any, kind: Kind) -> tuple[float, ...]:
     return _unrepeated([_float(item, kind) for item in _items(value)])
 
@@ -181,4 +222,7 @@ _READERS = {
     "floats": _floats,
     "pairs": _pairs,
     "seeds": _seeds,
+    "classes": _classes,
+    "ratio": _ratio,
+    "ratios": _ratios,
 }

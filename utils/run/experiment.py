@@ -14,7 +14,8 @@ from ..config.options import OPTIONS, Config
 from ..config.settings import Settings, check_names
 from ..config.synonyms import VALUES
 from ..data.batches import Batches
-from ..data.splits import Split
+from ..data.mapped_batches import batches_of
+from ..data.splits import NATURAL, Split
 from ..data.task import Task
 from ..errors import UserError
 from ..learners import LEARNERS
@@ -25,6 +26,7 @@ from ..run_files.checkpoints import load, restore
 from ..seeding import torch_stream
 from ..system.devices import Machine, keep_freed_memory, set_up_machine
 from ..system.memory import check_widths
+from ..training.memory_needs import MemoryNeeds, check_memory, estimate
 from ..training.optimizers import (
     add_parameters,
     build_optimizer,
@@ -36,7 +38,7 @@ from ..training.optimizers import (
 )
 from ..training.state import TrainingData, TrainState
 from ..training.training_data import samples_to_make, training_data
-from .architectures import BACKBONES, MODELS, build_model
+from .architectures import BACKBONES, FLAT, MODELS, build_model
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
 
@@ -88,23 +90,45 @@ def prepare(settings: Settings) -> Experiment:
         seeds=len(config.seeds) if config.train else 1,
         seeds_at_once=config.parallel_seeds,
     )
-    settings, task = load_task(settings, machine.device)
+    settings, task = load_task(settings, machine)
+    if task.image_format.has_features and settings.config.architecture not in FLAT:
+        raise UserError(
+            f"{config.resnet_type} needs images, but {task.source} has features; use one of"
+            f" {', '.join((*sorted(FLAT), *LEARNERS))} (--resnet_type)"
+        )
     if machine.device.type == "cpu":
         keep_freed_memory()
     experiment = Experiment(settings, task, machine)
-    build_state(experiment, settings.config.seeds[0])
+    state, data = build_state(experiment, settings.config.seeds[0])
+    if config.train and not config.is_fitted:
+        needs = memory_needs(experiment, state, data)
+        check_memory(needs, machine, seeds_at_once=machine.seeds_at_once)
     return experiment
+
+
+def memory_needs(experiment: Experiment, state: TrainState, data: TrainingData) -> MemoryNeeds:
+    """What a seed needs beside the images that are loaded, and its weights."""
+    config, task = experiment.config, experiment.task
+    return estimate(
+        state.model,
+        input_shape=(task.channels, task.height, task.width),
+        batch_size=min(config.bsize, len(data.train)),
+        optimizer=config.optimizer,
+        machine=experiment.machine,
+        data=data.batches.bytes_to_come,
+    )
 
 
 def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
     """What a loss or constraint may ask of the run: the obtained class counts, the requested ratio, the samples.
 
-    The counts are those of the training set, before the sampler changes the balance.
+    The counts are those of the training set, before the sampler changes the balance; of them follows a natural ratio.
     """
     counts = experiment.task.class_counts(split)["train"]
+    ratio = experiment.config.ratio_pos_train
     return {
         "class_counts": (counts["negative"], counts["positive"]),
-        "ratio_pos_train": experiment.config.ratio_pos_train,
+        "ratio_pos_train": counts["negative"] / counts["positive"] if ratio == NATURAL else ratio,
         "num_samples": len(experiment.task.labels) + samples_to_make(experiment.config.sampler, counts),
     }
 
@@ -181,7 +205,7 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         scheduler=scheduler,
         sampler=build_sampler(
             experiment.settings,
-            data.train,
+            data.train.cpu() if data.batches.reads_ahead else data.train,
             data.labels[data.train],
             generator=torch_stream(seed, f"order{suffix}"),
         ),
@@ -220,7 +244,7 @@ def plain_batches(experiment: Experiment) -> Batches:
     """Batches for evaluation: nothing in them is random."""
     device = experiment.machine.device
     generator = torch.Generator(device=device)
-    return Batches(experiment.task, augment="none", device=device, channels_last=True, generator=generator)
+    return batches_of(experiment.task, augment="none", device=device, generator=generator)
 
 
 def _start_from(
