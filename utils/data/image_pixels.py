@@ -81,7 +81,21 @@ def read_pixels(
             raise BrokenImageError(f"{_named(path)} pixels, but the model was trained on {bits} bits a channel")
         if found == 8:
             image = image.convert("L" if channels == 1 else "RGB")
-    return _in_depth(np.asarray(fitted(image, (size[1], size[0]), fit)), bits=bits, found=found, channels=channels)
+    pixels = np.asarray(fitted(image, (size[1], size[0]), fit))
+    return _in_depth(pixels.reshape(*size, -1), bits=bits, found=found, channels=channels)
+
+
+def refitted(pixels: Pixels, *, size: tuple[int, int], channels: int, fit: str) -> Pixels:
+    """An image of an array, (H, W, 1 or 3) uint8 or uint16, as ``read_pixels`` would return that of a file."""
+    if pixels.shape == (*size, channels):
+        return pixels
+    if pixels.dtype == np.uint8:
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        image = fitted(image.convert("L" if channels == 1 else "RGB"), (size[1], size[0]), fit)
+        return np.asarray(image).reshape(*size, channels)
+    planes = [fitted(_picture(plane), (size[1], size[0]), fit) for plane in np.moveaxis(pixels, 2, 0)]
+    deep = np.stack([np.asarray(plane) for plane in planes], axis=2)
+    return _in_depth(deep, bits=16, found=16, channels=channels)
 
 
 def read_header(path: Path, *, first_frame: bool = False) -> Header:
@@ -168,11 +182,10 @@ def _picture(pixels: Pixels) -> Image.Image:
 
 
 def _in_depth(pixels: Pixels, *, bits: int, found: int, channels: int) -> Pixels:
-    """(height, width, channels) of the depth that was asked for."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    """Of (height, width, 1 or 3) of the depth that was found the pixels of the one that was asked for."""
     if found == 16:
         pixels = np.clip(np.rint(pixels), 0, 65535).astype(np.uint16)
-        pixels = np.repeat(pixels, channels, axis=2)
+        pixels = pixels if pixels.shape[2] == channels else np.repeat(pixels, channels, axis=2)
     if found == bits:
         return np.ascontiguousarray(pixels)
     if bits == 16:

@@ -292,9 +292,9 @@ class ImageRows:
         """Open the file; ``kept`` images of an earlier process stay, and what follows them is cut off."""
         self.path, self.form, self.count = path, form, kept
         header = self._header(0)
-        self._stream = open(path, "r+b" if kept else "w+b", buffering=2**20, opener=no_link)  # noqa: SIM115
+        self._stream = open(path, "r+b" if kept else "w+b", buffering=0, opener=no_link)  # noqa: SIM115
         self._stream.truncate(len(header) + kept * self.row_bytes)
-        self._stream.write(header)
+        self._write(header)
         self._stream.seek(0, os.SEEK_END)
 
     @property
@@ -306,24 +306,25 @@ class ImageRows:
         """Add an image, its pixels in C order."""
         if len(image) != self.row_bytes:
             raise ValueError(f"an image must have {self.row_bytes} bytes, got {len(image)}")
-        self._stream.write(image)
+        self._write(image)
         self.count += 1
-
-    def flush(self) -> None:
-        """Hand what was appended to the system, so that a killed process does not lose it."""
-        self._stream.flush()
 
     def finish(self) -> None:
         """Write the final header, and all to the disk."""
         self._stream.seek(0)
-        self._stream.write(self._header(self.count))
-        self._stream.flush()
+        self._write(self._header(self.count))
         os.fsync(self._stream.fileno())
         self.close()
 
     def close(self) -> None:
         """Close the file; what it holds stays."""
         self._stream.close()
+
+    def _write(self, content: bytes) -> None:
+        """Without a buffer, which a full disk would leave to be written once more when the file is closed."""
+        rest = memoryview(content)
+        while len(rest):
+            rest = rest[self._stream.write(rest) :]
 
     def _header(self, count: int) -> bytes:
         """NumPy pads it, so that it has one length whatever ``count`` is."""
