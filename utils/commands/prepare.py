@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import re
 import sys
@@ -112,15 +111,16 @@ def main(argv: Sequence[str]) -> int:
 def _recorded(argv: Sequence[str]) -> list[str]:
     """The arguments without those that change nothing in the result."""
     kept: list[str] = []
-    words = iter(argv)
-    for word in words:
-        name, equals, _ = word.partition("=")
-        if name not in ("--resume", "--overwrite", "--workers"):
+    dropped = False
+    for word in argv:
+        name = word.partition("=")[0]
+        if dropped and not word.startswith("--"):  # its value
+            dropped = False
+            continue
+        dropped = name in ("--resume", "--overwrite", "--workers")
+        if not dropped:
             kept.append(word)
-        elif not equals:
-            value = next(words, None)
-            if value is not None and value.startswith("--"):  # a switch without a value
-                words = itertools.chain([value], words)
+        dropped = dropped and "=" not in word
     return kept
 
 

@@ -23,8 +23,8 @@ EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "C
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # I has 32, and is read if its values fit into 16
 GREY = ("1", "L", "LA", "La", *SIXTEEN_BITS)
 MOST_PIXELS = 2**27  # of one image in a file
-ORIENTATION = 0x0112  # the EXIF entry
-LYING = (5, 6, 7, 8)  # its values that swap height and width
+IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 0x0100, 0x0101, 0x0112  # entries of TIFF and EXIF
+LYING = (5, 6, 7, 8)  # orientations that swap height and width
 
 Pixels = npt.NDArray[Any]
 
@@ -109,7 +109,9 @@ def read_header(path: Path, *, first_frame: bool = False) -> Header:
             height, width, bits, grey = dicom_header(path, first_frame=first_frame, most=MOST_PIXELS)
             return Header(height, width, bits, grey)
         with _opened(path, first_frame=first_frame) as image:
-            height, width = image.height, image.width
+            # of a lying TIFF some versions of pillow swap the sides when it is opened, and some when it is loaded
+            tags = getattr(image, "tag_v2", {})
+            height, width = int(tags.get(IMAGE_LENGTH, image.height)), int(tags.get(IMAGE_WIDTH, image.width))
             # the entry of a PNG may stand behind its pixels, which are not read here: read_pixels then refuses the size
             entries = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
             if entries.get(ORIENTATION) in LYING:
@@ -157,7 +159,8 @@ def _reasons(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(path: Path, *, first_frame: bool) -> Iterator[Image.Image]:
-    with Image.open(path) as image:
+    # not by its path: pillow then maps an uncompressed TIFF in the size of the turned image, and scrambles a lying one
+    with open(path, "rb") as stream, Image.open(stream) as image:
         if image.width * image.height > MOST_PIXELS:
             raise BrokenImageError(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are read")
         if image.mode not in (*EIGHT_BITS, *SIXTEEN_BITS):

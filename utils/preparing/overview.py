@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,5 +78,9 @@ def _repeats(samples: Samples) -> list[str]:
 def _next(folder: Path, form: PreparedForm, samples: Samples) -> str:
     counts = np.bincount(samples.labels, minlength=len(form.classes))
     positive = form.positive or form.classes[int(np.argmin(counts))]
-    argv: Sequence[str] = ["--dataset_name", form.name, "--positive_classes", positive]
-    return typed("train", argv if folder.parent == Path("datasets") else [*argv, "--data_root", str(folder.parent)])
+    argv = ["--dataset_name", form.name, "--positive_classes", positive]
+    if folder.parent != Path("datasets"):
+        argv += ["--data_root", str(folder.parent)]
+    if form.kind == "features":
+        argv += ["--resnet_type", "linear"]
+    return typed("train", argv)
