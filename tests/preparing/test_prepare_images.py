@@ -132,7 +132,8 @@ def test_sixteen_bits_are_kept(tmp_path: Path) -> None:
     for number in range(12):
         grey(tmp_path / "x" / "ab"[number % 2] / f"{number}.png", 5000 * number, deep=True)
     found = prepared(tmp_path / "x", "--out", tmp_path / "s")
-    assert (found.form.bits, found.images.dtype) == (16, np.uint16)
+    assert found.form.bits == 16
+    assert found.images.dtype == np.uint16
     assert sorted(found.images[:, 0, 0, 0].tolist()) == [5000 * number for number in range(12)]
     # statistics: 2 x 3 pixels of one value
     for image, sums in zip(found.images, found.statistics, strict=True):

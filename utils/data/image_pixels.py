@@ -22,6 +22,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # I has 32, and is read if its values fit into 16
 GREY = ("1", "L", "LA", "La", *SIXTEEN_BITS)
+DICOM_NOTE = "DICOM, rescaled; the window is not applied, and 1024 is added to the Hounsfield units of a CT"
 MOST_PIXELS = 2**27  # of one image in a file
 IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 0x0100, 0x0101, 0x0112  # entries of TIFF and EXIF
 LYING = (5, 6, 7, 8)  # orientations that swap height and width
@@ -107,7 +108,7 @@ def read_header(path: Path, *, first_frame: bool = False) -> Header:
     with _reasons(path):
         if is_dicom(path):
             height, width, bits, grey = dicom_header(path, first_frame=first_frame, most=MOST_PIXELS)
-            return Header(height, width, bits, grey)
+            return Header(height, width, bits, grey, DICOM_NOTE)
         with _opened(path, first_frame=first_frame) as image:
             # of a lying TIFF some versions of pillow swap the sides when it is opened, and some when it is loaded
             tags = getattr(image, "tag_v2", {})

@@ -134,6 +134,8 @@ def _classes(
     classes, labels = class_names([collection.labels[number] for number in kept])
     if len(classes) < 2:
         raise UserError(f"there must be two classes or more, got {one_line(classes[0])} alone")
+    if unprintable := [name for name in classes if not name.isprintable()]:
+        raise UserError(f"the name of a class must be printable text, got {one_line(unprintable[0])}; rename it")
     if len(classes) > MOST_CLASSES:
         raise UserError(f"there must be at most {MOST_CLASSES:,} classes, got {len(classes):,}; is --label the class?")
     if request.positive is not None and request.positive not in classes:

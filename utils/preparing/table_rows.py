@@ -104,6 +104,8 @@ class _readable:
             encoding = "utf-8-sig" if self.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else self.encoding
             self._text = io.TextIOWrapper(self._binary, encoding=encoding, newline="")
         except (OSError, LookupError) as error:
+            if not isinstance(error, OSError):
+                opened.close()
             raise UserError(_said(self.path, self.encoding, error)) from None
         return self._lines()
 
