@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -222,11 +222,12 @@ def _read_samples(folder: Path, form: PreparedForm, manifest: Mapping[str, Any])
         text = read_text(path, limit_bytes=MOST_BYTES)
     except (OSError, UnreadableError) as error:
         raise UserError(f"cannot read {path}: {one_line(error)}; {REMEDY}") from None
-    _check_sum(path, hashlib.sha256(text.encode()).hexdigest(), manifest["sha256"])
+    encoded = text.encode()
+    _check_sum(path, hashlib.sha256(encoded).hexdigest(), manifest["sha256"])
     numbers = {name: number for number, name in enumerate(form.classes)}
     paths, labels, splits, groups, digests = [], [], [], [], []
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = csv.reader(io.TextIOWrapper(io.BytesIO(encoded), encoding="utf-8", newline=""), strict=True)
         if next(rows, None) != list(COLUMNS):
             raise ValueError(f"the first line must be {','.join(COLUMNS)}")
         for source, name, split, group, digest in rows:
@@ -416,12 +417,16 @@ def write_prepared(
 
 
 def _write_samples(path: Path, form: PreparedForm, samples: Samples) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
     groups: Iterable[str] = [""] * len(samples.paths) if samples.groups is None else samples.groups
-    rows = zip(samples.paths, samples.labels, samples.splits, groups, samples.digests, strict=True)
-    writer.writerows(
-        [source, form.classes[k], split, group, f"{digest:016x}"] for source, k, split, group, digest in rows
-    )
-    write_text(path, text.getvalue())
+    names = (form.classes[label] for label in samples.labels)
+    digests = (f"{digest:016x}" for digest in samples.digests)
+    rows = zip(samples.paths, names, samples.splits, groups, digests, strict=True)
+
+    def write(stream: IO[bytes]) -> None:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+        text.detach()  # it flushes, and leaves the file open
+
+    write_atomically(path, write)

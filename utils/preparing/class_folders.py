@@ -10,7 +10,7 @@ from ..data.dicom import is_dicom
 from ..data.image_pixels import ENDINGS
 from ..errors import UserError, one_line
 from .collection import SPLIT_NAMES, Collection
-from .image_source import ImageSource, encodable, inside
+from .image_source import ImageSource, check_inside, encodable
 
 WHAT = "a folder for each class, with images in it or below it"
 
@@ -35,9 +35,8 @@ def collect_folders(folder: Path, *, first_frame: bool) -> Collection:
     found = _with_splits(folder, top) if splits else _without_splits(folder, top)
     if not found.names:
         raise UserError(f"{folder} must hold images ({' '.join(ENDINGS)}), got none")
-    paths = [folder / name for name in found.names]
     return Collection(
-        source=ImageSource(paths, first_frame),
+        source=ImageSource(folder, found.names, first_frame),
         names=found.names,
         labels=found.labels,
         splits=found.splits if splits else None,
@@ -123,7 +122,7 @@ def _images(folder: Path, prefix: str) -> Iterator[str]:
             if not encodable(relative):
                 raise UserError(f"{one_line(ascii(relative))} is not UTF-8; rename the file")
             if path.is_symlink():
-                inside(folder, relative, real_base=real)
+                check_inside(folder, relative, real_base=real)
             names.append(relative)
     yield from sorted(names)
 

@@ -24,16 +24,17 @@ AT_ONCE = 256  # headers that a thread reads before it reports
 
 @dataclass
 class ImageSource:
-    """A file each; what the survey found broken is not opened again."""
+    """A file each, ``names`` in ``base``; what the survey found broken is not opened again."""
 
-    paths: Sequence[Path]
+    base: Path
+    names: Sequence[str]
     first_frame: bool
     kind: str = "images"
     broken: dict[int, str] = field(default_factory=dict)
 
     def survey(self, bar: Bar, *, workers: int) -> Survey:
         survey = Survey()
-        parts = [range(first, min(first + AT_ONCE, len(self.paths))) for first in range(0, len(self.paths), AT_ONCE)]
+        parts = [range(first, min(first + AT_ONCE, len(self.names))) for first in range(0, len(self.names), AT_ONCE)]
         with concurrent.futures.ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of decoders, about damaged entries that they can do without
             try:
@@ -50,7 +51,7 @@ class ImageSource:
         headers: list[Header | BrokenImageError] = []
         for number in numbers:
             try:
-                headers.append(read_header(self.paths[number], first_frame=self.first_frame))
+                headers.append(read_header(self.base / self.names[number], first_frame=self.first_frame))
             except BrokenImageError as error:
                 headers.append(error)
         return headers
@@ -58,12 +59,12 @@ class ImageSource:
     def batches(
         self, form: PreparedForm, *, any_depth: bool, start: int, size: int, workers: int
     ) -> Iterator[tuple[range, list[Pixels | BrokenImageError]]]:
-        images = _Read(list(map(str, self.paths)), self.paths, form, any_depth, self.first_frame, self.broken)
+        images = _Read(self.base, self.names, form, any_depth, self.first_frame, self.broken)
         yield from read_ahead(images, size=size, start=start, workers=workers)
 
     def stamp(self, number: int) -> str:
         try:
-            found = os.stat(self.paths[number])
+            found = os.stat(self.base / self.names[number])
         except OSError:
             return "gone"
         return f"{found.st_size} {found.st_mtime_ns}"
@@ -71,8 +72,8 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class _Read:
+    base: Path
     names: Sequence[str]
-    paths: Sequence[Path]
     form: PreparedForm
     any_depth: bool
     first_frame: bool
@@ -82,7 +83,7 @@ class _Read:
         if number in self.broken:
             raise BrokenImageError(self.broken[number])
         return read_pixels(
-            self.paths[number],
+            self.base / self.names[number],
             size=self.form.size,
             channels=self.form.channels,
             bits=self.form.bits,
@@ -103,18 +104,16 @@ def _count(survey: Survey, number: int, header: Header | BrokenImageError) -> No
         survey.notes[header.note] += 1
 
 
-def inside(base: Path, name: str, *, real_base: str) -> Path:
-    """The path of a file that a table names, which must lie in ``base``, links resolved.
+def check_inside(base: Path, name: str, *, real_base: str) -> None:
+    """Refuse a file that does not lie in ``base``, links resolved.
 
     Raises:
-        UserError: it leads out of ``base``.
+        UserError: it leads out.
     """
     if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == "..":
         raise UserError(f"{one_line(name)} leads out of {base}, the folder of the images; write paths relative to it")
-    path = Path(base, name)
-    if not os.path.realpath(path).startswith(os.path.join(real_base, "")):
+    if not os.path.realpath(base / name).startswith(os.path.join(real_base, "")):
         raise UserError(f"{one_line(name)} is a link that leads out of {base}; copy the file there")
-    return path
 
 
 def encodable(name: str) -> bool:

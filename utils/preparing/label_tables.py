@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from ..errors import UserError, one_line
 from .collection import Collection, check_groups, check_labels, known_splits
-from .image_source import ImageSource, encodable, inside
+from .image_source import ImageSource, check_inside, encodable
 from .request import Request
 from .table_rows import Table, open_table
 
@@ -32,19 +33,20 @@ def collect_table(request: Request) -> Collection:
             expected = f"{len(table.first)} values, as the first line has"
             raise UserError(f"row {number} of {table.path} must have {expected}, got {len(row)}")
         for name, place in columns.items():
-            cells[name].append(row[place])
+            cells[name].append(sys.intern(row[place]))  # of equal labels one is kept
     if not cells["path"]:
         raise UserError(f"{table.path} must hold rows below its header, got none")
     names = _names(cells["path"], cells["label"], table.path)
     real = os.path.realpath(base)
-    paths = [inside(base, name, real_base=real) for name in names]
+    for name in names:
+        check_inside(base, name, real_base=real)
     what = str(table.path)
     check_labels(cells["label"], names, what=what)
     if "group" in cells:
         check_groups(cells["group"], names, what=what, column=one_line(request.group))
     splits = cells.get("split")
     return Collection(
-        source=ImageSource(paths, request.frames == "first"),
+        source=ImageSource(base, names, request.frames == "first"),
         names=names,
         labels=cells["label"],
         groups=cells.get("group"),

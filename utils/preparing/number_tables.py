@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,7 +175,7 @@ def _collected(source: NumberSource, places: dict[str, int], request: Request) -
         low, high = 0, 2**request.bits - 1
     for number, row in enumerate(source.rows()):
         for name, place in places.items():
-            cells[name].append(row[place])
+            cells[name].append(sys.intern(row[place]))
         try:
             values = source.values(row)
         except BrokenImageError as error:
