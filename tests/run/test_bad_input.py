@@ -127,7 +127,7 @@ OPTIONS = [
     ("--positive_classes 0 1 2 3 4 5 6 7 8 9", "negative_classes must name at least one class, got none"),
     ("--negative_classes 1 2 --positive_classes 2 3", r"must not overlap, both name 2 \(--negative_classes, --pos"),
     ("--positive_classes 44", r"positive_classes: no training image has class 44; the classes in the data are 0, 1, "),
-    ("--negative_classes 1 1", r"negative_classes must be class numbers, such as 1 3 5, got 1 1"),
+    ("--negative_classes 1 1", r"negative_classes must be class numbers, such as 1 3 5 or 0-4,7, got 1 1"),
     ("--validation_per_class 133", r"would take 133 of the 133 training images .* use --validation_per_class \d+$"),
     ("--train_fraction 0.001", r"no negative image is left to train on .*; use --train_fraction 0.0\d+, or add"),
     ("--training_type BEC", r"unknown training_type 'BEC'.*; did you mean BCE .*Known: ALPHA_FL, "),

@@ -11,11 +11,19 @@ from ..errors import UserError
 from ..registry import near
 from ..system.installation import RUN_WITH, VERSION, called, typed
 from .constructors import takers
-from .options import GROUPS, OPTIONS
+from .options import ALIASES, GROUPS, OPTIONS
 from .synonyms import ABSENT, FLAGS
 
 NEGATIVE = re.compile(r"-[0-9.]")
+SEVERAL = ("ints", "classes", "floats", "pairs", "seeds")  # kinds of several values
 MARKED = re.compile(r"^ (?=-[0-9.])")
+
+
+class _ByTypedName(argparse.Action):
+    """Keeps a value under the name that was typed: an option may have two."""
+
+    def __call__(self, parser: object, namespace: object, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, (option_string or self.dest).removeprefix("--"), values)
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,7 +34,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The flags that were given, as text.
+    """The flags that were given, by the name that was typed, as text.
 
     Raises:
         UserError: an unknown flag, or one without its value.
@@ -36,7 +44,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     if rest:
         rest = [MARKED.sub("", text) for text in rest]
         name = rest[0].split("=")[0].lstrip("-")
-        close = [f"--{other}" for other in near(name, OPTIONS, meanings=FLAGS)]
+        close = [f"--{other}" for other in near(name, [*OPTIONS, *ALIASES], meanings=FLAGS)]
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         reason = ABSENT.get(name.lower().replace("-", "_"))
         hint = f"; {reason}" if reason else hint
@@ -60,10 +68,13 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     groups = {name: result.add_argument_group(title) for name, title in GROUPS.items()}
     for name, item in OPTIONS.items():
         kind = item.metadata["kind"]
-        several: dict[str, Any] = {"nargs": "+"} if kind.name in ("ints", "floats", "pairs", "seeds") else {}
-        groups[item.metadata["group"]].add_argument(
-            f"--{name}", metavar=_metavar(kind.name, kind.choices), help=_help(item, models), **several
-        )
+        number: dict[str, Any] = {"nargs": "+"} if kind.name in SEVERAL else {}
+        if kind.name == "switch":
+            number = {"nargs": "?", "const": "1"}
+        names = [f"--{each}" for each in (name, item.metadata["alias"]) if each]
+        metavar = _metavar(kind.name, kind.choices)
+        group = groups[item.metadata["group"]]
+        group.add_argument(*names, action=_ByTypedName, metavar=metavar, help=_help(item, models), **number)
     return result
 
 
@@ -73,9 +84,16 @@ def print_version() -> None:
 
 
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:
-    return {"switch": "0|1", "int": "N", "float": "X", "ints": "N", "floats": "X", "pairs": "X", "seeds": "S"}.get(
-        kind, "|".join(choices) or "TEXT"
-    )
+    return {
+        "switch": "0|1",
+        "int": "N",
+        "float": "X",
+        "ints": "N",
+        "classes": "N",
+        "floats": "X",
+        "pairs": "X",
+        "seeds": "S",
+    }.get(kind, "|".join(choices) or "TEXT")
 
 
 def _help(item: Any, models: Iterable[str]) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
 SMALLEST, LARGEST = 1e-30, 1e30  # magnitude of a number that is not 0: float32 holds it, and products of two
 INTEGER = re.compile(r"[+-]?[0-9]+")  # Python would also read 1_3 as 13
+RANGE = re.compile(r"(-?[0-9]+)-(-?[0-9]+)")  # of classes, whose numbers may be negative: -3--1
+LONGEST_RANGE = 10_000
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
@@ -20,7 +22,7 @@ class Kind:
     """How a value is parsed and which values are valid.
 
     Args:
-        name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats,
+        name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, classes, floats,
             pairs, seeds.
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
@@ -51,7 +53,7 @@ TPRS = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=T
 FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=True)
 PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probability of missing it, each in (0, 1), such "
     "as 0.98 0.05", low=0, high=0.999999, open_low=True)  # fmt: skip
-CLASSES = Kind("ints", "class numbers, such as 1 3 5")
+CLASSES = Kind("classes", "class numbers, such as 1 3 5 or 0-4,7")
 
 
 def choice(*choices: str) -> Kind:
@@ -137,6 +139,24 @@ def _ints(value: Any, kind: Kind) -> tuple[int, ...]:
     return _unrepeated([_int(item, kind) for item in _items(value)], repeats=kind.low == 1)
 
 
+def _classes(value: Any, kind: Kind) -> tuple[int, ...]:
+    classes: list[int] = []
+    for item in _items(value):
+        found = RANGE.fullmatch(item) if isinstance(item, str) else None
+        first, last = found.groups() if found else (item, item)
+        classes.extend(_range(first, last, kind, what="classes"))
+    return _unrepeated(classes)
+
+
+def _range(first: Any, last: Any, kind: Kind, *, what: str) -> range:
+    start, end = _int(first, kind), _int(last, kind)
+    if end < start:
+        raise ValueError(f"{first}-{last} runs backwards; write {last}-{first}")
+    if end >= start + LONGEST_RANGE:
+        raise ValueError(f"at most {LONGEST_RANGE:,} {what} in one range")
+    return range(start, end + 1)
+
+
 def _floats(value: Any, kind: Kind) -> tuple[float, ...]:
     return _unrepeated([_float(item, kind) for item in _items(value)])
 
@@ -152,13 +172,7 @@ def _seeds(value: Any, kind: Kind) -> tuple[int, ...]:
     seeds: list[int] = []
     for item in _items(value):
         first, dash, last = str(item).partition("-")
-        start = _int(first, kind)
-        end = _int(last, kind) if dash else start
-        if end < start:
-            raise ValueError(f"{first}-{last} runs backwards; write {last}-{first}")
-        if end > start + 9999:
-            raise ValueError("at most 10,000 seeds in one range")
-        seeds.extend(range(start, end + 1))
+        seeds.extend(_range(first, last if dash else first, kind, what="seeds"))
     return _unrepeated(seeds)
 
 
@@ -178,6 +192,7 @@ _READERS = {
     "name": _name,
     "switch": _switch,
     "ints": _ints,
+    "classes": _classes,
     "floats": _floats,
     "pairs": _pairs,
     "seeds": _seeds,

@@ -52,14 +52,18 @@ GROUPS = {
 NO_TABLE: Mapping[str, str] = {}
 
 
-def _option(group: str, kind: Kind, default: Any, text: str, *, names: Mapping[str, str] = NO_TABLE) -> Any:
+def _option(
+    group: str, kind: Kind, default: Any, text: str, *, names: Mapping[str, str] = NO_TABLE, alias: str = ""
+) -> Any:
     """A field of ``Config``. Default None: it follows from another option or the data, or is up to the component.
 
     Args:
         text: the help; ``{names}`` stands for those of ``names``, ``{takers}`` for the components that take the option.
         names: the table of names that the value is chosen from.
+        alias: a second name, on the command line and in files.
     """
-    return field(default=default, metadata={"group": group, "kind": kind, "help": text, "names": names})
+    metadata = {"group": group, "kind": kind, "help": text, "names": names, "alias": alias}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class Config:
     seeds: tuple[int, ...] = _option("run", Kind("seeds", "seeds such as 1-10 or 1,3,5", low=0), tuple(range(1, 11)),
         "one run each: its own training subset, initialisation and order")
     resume: int = _option("run", SWITCH, 0, "1 resumes each seed from its last completed epoch")
-    num_epochs: int = _option("run", COUNT, 100, "maximum number of epochs (passes over the training set)")
+    num_epochs: int = _option("run", COUNT, 100, "maximum number of epochs (passes over the training set)",
+        alias="epochs")
     evaluate_every_steps: int = _option("run", WHOLE, 0,
         "k > 0: an epoch is k steps instead of a pass, for validation, patience, mu and history")
 
@@ -83,7 +88,7 @@ class Config:
     checkpoint_root: str = _option("names", PATH, "checkpoint", "root folder of all results")
 
     dataset_name: str = _option("data", NAME, "cifar10",
-        f"{', '.join(DATASETS)} (digits is embedded), or NAME for <data_root>/NAME.npz")
+        f"{', '.join(DATASETS)} (digits is embedded), or NAME for <data_root>/NAME.npz", alias="dataset")
     data_root: str = _option("data", PATH, "datasets",
         "folder of the data; <data_root>/<dataset_name>/ is searched too")
     download: int = _option("data", SWITCH, 1, "1 downloads a missing data set")
@@ -115,13 +120,13 @@ class Config:
         "1 reduces the training set to the size of the smallest of those three")
 
     resnet_type: str = _option("model", TEXT, "resnet10",
-        f"trained: {{models}}, torchvision:NAME; fitted at once: {', '.join(LEARNERS)}")
+        f"trained: {{models}}, torchvision:NAME; fitted at once: {', '.join(LEARNERS)}", alias="model")
     hidden_widths: tuple[int, ...] = _option("model",
         Kind("ints", "layer widths in 1..65536, such as 128 64", low=1, high=65536), (128, 64),
         "hidden layer widths of dense")
 
     training_type: str = _option("objective", TEXT, "BCE",
-        "{names}", names=LOSSES)
+        "{names}", names=LOSSES, alias="loss")
     gamma: float | None = _option("objective", NON_NEGATIVE, None,
         "focusing exponent, or exponent of the class sizes ({takers})")
     m: float | None = _option("objective", NON_NEGATIVE, None,
@@ -189,7 +194,7 @@ class Config:
     momentum: float = _option("optimisation", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), 0.9,
         "momentum of sgd")
     weight_dec: float = _option("optimisation", NON_NEGATIVE, 2e-4, "weight decay")
-    bsize: int = _option("optimisation", COUNT, 64, "batch size")
+    bsize: int = _option("optimisation", COUNT, 64, "batch size", alias="batch_size")
     lr_decrease: int = _option("optimisation", SWITCH, 0, "1 halves lr when the validation AUC stops improving")
     patience_lr: int = _option("optimisation", WHOLE, 10, "epochs without improvement before lr is halved")
     patience_early_stopping: int = _option("optimisation", WHOLE, 30,
@@ -240,6 +245,7 @@ class Config:
 
 SWITCHES = {"resampling": "folds", "constraint": "use_ALM"}  # group -> the option without which its others cannot act
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
+ALIASES: dict[str, str] = {item.metadata["alias"]: name for name, item in OPTIONS.items() if item.metadata["alias"]}
 # may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed
 FREE = {
     *("train", "seeds", "resume", "num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
@@ -249,8 +255,11 @@ FREE = {
 }
 
 
-def convert(name: str, value: Any, origin: str) -> Any:
+def convert(name: str, value: Any, origin: str, *, called: str = "") -> Any:
     """``value``, from the command line or a YAML file, converted to the type of the option ``name``.
+
+    Args:
+        called: the name that the user gave it, if it is the alias.
 
     Raises:
         ValueError: it is not valid; the message says what was expected, what was given and where.
@@ -262,5 +271,5 @@ def convert(name: str, value: Any, origin: str) -> Any:
         shown = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         shown = shown[:80] if shown and shown.isprintable() else repr(shown[:80])
         rule = f": {error}" if isinstance(error, ValueError) and str(error) else ""
-        raise ValueError(f"{name} must be {kind.expected}, got {shown} (from {origin}){rule}") from None
+        raise ValueError(f"{called or name} must be {kind.expected}, got {shown} (from {origin}){rule}") from None
     return converted

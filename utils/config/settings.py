@@ -20,12 +20,13 @@ from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
 from .constructors import PACKAGES
-from .options import OPTIONS, Config, convert
+from .options import ALIASES, OPTIONS, Config, convert
 from .readers import unread
 from .synonyms import FLAGS, VALUES
 
 COMMAND_LINE = "the command line"
 DEFAULT = "default"
+AS = " as "  # in an origin before the alias, if the user gave that
 # what a run that continues takes from its baseline -> what to do instead
 OF_THE_BASELINE = {
     "num_epochs": "use --continue_train_epochs",
@@ -66,7 +67,18 @@ class Settings:
 
 def is_given(origin: str) -> bool:
     """Whether a value of this origin was given by the user, in a file or on the command line."""
-    return origin == COMMAND_LINE or origin.startswith("configs/")
+    return is_typed(origin) or origin.startswith("configs/")
+
+
+def is_typed(origin: str) -> bool:
+    """Whether a value of this origin was given on the command line."""
+    return origin.startswith(COMMAND_LINE)
+
+
+def called(name: str, origin: str) -> str:
+    """What the user called the option ``name``, whose value has this origin."""
+    alias: str = OPTIONS[name].metadata["alias"]
+    return alias if alias and origin.endswith(f"{AS}{alias}") else name
 
 
 def resolve(argv: Sequence[str], *, configs: Path | None = None) -> Settings:
@@ -93,7 +105,7 @@ def unread_in(argv: Sequence[str]) -> dict[str, str]:
     found = {name: reason for name, (_, reason) in unread(settings.config).items()}
     if settings.config.continue_train:
         found |= {name: f"cannot act with continue_train 1; {remedy}" for name, remedy in OF_THE_BASELINE.items()}
-    return {name: reason for name, reason in found.items() if settings.origins[name] == COMMAND_LINE}
+    return {name: reason for name, reason in found.items() if is_typed(settings.origins[name])}
 
 
 def _combined(argv: Sequence[str], configs: Path | None) -> Settings:
@@ -110,18 +122,41 @@ def _combined(argv: Sequence[str], configs: Path | None) -> Settings:
             origin = f"configs/{folder}/{path.name}"
             if len(folders) > 1 and folders[0] in path.parents:
                 notes.append(f"{flag} {name} is {origin} of the working folder")
-            for key, value in read_config(path, origin).items():
-                if origins[key] != DEFAULT and values[key] != value:
-                    notes.append(f"{key} = {value} ({origin}) wins over {values[key]} ({origins[key]})")
-                values[key], origins[key] = value, origin
-    for key, value in given.items():
-        converted = _converted(key, value, COMMAND_LINE)
-        if origins[key] != DEFAULT and values[key] != converted:
-            notes.append(f"{key} = {converted} (command line) wins over {values[key]} ({origins[key]})")
-        values[key], origins[key] = converted, COMMAND_LINE
+            found = _checked(_content(path, origin), origin)
+            notes += _merge(found, values, origins, place=origin)
+    notes += _merge(_checked(given, COMMAND_LINE), values, origins, place="command line")
     if "hot_enc" in given:
         notes.append("hot_enc is ignored; it is accepted for alm-dnn compatibility")
     return Settings(Config(**values), origins, typed("train", argv), tuple(notes))
+
+
+def _checked(content: Mapping[str, Any], origin: str) -> dict[str, tuple[Any, str]]:
+    """Option -> its checked value and its origin, of what one place sets by name or alias.
+
+    Raises:
+        UserError: a value is not valid, or an option is set by both of its names.
+    """
+    found: dict[str, tuple[Any, str]] = {}
+    for key, value in content.items():
+        name = ALIASES.get(key, key)
+        if name in found:
+            raise UserError(f"{name} and {OPTIONS[name].metadata['alias']} are one option (from {origin}); give one")
+        if value is not None:
+            found[name] = _converted(name, value, origin, called=key), origin + (f"{AS}{key}" if key != name else "")
+    return found
+
+
+def _merge(
+    found: Mapping[str, tuple[Any, str]], values: dict[str, Any], origins: dict[str, str], *, place: str
+) -> list[str]:
+    """Let what a place sets win over the places before it; the lines that say where it does."""
+    notes = []
+    for name, (value, origin) in found.items():
+        if origins[name] != DEFAULT and values[name] != value:
+            shown = called(name, origin)
+            notes.append(f"{shown} = {value} ({place}) wins over {values[name]} ({origins[name]})")
+        values[name], origins[name] = value, origin
+    return notes
 
 
 def with_defaults(settings: Settings) -> Settings:
@@ -177,6 +212,11 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
     Raises:
         UserError: it is not a mapping, or has an unknown key or an invalid value.
     """
+    return {name: value for name, (value, _) in _checked(_content(path, origin), origin).items()}
+
+
+def _content(path: Path, origin: str) -> dict[str, Any]:
+    """What a YAML or JSON file sets, by known names."""
     try:
         content = read_json_as_written(path) if path.suffix == ".json" else read_yaml_as_written(path)
     except (OSError, UnreadableError) as error:
@@ -184,9 +224,9 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{origin} must hold lines such as 'gamma: 2.0', got {type(content).__name__}")
     for key in content:
-        if key not in OPTIONS or key in ("name_file_bs", "name_file_alm"):
-            raise unknown("key", str(key), OPTIONS, origin=origin, meanings=FLAGS)
-    return {key: _converted(key, value, origin) for key, value in content.items() if value is not None}
+        if key not in {**OPTIONS, **ALIASES} or key in ("name_file_bs", "name_file_alm"):
+            raise unknown("key", str(key), [*OPTIONS, *ALIASES], origin=origin, meanings=FLAGS)
+    return content
 
 
 def default_model_name(config: Config, *, with_alm: bool = True) -> str:
@@ -213,7 +253,8 @@ def check_names(settings: Settings) -> None:
     for name, item in OPTIONS.items():
         known, value = item.metadata["names"], getattr(settings.config, name)
         if known and value not in known:
-            raise unknown(name, value, known, origin=settings.origins[name], meanings=VALUES.get(name, {}))
+            origin = settings.origins[name]
+            raise unknown(called(name, origin), value, known, origin=origin, meanings=VALUES.get(name, {}))
 
 
 def check_read(settings: Settings) -> None:
@@ -228,10 +269,11 @@ def check_read(settings: Settings) -> None:
     found: dict[tuple[str, str], list[str]] = {}
     for name, (decides, reason) in unread(settings.config).items():
         origin = settings.origins[name]
-        is_file = origin != COMMAND_LINE
-        may_wait = is_file and (origin.startswith("configs/baseline/") or settings.origins[decides] == COMMAND_LINE)
+        chosen_later = is_typed(settings.origins[decides])
+        may_wait = not is_typed(origin) and (origin.startswith("configs/baseline/") or chosen_later)
         if is_given(origin) and not (may_wait and decides not in PACKAGES):
-            found.setdefault((origin, reason), []).append(name)
+            given = called(name, origin)
+            found.setdefault((origin.removesuffix(f"{AS}{given}"), reason), []).append(given)
     for (origin, reason), names in found.items():
         raise UserError(f"{', '.join(sorted(names))} (from {origin}) {reason}")
 
@@ -239,7 +281,7 @@ def check_read(settings: Settings) -> None:
 def _check_together(settings: Settings) -> None:
     """Refuse options that exclude each other or cannot act."""
     config = settings.config
-    explicit = {name for name, origin in settings.origins.items() if origin == COMMAND_LINE}
+    explicit = {name: called(name, origin) for name, origin in settings.origins.items() if is_typed(origin)}
     for excluded, options, remedy in _exclusions(settings, explicit):
         if excluded:
             raise UserError(f"{options} exclude each other; {remedy}")
@@ -247,8 +289,8 @@ def _check_together(settings: Settings) -> None:
         raise UserError(f"mu_limit {config.mu_limit:g} is below mu {config.mu:g}; raise mu_limit or leave it out")
 
 
-def _exclusions(settings: Settings, explicit: set[str]) -> list[tuple[object, str, str]]:
-    """Whether options exclude each other, which ones, and the remedy."""
+def _exclusions(settings: Settings, explicit: Mapping[str, str]) -> list[tuple[object, str, str]]:
+    """Whether options exclude each other, which ones, and the remedy; ``explicit``: option -> the name typed for it."""
     config, given = settings.config, settings.is_given
     both_validations = given("validation_fraction") and given("validation_per_class")
     decide = "the subsets decide (--subset_ratios, --validation_fraction)"
@@ -261,14 +303,14 @@ def _exclusions(settings: Settings, explicit: set[str]) -> list[tuple[object, st
         (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
         (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),
         *(
-            (config.continue_train and name in explicit, f"{name} and continue_train 1", remedy)
+            (config.continue_train and name in explicit, f"{explicit.get(name)} and continue_train 1", remedy)
             for name, remedy in OF_THE_BASELINE.items()
         ),
     ]
 
 
-def _converted(name: str, value: Any, origin: str) -> Any:
+def _converted(name: str, value: Any, origin: str, *, called: str = "") -> Any:
     try:
-        return convert(name, value, origin)
+        return convert(name, value, origin, called=called)
     except ValueError as error:
         raise UserError(str(error)) from None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 # other name -> options; a name is looked up in lower case with _ for -
 FLAGS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("loss", "criterion", "objective", "loss_type", "loss_fn"), ("training_type", "name_file_bs")),
-    **dict.fromkeys(("model", "arch", "architecture", "network", "net", "backbone"), ("resnet_type",)),
-    **dict.fromkeys(("dataset", "data", "data_set"), ("dataset_name",)),
+    **dict.fromkeys(("criterion", "objective", "loss_type", "loss_fn"), ("training_type", "name_file_bs")),
+    **dict.fromkeys(("arch", "architecture", "network", "net", "backbone"), ("resnet_type",)),
+    **dict.fromkeys(("data", "data_set"), ("dataset_name",)),
     **dict.fromkeys(("data_dir", "data_path", "data_folder", "root", "datadir"), ("data_root",)),
-    **dict.fromkeys(("batch_size", "batchsize", "batch", "bs", "train_batch_size"), ("bsize",)),
-    **dict.fromkeys(("epochs", "epoch", "n_epochs", "max_epochs", "num_train_epochs"), ("num_epochs",)),
+    **dict.fromkeys(("batchsize", "batch", "bs", "train_batch_size"), ("bsize",)),
+    **dict.fromkeys(("epoch", "n_epochs", "max_epochs", "num_train_epochs"), ("num_epochs",)),
     **dict.fromkeys(("gpu", "gpus", "gpu_id", "cuda", "cpu", "accelerator", "no_cuda"), ("device",)),
     **dict.fromkeys(("learning_rate", "base_lr", "initial_lr", "eta"), ("lr",)),
     **dict.fromkeys(("weight_decay", "wd", "l2"), ("weight_dec",)),

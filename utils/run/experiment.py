@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..config.options import OPTIONS, Config
-from ..config.settings import Settings, check_names
+from ..config.settings import Settings, called, check_names
 from ..config.synonyms import VALUES
 from ..data.batches import Batches
 from ..data.splits import Split
@@ -77,7 +77,7 @@ def prepare(settings: Settings) -> Experiment:
     is_backbone = config.resnet_type.startswith(tuple(BACKBONES))
     if config.resnet_type not in (known := {**MODELS, **LEARNERS}) and not is_backbone:
         origin, meanings = settings.origins["resnet_type"], VALUES["resnet_type"]
-        raise unknown("resnet_type", config.resnet_type, known, origin=origin, meanings=meanings)
+        raise unknown(called("resnet_type", origin), config.resnet_type, known, origin=origin, meanings=meanings)
     check_names(settings)  # again, as those of an evaluation come from best.pt
     check_components(settings)
     machine = set_up_machine(
