@@ -60,7 +60,7 @@ FLAGS = [
     *("introd_ALM_from", "p2_norm", "mu", "mu_limit", "rho", "delta", "cap_mu"),
     *("sampler", "positive_share", "least_positives", "natural_from", "temperature", "cool_down", "neighbours"),
     *("optimizer", "lr", "momentum", "weight_dec", "bsize"),
-    *("lr_decrease", "patience_lr", "patience_early_stopping"),
+    *("lr_decrease", "patience_lr", "schedule", "warm_up", "lr_steps", "lr_factor", "patience_early_stopping"),
     *("continue_train", "continue_train_epochs", "baseline_cont_train"),
     *("tpr", "fpr", "promise", "cost_ratio", "alpha"),
     *("device", "precision", "threads", "parallel_seeds", "compile", "deterministic", "keep_last", "hot_enc"),

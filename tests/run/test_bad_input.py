@@ -137,6 +137,13 @@ OPTIONS = [
     ("--use_ALM 1 --constraint rate --delta 1", r"delta \(from .*\) has no use in rate, .*; it belongs to pairwise$"),
     ("--training_type ANYLOSS --anyloss_metric accuracy --f_beta 2", "f_beta acts only with .*, got accuracy; le"),
     ("--name_file_bs baseline_anyloss_gm --f_beta 1", "f_beta acts only with .*, got geometric_mean; leave"),
+    ("--schedule linear", r"schedule must be one of constant, plateau, step, cosine, got linear"),
+    ("--schedule step", r"schedule step needs lr_steps, .* such as --lr_steps 160 180$"),
+    ("--schedule step --lr_steps 5 3", r"lr_steps must increase, got 5 3; write each epoch once, in order"),
+    ("--schedule step --lr_steps 3 3", r"lr_steps must increase, got 3 3"),
+    ("--schedule plateau --lr_decrease 0", r"schedule plateau and lr_decrease 0 exclude each other"),
+    ("--schedule cosine --warm_up 4 --num_epochs 4", r"warm_up 4 leaves none of 4 epochs to schedule cosine; raise n"),
+    ("--warm_up -1", r"warm_up must be an integer >= 0, got -1"),
     ("--gamma 2", r"gamma \(from the command line\) has no use in BCE, which takes no options"),
     ("--resnet_type resnet11", r"unknown resnet_type 'resnet11'.*; did you mean resnet1.*Known: dense, "),
     ("--sampler balnced", r"unknown sampler 'balnced' .*; did you mean balanced or .*Known: balanced, "),
@@ -193,7 +200,10 @@ CONTRADICTIONS = [
     ("--use_ALM 1 --mu 1 --mu_limit 0.1", "mu_limit 0.1 is below mu 1; raise mu_limit or leave it out"),
     ("--optimizer adam --momentum 0.5", r"momentum \(from the command line\) cannot act with optimizer adam; it bel"),
     ("--hidden_widths 3", r"hidden_widths \(from the command line\) cannot act with linear; it belongs to dense"),
-    ("--patience_lr 3", r"patience_lr \(from the command line\) cannot act with lr_decrease 0; add --lr_decrease 1"),
+    ("--patience_lr 3", r"patience_lr \(from .*\) cannot act with schedule constant; it belongs to plateau, which "),
+    ("--lr_steps 3", r"lr_steps \(from the command line\) cannot act with schedule constant; it belongs to step"),
+    ("--lr_factor .5 --schedule cosine", r"lr_factor .* cannot act with schedule cosine; it belongs to plateau and "),
+    ("--schedule cosine --lr_decrease 1", r"schedule cosine and lr_decrease 1 exclude each other; lr_decrease 1 is"),
     (
         "--continue_train_epochs 3",
         r"continue_train_epochs \(from the command line\) cannot act with continue_train 0; add --continue_train 1",
@@ -204,8 +214,8 @@ CONTRADICTIONS = [
     ("--introd_ALM_from 2 --use_ALM 1 --continue_train 1", "introd_ALM_from and continue_train 1 exclude each other"),
     ("--resnet_type featureless --sampler smote", "cannot act with featureless, which is fitted, not .* at natural"),
     (
-        "--resnet_type logistic_cv --lr 0.1 --optimizer adam",
-        r"lr, optimizer \(from the command line\) cannot act with logistic_cv, which is fitted, .*; leave it out",
+        "--resnet_type logistic_cv --lr 0.1 --schedule cosine",
+        r"lr, schedule \(from the command line\) cannot act with logistic_cv, which is fitted, .*; leave it out",
     ),
 ]
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 AUCS = (0.7, 0.6, 0.65, 0.6)  # each fall lowers the learning rate and may raise mu
 STOP = 2  # epochs before the stop
 STEPS = 3  # an epoch ends within a pass over the samples
-TINY = "--resnet_type dense --hidden_widths 8 --bsize 64 --lr 0.003 --augment crop_flip"
+TINY = "--num_epochs 5 --resnet_type dense --hidden_widths 8 --bsize 64 --lr 0.003 --augment crop_flip"
 OBJECTIVES, CONSTRAINTS, SAMPLERS, OPTIMIZERS, SCHEDULERS = FACTORS.values()
 
 Row = tuple[str, str, str, str, str]

@@ -238,7 +238,7 @@ BAD = {
     "rows: [{name: a, set: {batchsize: 3}}]": "unknown key 'batchsize' .from row 'a' .*did you mean bsize",
     "rows: [{name: a, set: {batch_size: 3, bsize: 3}}]": "bsize stands twice in row 'a'",
     "rows: [{name: a, set: {batch_size: 0}}]": "batch_size must be an integer >= 1, got 0 .from row 'a'",
-    "rows: [{name: a, criterion: x}]": "unknown key 'criterion' .from row 'a' .*did you mean set: {training_type: ...} or set: {",
+    "rows: [{name: a, criterion: x}]": "unknown key 'criterion' .from row 'a' .*set: {training_type: ...} or set: {",
     "rows: [{name: a, lr: 1}]": "unknown key 'lr' .from row 'a' .*; did you mean set: {lr: ...}",
     "grid: {flags: {learning_rate: [1]}, select: validation AUC}": "unknown key 'learning_rate'.*did you mean lr",
     "common: {num_workers: 3}\nrows: [{name: a}]": "unknown key 'num_workers' .from common.*no worker loads them",

@@ -195,8 +195,18 @@ class Config:
         "momentum of sgd")
     weight_dec: float = _option("optimisation", NON_NEGATIVE, 2e-4, "weight decay")
     bsize: int = _option("optimisation", COUNT, 64, "batch size", alias="batch_size")
-    lr_decrease: int = _option("optimisation", SWITCH, 0, "1 halves lr when the validation AUC stops improving")
+    lr_decrease: int = _option("optimisation", SWITCH, 0,
+        "1 halves lr when the validation AUC stops improving; the same as --schedule plateau")
     patience_lr: int = _option("optimisation", WHOLE, 10, "epochs without improvement before lr is halved")
+    schedule: str | None = _option("optimisation", choice("constant", "plateau", "step", "cosine"), None,
+        "lr by epoch: plateau is lr_decrease 1, step needs lr_steps, cosine falls to 0 over num_epochs (default: "
+        "constant)")
+    warm_up: int = _option("optimisation", WHOLE, 0, "n > 0: lr rises linearly over the first n epochs, from lr / n")
+    lr_steps: tuple[int, ...] | None = _option("optimisation",
+        Kind("ints", "epochs >= 1, such as 160 180", low=1), None,
+        "epochs after each of which schedule step multiplies lr by lr_factor")
+    lr_factor: float | None = _option("optimisation", SHARE, None,
+        "by which lr is multiplied (default: plateau 0.5, step 0.1)")
     patience_early_stopping: int = _option("optimisation", WHOLE, 30,
         "stop after more than this many epochs without improvement")
 
@@ -236,6 +246,11 @@ class Config:
     def is_fitted(self) -> bool:
         """Whether a learner fits the model at once, instead of training steps."""
         return self.resnet_type in LEARNERS
+
+    @property
+    def lr_course(self) -> str:
+        """``schedule``, also before it is filled in: lr_decrease 1 is a plateau."""
+        return self.schedule or ("plateau" if self.lr_decrease else "constant")
 
     @property
     def architecture(self) -> str:

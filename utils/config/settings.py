@@ -156,7 +156,18 @@ def _merge(
             shown = called(name, origin)
             notes.append(f"{shown} = {value} ({place}) wins over {values[name]} ({origins[name]})")
         values[name], origins[name] = value, origin
+    for name, other in (("schedule", "lr_decrease"), ("lr_decrease", "schedule")):  # one choice under two names
+        if name in found and other not in found and origins[other] != DEFAULT and _contradict(values):
+            shown = f"{name} = {values[name]} ({place})"
+            notes.append(f"{shown} wins over {other} = {values[other]} ({origins[other]})")
+            values[other], origins[other] = OPTIONS[other].default, DEFAULT
     return notes
+
+
+def _contradict(values: Mapping[str, Any]) -> bool:
+    """Whether ``schedule`` and ``lr_decrease``, both given, do not say the same: lr_decrease 1 is a plateau."""
+    is_plateau: bool = values["schedule"] == "plateau"
+    return is_plateau != bool(values["lr_decrease"])
 
 
 def with_defaults(settings: Settings) -> Settings:
@@ -178,10 +189,23 @@ def with_defaults(settings: Settings) -> Settings:
         settings = settings.completed({"validation_per_class": defaults.validation_per_class}, origin)
     if settings.config.validation_per_class is None and (config.folds or config.dataset_name in DATASETS):
         settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
+    settings = _with_schedule(settings)
     folders = {"model_name": default_model_name(settings.config)}
     if config.continue_train:
         folders["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)
     return settings.completed(folders, DEFAULT)
+
+
+def _with_schedule(settings: Settings) -> Settings:
+    """With ``schedule`` and ``lr_decrease`` that say the same, and the factor of the schedule."""
+    course = settings.config.lr_course
+    origin = DEFAULT if course == "constant" else f"schedule {course}"
+    settings = settings.completed({"schedule": course}, "lr_decrease 1" if course == "plateau" else origin)
+    settings = settings.completed({"lr_factor": {"plateau": 0.5, "step": 0.1}.get(course)}, origin)
+    if course == "plateau" and not settings.config.lr_decrease:
+        origins = {**settings.origins, "lr_decrease": origin}
+        settings = replace(settings, config=replace(settings.config, lr_decrease=1), origins=origins)
+    return settings
 
 
 def config_folders() -> list[Path]:
@@ -287,6 +311,21 @@ def _check_together(settings: Settings) -> None:
             raise UserError(f"{options} exclude each other; {remedy}")
     if config.mu_limit is not None and config.mu_limit < config.mu:
         raise UserError(f"mu_limit {config.mu_limit:g} is below mu {config.mu:g}; raise mu_limit or leave it out")
+    if config.train:
+        _check_schedule(config)
+
+
+def _check_schedule(config: Config) -> None:
+    """Refuse a schedule without its steps, or without an epoch to act in."""
+    if config.schedule == "step" and not config.lr_steps:
+        raise UserError("schedule step needs lr_steps, the epochs after which lr falls, such as --lr_steps 160 180")
+    steps = config.lr_steps or ()
+    if list(steps) != sorted(set(steps)):
+        raise UserError(f"lr_steps must increase, got {' '.join(map(str, steps))}; write each epoch once, in order")
+    option = "continue_train_epochs" if config.continue_train else "num_epochs"
+    epochs = getattr(config, option)
+    if config.schedule == "cosine" and config.warm_up >= epochs:
+        raise UserError(f"warm_up {config.warm_up} leaves none of {epochs} epochs to schedule cosine; raise {option}")
 
 
 def _exclusions(settings: Settings, explicit: Mapping[str, str]) -> list[tuple[object, str, str]]:
@@ -296,6 +335,11 @@ def _exclusions(settings: Settings, explicit: Mapping[str, str]) -> list[tuple[o
     decide = "the subsets decide (--subset_ratios, --validation_fraction)"
     return [
         (both_validations, "validation_fraction and validation_per_class", "leave one of them out"),
+        (
+            given("schedule") and given("lr_decrease") and _contradict(asdict(config)),
+            f"schedule {config.schedule} and lr_decrease {config.lr_decrease}",
+            "lr_decrease 1 is schedule plateau; leave one of them out",
+        ),
         *(
             (config.folds and given(name), f"folds and {name}", decide)
             for name in ("ratio_pos_train", "train_fraction", "validation_per_class", "calibration_fraction")

@@ -41,7 +41,9 @@ def train_epoch(
     """
     start = time.perf_counter()
     state, data = runner.state, runner.data
-    epoch, lr = state.epoch, float(state.optimizer.param_groups[0]["lr"])
+    epoch = state.epoch
+    state.schedule.begin_epoch(state.optimizer, epoch)
+    lr = float(state.optimizer.param_groups[0]["lr"])
     state.loss.begin_epoch(epoch)
     sums = runner.run(steps, after_step=after_step)
     good = int(sums.good)

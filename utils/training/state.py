@@ -13,6 +13,7 @@ from ..data.batches import Batches
 from ..losses.base import Loss
 from ..samplers.base import Sampler
 from .optimizers import restore_optimizer
+from .schedules import CONSTANT, Schedule
 
 TRAIN_AUC_SLACK = 0.05  # at equal validation AUC, the train AUC of a new best may be lower by less than this
 
@@ -51,6 +52,7 @@ class TrainState:
     train_scores: Tensor  # (M,) score of each sample in its latest training step; NaN if it had none
     epoch: int = 0
     best: Best | None = None
+    schedule: Schedule = CONSTANT  # a function of the epoch, so last.pt holds nothing of it
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and dicts of them."""
@@ -97,7 +99,7 @@ class TrainState:
         is_best = self.best is None or _beats(new, self.best)
         if is_best:
             self.best = new
-        if self.scheduler:
+        if self.scheduler and self.schedule.is_warm(self.epoch):
             self.scheduler.step(val_auc)
         if self.constraint:
             self.constraint.end_epoch(val_auc)
