@@ -207,6 +207,8 @@ class Config:
         "epochs after each of which schedule step multiplies lr by lr_factor")
     lr_factor: float | None = _option("optimisation", SHARE, None,
         "by which lr is multiplied (default: plateau 0.5, step 0.1)")
+    ema: float = _option("optimisation", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), 0.0,
+        "decay a step of the average of the weights, such as 0.999, that validation, test and best.pt use; 0: none")
     patience_early_stopping: int = _option("optimisation", WHOLE, 30,
         "stop after more than this many epochs without improvement")
 

@@ -24,6 +24,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("oversample", "undersample", "smote", "sampling", "weighted_sampler"), ("sampler",)),
     **dict.fromkeys(("scheduler", "lr_scheduler", "lr_schedule", "lr_decay"), ("schedule", "lr_decrease")),
     **dict.fromkeys(("warmup", "warmup_epochs", "warm_up_epochs", "lr_warmup_epochs"), ("warm_up",)),
+    **dict.fromkeys(("ema_decay", "model_ema", "use_ema", "swa", "weight_average"), ("ema",)),
     **dict.fromkeys(("milestones", "lr_milestones", "step_size", "decay_epochs"), ("lr_steps",)),
     **dict.fromkeys(("lr_gamma", "decay_rate", "lr_decay_rate"), ("lr_factor",)),
     **dict.fromkeys(("patience", "early_stopping", "early_stop"), ("patience_early_stopping",)),

@@ -37,6 +37,7 @@ from ..training.optimizers import (
 from ..training.schedules import Schedule
 from ..training.state import TrainingData, TrainState
 from ..training.training_data import samples_to_make, training_data
+from ..training.weight_average import WeightAverage
 from .architectures import BACKBONES, MODELS, build_model
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
@@ -193,6 +194,7 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         train_scores=torch.full((len(data.labels),), torch.nan, device=device),
         epoch=first_epoch,
         schedule=schedule,
+        average=WeightAverage(model, decay=config.ema) if config.ema else None,
     )
     return state, data
 

@@ -107,9 +107,9 @@ def _train_metrics(state: TrainState, data: TrainingData, delta: float) -> tuple
 
 
 def validate(runner: TrainingSteps) -> tuple[float, float]:
-    """Loss and AUC of the validation set; the AUC is NaN if a score is not finite."""
+    """Loss and AUC of the validation set, by the averaged weights if any; a score that is not finite gives AUC NaN."""
     state, data = runner.state, runner.data
-    outputs = model_outputs(state.model, data.batches, data.validation, machine=runner.machine)
+    outputs = model_outputs(state.evaluated, data.batches, data.validation, machine=runner.machine)
     targets = data.labels[data.validation]
     with torch.inference_mode():
         loss = state.loss(outputs, targets, data.validation)

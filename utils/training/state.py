@@ -14,6 +14,7 @@ from ..losses.base import Loss
 from ..samplers.base import Sampler
 from .optimizers import restore_optimizer
 from .schedules import CONSTANT, Schedule
+from .weight_average import WeightAverage
 
 TRAIN_AUC_SLACK = 0.05  # at equal validation AUC, the train AUC of a new best may be lower by less than this
 
@@ -53,11 +54,18 @@ class TrainState:
     epoch: int = 0
     best: Best | None = None
     schedule: Schedule = CONSTANT  # a function of the epoch, so last.pt holds nothing of it
+    average: WeightAverage | None = None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model whose weights are validated and kept in best.pt: the averaged one, if weights are averaged."""
+        return self.average.model if self.average else self.model
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and dicts of them."""
         return {
             "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
             "loss": self.loss.state_dict(),
             "constraint": self.constraint.state_dict() if self.constraint else None,
             "optimizer": self.optimizer.state_dict(),
@@ -72,6 +80,8 @@ class TrainState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore from ``state_dict``, in place."""
         self.model.load_state_dict(state["model"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         self.loss.load_state_dict(state["loss"])
         if self.constraint:
             self.constraint.load_state_dict(state["constraint"])
