@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["BACKBONES", "MODELS", "ONE_THREAD", "build_model"]
+__all__ = ["BACKBONES", "FLAT", "MODELS", "ONE_THREAD", "build_model"]
 
 MODELS: dict[str, str] = {
     "resnet10": "resnet:resnet10",
@@ -34,6 +34,7 @@ MODELS: dict[str, str] = {
     "dense": "dense:dense",
 }
 BACKBONES: dict[str, str] = {"torchvision:": "backbones:torchvision_backbone"}  # what a name begins with -> its builder
+FLAT = frozenset({"linear", "dense"})  # they see a row of numbers, so that they take features too
 ONE_THREAD = frozenset({"lenet5", "linear", "dense"})  # too small to gain from a second CPU thread
 
 

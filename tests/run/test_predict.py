@@ -21,7 +21,7 @@ from runs import best, results, run
 import predict
 from utils.data import load_raw
 from utils.data.digits import load_digits
-from utils.data.image_files import BrokenImageError
+from utils.data.image_pixels import BrokenImageError
 from utils.errors import UserError
 from utils.run import predictions as predicting
 from utils.run.trained_model import TrainedModel, load

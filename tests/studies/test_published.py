@@ -73,10 +73,11 @@ def test_the_lenet5_table_is_the_published_protocol() -> None:
     validation = fixed_validation(classes, validation_fraction=config.validation_fraction)
     assert config.negative_classes is not None
     assert config.positive_classes is not None
+    assert config.train_fraction is not None
     kept = training_indices(
         classes,
-        negative_classes=config.negative_classes,
-        positive_classes=config.positive_classes,
+        negative_classes=list(map(int, config.negative_classes)),
+        positive_classes=list(map(int, config.positive_classes)),
         excluded=validation,
         ratio_pos_train=config.ratio_pos_train,
         train_fraction=config.train_fraction,

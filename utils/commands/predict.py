@@ -42,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", type=Path, help="folder of a run, its model.pt, or seed<k>/best.pt")
     add = parser.add_argument_group("images").add_argument
-    images = "a folder (searched to any depth), an image, .csv with a column path, .txt with a path a line, or .npz"
+    images = "a folder (searched to any depth), an image, .csv with a column path, .txt with a path a line, or .npz; "
+    images += "of features: .csv with a column for each"
     add("--images", "--data", type=Path, metavar="PATH", help=images)
     fit = "another size than the model's is refused (exact), or resized: squeezed, with black bars (letterbox), or cut"
     add("--fit", choices=FITS, help=fit)
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", **switch, help="1 goes on with a file that a stopped command has begun")
     add("--overwrite", **switch, help="1 replaces the file, or the evaluation, if it is there")
     add = parser.add_argument_group("evaluation on other data, in RUN/external/NAME/").add_argument
-    labels = "columns path and label: an original class of the run, or positive or negative"
+    labels = "columns path and label: an original class of the run (its number or name), or positive or negative"
     add("--labels", type=Path, metavar="CSV", help=labels)
     add("--name", help="name of the evaluation")
     add("--by", nargs="+", metavar="COLUMN", help="further columns of the labels whose groups are compared")

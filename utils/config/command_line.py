@@ -15,8 +15,8 @@ from .options import ALIASES, GROUPS, OPTIONS
 from .synonyms import ABSENT, FLAGS
 
 NEGATIVE = re.compile(r"-[0-9.]")
-SEVERAL = ("ints", "classes", "floats", "pairs", "seeds")  # kinds of several values
 MARKED = re.compile(r"^ (?=-[0-9.])")
+SEVERAL = {"ints": "N", "floats": "X", "pairs": "X", "seeds": "S", "classes": "CLASS", "ratios": "X"}  # kind -> metavar
 
 
 class _ByTypedName(argparse.Action):
@@ -84,16 +84,7 @@ def print_version() -> None:
 
 
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:
-    return {
-        "switch": "0|1",
-        "int": "N",
-        "float": "X",
-        "ints": "N",
-        "classes": "N",
-        "floats": "X",
-        "pairs": "X",
-        "seeds": "S",
-    }.get(kind, "|".join(choices) or "TEXT")
+    return {**SEVERAL, "switch": "0|1", "int": "N", "float": "X", "ratio": "X"}.get(kind, "|".join(choices) or "TEXT")
 
 
 def _help(item: Any, models: Iterable[str]) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+NATURAL = "natural"  # as many negatives per positive as the data have
 MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
 SMALLEST, LARGEST = 1e-30, 1e30  # magnitude of a number that is not 0: float32 holds it, and products of two
 INTEGER = re.compile(r"[+-]?[0-9]+")  # Python would also read 1_3 as 13
 RANGE = re.compile(r"(-?[0-9]+)-(-?[0-9]+)")  # of classes, whose numbers may be negative: -3--1
 LONGEST_RANGE = 10_000
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+DIGITS = re.compile(r"[+\-0-9\s]+")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
 
@@ -22,8 +25,8 @@ class Kind:
     """How a value is parsed and which values are valid.
 
     Args:
-        name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, classes, floats,
-            pairs, seeds.
+        name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats,
+            pairs, seeds, classes, ratio, ratios.
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
         open_low: whether ``low`` itself is excluded.
@@ -53,7 +56,9 @@ TPRS = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=T
 FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=True)
 PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probability of missing it, each in (0, 1), such "
     "as 0.98 0.05", low=0, high=0.999999, open_low=True)  # fmt: skip
-CLASSES = Kind("classes", "class numbers, such as 1 3 5 or 0-4,7")
+CLASSES = Kind("classes", "class numbers, such as 1 3 5 or 0-4,7, or names")
+RATIO = Kind("ratio", "natural or a number >= 1 (negatives per positive)", low=1)
+RATIOS = Kind("ratios", "numbers >= 1, such as 1 99, or natural alone", low=1)
 
 
 def choice(*choices: str) -> Kind:
@@ -139,13 +144,23 @@ def _ints(value: Any, kind: Kind) -> tuple[int, ...]:
     return _unrepeated([_int(item, kind) for item in _items(value)], repeats=kind.low == 1)
 
 
-def _classes(value: Any, kind: Kind) -> tuple[int, ...]:
-    classes: list[int] = []
-    for item in _items(value):
-        found = RANGE.fullmatch(item) if isinstance(item, str) else None
-        first, last = found.groups() if found else (item, item)
-        classes.extend(_range(first, last, kind, what="classes"))
-    return _unrepeated(classes)
+def _classes(value: Any, kind: Kind) -> tuple[int | str, ...]:
+    """Numbers as ``_ints`` reads them; all else is a name, which the data must know."""
+    parts = [part for item in (value if isinstance(value, (list, tuple)) else [value]) for part in _parts(item)]
+    return _unrepeated([each for part in parts for each in _range_or_class(part, kind)])
+
+
+def _parts(item: Any) -> list[Any]:
+    """``1 3,5`` is three classes, ``benign nevus,melanoma`` two."""
+    if not isinstance(item, str):
+        return [item]
+    parts = [part.strip() for part in item.split(",") if part.strip()]
+    return [each for part in parts for each in (part.split() if DIGITS.fullmatch(part) else [part])]
+
+
+def _range_or_class(value: Any, kind: Kind) -> Sequence[int | str]:
+    found = RANGE.fullmatch(value) if isinstance(value, str) else None
+    return _range(found[1], found[2], kind, what="classes") if found else [_class(value, kind)]
 
 
 def _range(first: Any, last: Any, kind: Kind, *, what: str) -> range:
@@ -155,6 +170,29 @@ def _range(first: Any, last: Any, kind: Kind, *, what: str) -> range:
     if end >= start + LONGEST_RANGE:
         raise ValueError(f"at most {LONGEST_RANGE:,} {what} in one range")
     return range(start, end + 1)
+
+
+def _class(value: Any, kind: Kind) -> int | str:
+    if not isinstance(value, str) or INTEGER.fullmatch(value):
+        return _int(value, kind)
+    if not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _ratio(value: Any, kind: Kind) -> int | float | str:
+    """An integer where it is one, so that 100 and 100.0 are the same ratio."""
+    if value == NATURAL:
+        return NATURAL
+    number = _float(value, kind)
+    return int(number) if number.is_integer() else number
+
+
+def _ratios(value: Any, kind: Kind) -> tuple[int | float | str, ...]:
+    ratios = _unrepeated([_ratio(item, kind) for item in _items(value)], repeats=True)
+    if NATURAL in ratios and len(ratios) > 1:
+        raise ValueError("natural stands alone: all images are one subset")
+    return ratios
 
 
 def _floats(value: Any, kind: Kind) -> tuple[float, ...]:
@@ -192,8 +230,10 @@ _READERS = {
     "name": _name,
     "switch": _switch,
     "ints": _ints,
-    "classes": _classes,
     "floats": _floats,
     "pairs": _pairs,
     "seeds": _seeds,
+    "classes": _classes,
+    "ratio": _ratio,
+    "ratios": _ratios,
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..constraints import CONSTRAINTS
 from ..constraints import DEFAULT as DEFAULT_CONSTRAINT
-from ..data import AUGMENTS, DATASETS
+from ..data import AUGMENTS, DATASETS, PLACES
 from ..learners import LEARNERS
 from ..learners import MODEL as FITTED_MODEL
 from ..losses import LOSSES
@@ -23,6 +23,8 @@ from .kinds import (
     POSITIVE,
     PROMISES,
     RATE,
+    RATIO,
+    RATIOS,
     SHARE,
     SWITCH,
     TEXT,
@@ -88,31 +90,41 @@ class Config:
     checkpoint_root: str = _option("names", PATH, "checkpoint", "root folder of all results")
 
     dataset_name: str = _option("data", NAME, "cifar10",
-        f"{', '.join(DATASETS)} (digits is embedded), or NAME for <data_root>/NAME.npz", alias="dataset")
+        f"{', '.join(DATASETS)} (digits is embedded), or NAME for <data_root>/NAME/manifest.yaml, which prepare.py "
+        "wrote, or <data_root>/NAME.npz", alias="dataset")
     data_root: str = _option("data", PATH, "datasets",
         "folder of the data; <data_root>/<dataset_name>/ is searched too")
     download: int = _option("data", SWITCH, 1, "1 downloads a missing data set")
-    negative_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
+    negative_classes: tuple[int | str, ...] | None = _option("data", CLASSES, None,
         "classes of the majority (default: depends on the data set; with positive_classes alone, the rest)")
-    positive_classes: tuple[int, ...] | None = _option("data", CLASSES, None,
-        "classes of the rare, critical class (default: depends on the data set; with negative_classes alone, the rest)")
-    ratio_pos_train: int | None = _option("data", Kind("int", "an integer >= 1 (negatives per positive)", low=1), None,
-        "negatives per positive in the training set (default: 100; digits 20)")
+    positive_classes: tuple[int | str, ...] | None = _option("data", CLASSES, None,
+        "classes of the rare, critical class (default: depends on the data set; with negative_classes alone, the rest; "
+        "of two classes of prepared data that which is marked, else the rarer)")
+    ratio_pos_train: int | float | str | None = _option("data", RATIO, None,
+        "negatives per positive in the training set; natural uses all images (default: 100; digits 20; own data "
+        "natural)")
     validation_fraction: float | None = _option("data", SHARE, None,
         "fraction of each class of the training file used for validation (default: 0.1; not for CIFAR)")
     validation_per_class: int | None = _option("data", COUNT, None,
         "validation images per class, instead of a fraction (default: cifar10 100, cifar100 50)")
     calibration_fraction: float = _option("data", Kind("float", "a fraction in [0, 1)", low=0, high=0.999), 0.0,
         "fraction of each class of the training file that only the promised thresholds look at")
-    train_fraction: float = _option("data", Kind("float", "a fraction in (0, 1]", low=0, high=1, open_low=True), 0.9,
-        "fraction of the remaining negatives that each seed draws")
+    train_fraction: float | None = _option("data",
+        Kind("float", "a fraction in (0, 1]", low=0, high=1, open_low=True), None,
+        "fraction of the remaining negatives that each seed draws, with ratio natural of the positives too "
+        "(default: 0.9; own data 1)")
     augment: str | None = _option("data", choice(*AUGMENTS), None,
-        "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and colour .npz, else none)")
+        "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and own colour images, else "
+        "none)")
+    images: str = _option("data", choice(*PLACES), "auto",
+        "where prepared images are kept: on the device, or on the disk (mapped), from where batches are read ahead; "
+        "auto: on the device if they fit")
 
     folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set")
     fold: int = _option("resampling", COUNT, 1, "test fold, 1..K")
-    subset_ratios: tuple[int, ...] = _option("resampling", Kind("ints", "integers >= 1, such as 1 99", low=1), (1,),
-        "negatives per positive in each of the disjoint subsets that the images are divided into")
+    subset_ratios: tuple[int | float | str, ...] | None = _option("resampling", RATIOS, None,
+        "negatives per positive in each of the disjoint subsets that the images are divided into; natural: one subset "
+        "of all images (default: 1; own data natural)")
     test_subset: int = _option("resampling", COUNT, 1, "test subset, counted from 1")
     train_on: str = _option("resampling", choice("same", "other", "all"), "same",
         "train on the test subset, on the other subsets, or on all, always without the test fold")
@@ -267,7 +279,7 @@ ALIASES: dict[str, str] = {item.metadata["alias"]: name for name, item in OPTION
 FREE = {
     *("train", "seeds", "resume", "num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
     *("checkpoint_root", "data_root", "download", "tpr", "fpr", "promise", "cost_ratio", "alpha"),
-    *("device", "threads", "deterministic", "keep_last"),
+    *("device", "threads", "deterministic", "keep_last", "images"),
     *("parallel_seeds", "compile", "hot_enc"),
 }
 

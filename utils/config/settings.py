@@ -20,6 +20,7 @@ from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
 from .constructors import PACKAGES
+from .kinds import NATURAL
 from .options import ALIASES, OPTIONS, Config, convert
 from .readers import unread
 from .synonyms import FLAGS, VALUES
@@ -180,7 +181,7 @@ def with_defaults(settings: Settings) -> Settings:
     config = settings.config
     defaults = defaults_for(config.dataset_name)
     origin = f"default of {config.dataset_name}"
-    names = ["lr", "augment"]
+    names = ["lr", "augment", "train_fraction", "subset_ratios"]
     if config.negative_classes is None and config.positive_classes is None:
         names += ["negative_classes", "positive_classes"]  # of one side alone, the other is the rest
     names += [] if config.folds else ["ratio_pos_train"]  # the subsets decide
@@ -264,7 +265,8 @@ def default_model_name(config: Config, *, with_alm: bool = True) -> str:
     if config.folds:
         parts += [f"subset{config.test_subset}_on_{config.train_on}", f"fold{config.fold}of{config.folds}"]
     else:
-        parts.append(f"1to{config.ratio_pos_train}")
+        ratio = config.ratio_pos_train
+        parts.append(NATURAL if ratio == NATURAL else f"1to{ratio}")
     return "_".join(parts)
 
 

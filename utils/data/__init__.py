@@ -1,12 +1,14 @@
 """Datasets: a table of names, their defaults, and the code that makes splits and batches of them.
 
 To add a dataset, put a file here with a function ``(name, *, data_root, download) -> RawData`` and add a line to
-``DATASETS``; a name that is not in the table is read from ``<data_root>/<name>.npz``.
+``DATASETS``; a name that is not in the table is read from ``<data_root>/<name>/``, as prepare.py wrote it, or from
+``<data_root>/<name>.npz``.
 Importing this package imports neither torch nor torchvision nor scikit-learn.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import sys
@@ -29,8 +31,10 @@ DATASETS: dict[str, str] = {
     "digits": ".digits:load_digits",
 }
 AUGMENTS: tuple[str, ...] = ("none", "crop", "crop_flip")
-FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_files.fitted
+PLACES: tuple[str, ...] = ("auto", "device", "mapped")  # where images are kept while a run trains
+FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_pixels.fitted
 
+NAME = r"\w[\w.+-]*"  # of data of one's own
 ODD = (1, 3, 5, 7, 9)
 EVEN = (0, 2, 4, 6, 8)
 
@@ -41,25 +45,29 @@ class DatasetDefaults:
 
     ``negative_classes``, ``positive_classes`` and ``augment`` are None where they depend on the file (see
     ``task.resolve_classes`` and ``default_augment``); ``validation_per_class`` (images of each original class) wins
-    over ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive.
+    over ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive, "natural" as many as
+    there are. The defaults of this class are those of a user's own data: all that is there is used.
     """
 
     negative_classes: tuple[int, ...] | None = None
     positive_classes: tuple[int, ...] | None = None
-    ratio_pos_train: int = 100
+    ratio_pos_train: int | str = "natural"
     validation_fraction: float = 0.1
     validation_per_class: int | None = None
-    train_fraction: float = 0.9
+    train_fraction: float = 1.0
+    subset_ratios: tuple[int | str, ...] = ("natural",)
     augment: str | None = None
     lr: float = 0.01
 
 
+# of the data sets in ``DATASETS``, whose classes are about equal in size: made imbalanced, as publications do
+_published = functools.partial(DatasetDefaults, ratio_pos_train=100, train_fraction=0.9, subset_ratios=(1,))
 _DEFAULTS: dict[str, DatasetDefaults] = {
-    "cifar10": DatasetDefaults((1,), (9,), validation_per_class=100, augment="crop_flip"),
-    "cifar100": DatasetDefaults((72, 4, 95, 30, 55), (73,), validation_per_class=50, augment="crop_flip", lr=0.001),
-    "mnist": DatasetDefaults(ODD, EVEN, augment="none"),
-    "fashion_mnist": DatasetDefaults(ODD, EVEN, augment="none"),
-    "digits": DatasetDefaults(ODD, EVEN, ratio_pos_train=20, augment="none"),
+    "cifar10": _published((1,), (9,), validation_per_class=100, augment="crop_flip"),
+    "cifar100": _published((72, 4, 95, 30, 55), (73,), validation_per_class=50, augment="crop_flip", lr=0.001),
+    "mnist": _published(ODD, EVEN, augment="none"),
+    "fashion_mnist": _published(ODD, EVEN, augment="none"),
+    "digits": _published(ODD, EVEN, ratio_pos_train=20, augment="none"),
 }
 
 
@@ -93,11 +101,26 @@ def load_raw(dataset_name: str, *, data_root: str | Path, download: bool = False
     return raw
 
 
+def find_prepared(dataset_name: str, *, data_root: str | Path) -> Path | None:
+    """The folder that prepare.py wrote for a name not in ``DATASETS``, if there is one."""
+    from .prepared_files import is_prepared
+
+    if dataset_name in DATASETS or not re.fullmatch(NAME, dataset_name):
+        return None
+    folder = Path(data_root) / dataset_name
+    return folder if is_prepared(folder) else None
+
+
 def check_raw(dataset_name: str, *, data_root: str | Path, download: bool) -> None:
     """Fail as ``load_raw`` does where data are missing. Those that are there are not read; others are downloaded.
 
-    Only a dataset whose module has ``FILES``, and an .npz file, can be missing.
+    Only prepared data, a dataset whose module has ``FILES``, and an .npz file can be missing.
     """
+    if folder := find_prepared(dataset_name, data_root=data_root):
+        from .prepared_files import check_prepared
+
+        check_prepared(folder)
+        return
     module = sys.modules[_loader(dataset_name).__module__]
     root, files = Path(data_root), getattr(module, "FILES", {}).get(dataset_name)
     if files and any(files.complete(folder) for folder in (root, root / dataset_name)):
@@ -112,10 +135,10 @@ def check_raw(dataset_name: str, *, data_root: str | Path, download: bool) -> No
 
 
 def _loader(dataset_name: str) -> Callable[..., RawData]:
-    if not re.fullmatch(r"\w[\w.+-]*", dataset_name) or dataset_name.endswith(".npz"):
+    if not re.fullmatch(NAME, dataset_name) or dataset_name.endswith(".npz"):
         raise UserError(
-            f"dataset_name must be one of {', '.join(DATASETS)}, or the name of an .npz file in data_root,"
-            f" without folder and ending, got {dataset_name!r} (--dataset_name)"
+            f"dataset_name must be one of {', '.join(DATASETS)}, or the name of prepared data or of an .npz file in"
+            f" data_root, without folder and ending, got {dataset_name!r} (--dataset_name)"
         )
     module, function = DATASETS.get(dataset_name, ".npz:load_npz").split(":")
     return cast("Callable[..., RawData]", getattr(importlib.import_module(module, package=__package__), function))

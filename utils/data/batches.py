@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -10,14 +11,16 @@ from torch import Tensor
 from ..errors import UserError
 from . import AUGMENTS
 from .augment import cropped, draw_flips, draw_offsets, flipped, padded
+from .image_format import as_numbers
 from .task import Task
 
 
 class Batches:
     """Normalised float32 batches (B, C, H, W) of a task's images.
 
-    A pixel v in 0..255 becomes (v/255 - mean) / std of its channel. There is no synchronisation and every shape depends
-    on B only, so a step that uses this can be captured in a CUDA graph (register ``generator`` with it).
+    A pixel v in 0..255 becomes (v/255 - mean) / std of its channel (see ``image_format.Normalised``). There is no
+    synchronisation and every shape depends on B only, so a step that uses this can be captured in a CUDA graph
+    (register ``generator`` with it).
 
     Args:
         task: its images are copied only if device or memory format differ; a padded copy is made once if ``augment``
@@ -31,6 +34,8 @@ class Batches:
     Raises:
         UserError: an unknown ``augment``.
     """
+
+    reads_ahead = False  # whether ``ahead`` needs its indices on the CPU
 
     def __init__(
         self,
@@ -46,9 +51,13 @@ class Batches:
         self.augment = augment
         self.generator = generator
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        # stored in the memory format of the batches: cheaper than converting each batch
-        self._images = task.images.to(device).contiguous(memory_format=self._memory_format)
         self._normalised = task.image_format.normalised(device, self._memory_format)
+        self._device = torch.device(device)
+        self._keep(task)
+
+    def _keep(self, task: Task) -> None:
+        # stored in the memory format of the batches: cheaper than converting each batch
+        self._images = task.images.to(self._device).contiguous(memory_format=self._memory_format)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -65,11 +74,21 @@ class Batches:
         if self.augment == "none":
             return self.plain(indices)
         offsets = draw_offsets(len(indices), generator=self.generator)
-        images = cropped(self._padded, indices, offsets)
+        images = as_numbers(cropped(self._padded, indices, offsets))
         if self.augment == "crop_flip":
             images = flipped(images, draw_flips(len(indices), generator=self.generator))
         return self._normalised(images)
 
     def plain(self, indices: Tensor) -> Tensor:
         """The images ``indices`` (B,) int64, normalised only."""
-        return self._normalised(self._images[indices])
+        return self._normalised(as_numbers(self._images[indices]))
+
+    def ahead(self, sampler: Iterator[Tensor], steps: int) -> Iterator[Tensor]:
+        """The next ``steps`` batches of indices, each ready for ``training``; here the images are there already."""
+        for _ in range(steps):
+            yield next(sampler)
+
+    def in_order(self, indices: Tensor, size: int) -> Iterator[Tensor]:
+        """The images ``indices``, normalised only, ``size`` at a time."""
+        for chunk in indices.split(size):
+            yield self.plain(chunk)

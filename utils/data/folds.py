@@ -2,7 +2,8 @@
 
 Pure functions from original class labels to row numbers. The images of all files are pooled. Each subset has an equal
 share of every negative class and its own ratio of negatives to positives, so that one data set can answer whether
-training on balanced images helps on imbalanced ones. With one subset this is stratified K-fold.
+training on balanced images helps on imbalanced ones. With one subset this is stratified K-fold. Groups are never
+divided: all rows of one are in the same subset and fold, or in none.
 
 Reference: Hocking, Thibault, Bodine, Arellano, Shenkin, Lindly, "SOAK: same/other/all K-fold cross-validation for
 estimating similarity of patterns in data subsets", arXiv 2410.08643.
@@ -17,8 +18,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..seeding import numpy_stream
+from .group_splits import draw_groups, folds_of_groups
 from .raw import Int64Array
-from .splits import Split, even_shares
+from .splits import NATURAL, Ratio, Split, even_shares, positives_for
 
 TRAIN_ON = ("same", "other", "all")
 _FIXED = 0  # instead of the run's seed: subsets and folds are the same in every run
@@ -31,7 +33,7 @@ class Resampling:
     Args:
         folds: K, >= 2.
         fold: the fold to test on, in 1..K; its rows are excluded from training in every subset.
-        subset_ratios: negatives per positive of each subset.
+        subset_ratios: negatives per positive of each subset; ("natural",): one subset of all images.
         test_subset: the subset to test on, in 1..number of subsets.
         train_on: "same" (the tested subset), "other" (all others) or "all".
         downsample: whether to reduce the training set, in class proportion, to the size of the smallest of the three.
@@ -42,7 +44,7 @@ class Resampling:
 
     folds: int
     fold: int
-    subset_ratios: tuple[int, ...]
+    subset_ratios: tuple[Ratio, ...]
     test_subset: int = 1
     train_on: str = "same"
     downsample: bool = False
@@ -52,8 +54,11 @@ class Resampling:
             raise UserError(f"folds must be an integer >= 2, got {self.folds} (--folds)")
         if not 1 <= self.fold <= self.folds:
             raise UserError(f"fold must lie in 1..{self.folds}, got {self.fold} (--fold)")
-        if not self.subset_ratios or min(self.subset_ratios) < 1:
-            raise UserError(f"subset_ratios must be integers >= 1, got {self.subset_ratios} (--subset_ratios)")
+        natural = self.subset_ratios == (NATURAL,)
+        if not self.subset_ratios or not (natural or min(map(float, self.subset_ratios)) >= 1):
+            raise UserError(
+                f"subset_ratios must be numbers >= 1, or natural alone, got {self.subset_ratios} (--subset_ratios)"
+            )
         if not 1 <= self.test_subset <= len(self.subset_ratios):
             raise UserError(
                 f"test_subset must lie in 1..{len(self.subset_ratios)} (the subsets), got {self.test_subset}"
@@ -78,12 +83,14 @@ def resampled_split(
     positive_classes: Sequence[int],
     resampling: Resampling,
     validation_fraction: float,
+    groups: Int64Array | None = None,
 ) -> Split:
     """The rows of one fold.
 
     Args:
         classes: (n,) the original class of each row of the pooled data.
         validation_fraction: of each class of the training set, in (0, 1); at least one row.
+        groups: (n,) the group of each row, none of which is in two sets; None if there are none.
 
     Returns:
         Disjoint, sorted rows. Validation is drawn from the training rows; the same for every seed.
@@ -91,8 +98,8 @@ def resampled_split(
     Raises:
         UserError: not enough data for the subsets, folds or validation.
     """
-    subset_of = _subsets(classes, negative_classes, positive_classes, resampling.subset_ratios)
-    fold_of = _folds(classes, subset_of, (negative_classes, positive_classes), resampling.folds)
+    subset_of = _subsets(classes, negative_classes, positive_classes, resampling.subset_ratios, groups)
+    fold_of = _folds(classes, subset_of, (negative_classes, positive_classes), resampling.folds, groups)
     tested = fold_of == resampling.fold - 1
     sets = {
         name: np.flatnonzero(~tested & np.isin(subset_of, resampling.subsets_trained(name)))
@@ -103,7 +110,7 @@ def resampled_split(
     stream = numpy_stream(_FIXED, f"resampling/{resampling}")
     if resampling.downsample:
         pool = _cut(pool, classes, min(len(rows) for rows in sets.values()), stream)
-    validation = _per_class(pool, classes, validation_fraction, stream)
+    validation = _validation(pool, classes, validation_fraction, groups, stream)
     train = np.setdiff1d(pool, validation)
     test = np.flatnonzero(tested & (subset_of == resampling.test_subset - 1))
     for name, rows in (("training", train), ("validation", validation), ("test", test)):
@@ -117,9 +124,17 @@ def resampled_split(
 
 
 def _subsets(
-    classes: Int64Array, negative_classes: Sequence[int], positive_classes: Sequence[int], ratios: tuple[int, ...]
+    classes: Int64Array,
+    negative_classes: Sequence[int],
+    positive_classes: Sequence[int],
+    ratios: tuple[Ratio, ...],
+    groups: Int64Array | None,
 ) -> Int64Array:
     """(n,) the subset of each row, from 0; -1 for rows of no subset."""
+    if ratios == (NATURAL,):
+        return np.where(np.isin(classes, (*negative_classes, *positive_classes)), 0, -1)
+    if groups is not None:
+        return _subsets_of_groups(classes, negative_classes, positive_classes, ratios, groups)
     subset_of = np.full(len(classes), -1, dtype=np.int64)
     shuffled = {
         c: numpy_stream(_FIXED, f"subsets/{c}").permutation(np.flatnonzero(classes == c))
@@ -135,40 +150,92 @@ def _subsets(
     _check_ratios(ratios, negatives, positives)
     for i, ratio in enumerate(ratios):
         left = {c: len(shuffled[c]) for c in sorted(positive_classes)}
-        wanted = negatives // ratio
+        wanted = positives_for(negatives, ratio)
         for c, size in even_shares(wanted, capacities=left, order=sorted(positive_classes)).items():
             subset_of[shuffled[c][:size]] = i
             shuffled[c] = shuffled[c][size:]
     return subset_of
 
 
-def _check_ratios(ratios: tuple[int, ...], negatives: int, positives: int) -> None:
+def _subsets_of_groups(
+    classes: Int64Array,
+    negative_classes: Sequence[int],
+    positive_classes: Sequence[int],
+    ratios: tuple[Ratio, ...],
+    groups: Int64Array,
+) -> Int64Array:
+    """The same where all rows of a group are in one subset or in none.
+
+    The groups are divided evenly; then rows are left out until every subset has as many of each negative class and its
+    own ratio.
+    """
+    in_use = np.flatnonzero(np.isin(classes, (*negative_classes, *positive_classes)))
+    of_group = np.full(len(classes), -1, dtype=np.int64)
+    stream = numpy_stream(_FIXED, "subsets of groups")
+    of_group[in_use] = folds_of_groups(classes[in_use], groups[in_use], folds=len(ratios), stream=stream)
+    subset_of = np.full(len(classes), -1, dtype=np.int64)
+
+    def shuffled(c: int, i: int) -> Int64Array:
+        return numpy_stream(_FIXED, f"subsets/{i}/{c}").permutation(np.flatnonzero((of_group == i) & (classes == c)))
+
+    negatives = 0  # in each subset
+    for c in negative_classes:
+        share = min(len(shuffled(c, i)) for i in range(len(ratios)))
+        negatives += share
+        for i in range(len(ratios)):
+            subset_of[shuffled(c, i)[:share]] = i
+    for i, ratio in enumerate(ratios):
+        capacities = {c: len(shuffled(c, i)) for c in sorted(positive_classes)}
+        _check_ratios((ratio,), negatives, sum(capacities.values()), of=f"subset {i + 1}, which keeps groups together")
+        shares = even_shares(positives_for(negatives, ratio), capacities=capacities, order=sorted(positive_classes))
+        for c, size in shares.items():
+            subset_of[shuffled(c, i)[:size]] = i
+    return subset_of
+
+
+def _check_ratios(ratios: tuple[Ratio, ...], negatives: int, positives: int, *, of: str = "each subset") -> None:
     """Raise UserError, with the nearest ratios that would do, if they do not fit the negatives of each subset."""
 
-    def fits(tried: Sequence[int]) -> bool:
-        return all(negatives // ratio for ratio in tried) and sum(negatives // ratio for ratio in tried) <= positives
+    def needs(tried: Sequence[Ratio]) -> list[int]:
+        return [positives_for(negatives, ratio) for ratio in tried]
+
+    def fits(tried: Sequence[Ratio]) -> bool:
+        return all(needs(tried)) and sum(needs(tried)) <= positives
 
     if fits(ratios):
         return
-    needed = " + ".join(str(negatives // ratio) for ratio in ratios)
-    raised = ([min(max(ratio, least), negatives) for ratio in ratios] for least in range(1, negatives + 1))
+    needed = " + ".join(map(str, needs(ratios)))
+    raised = ([min(max(float(ratio), least), negatives) for ratio in ratios] for least in range(1, negatives + 1))
     nearest = next((tried for tried in raised if fits(tried)), None)
-    remedy = f"use --subset_ratios {' '.join(map(str, nearest))}" if nearest else "ask for fewer --subset_ratios"
+    remedy = "ask for fewer --subset_ratios"
+    if nearest:
+        remedy = f"use --subset_ratios {' '.join(f'{ratio:.15g}' for ratio in nearest)}"
+        remedy += " for it" if len(nearest) < 2 and of != "each subset" else ""
     raise UserError(
         f"subset_ratios {' '.join(map(str, ratios))} need {needed} positives, at least one in each subset, for the"
-        f" {negatives} negatives of each subset, but there are {positives}; {remedy}"
+        f" {negatives} negatives of {of}, but there are {positives}; {remedy}"
     )
 
 
 def _folds(
-    classes: Int64Array, subset_of: Int64Array, sides: tuple[Sequence[int], Sequence[int]], folds: int
+    classes: Int64Array,
+    subset_of: Int64Array,
+    sides: tuple[Sequence[int], Sequence[int]],
+    folds: int,
+    groups: Int64Array | None,
 ) -> Int64Array:
     """(n,) the fold of each row, from 0, stratified by subset, side (negative, positive) and class.
 
     Each class starts in the fold after the last one of the previous class of its side, so that the fold sizes of a
-    class, and those of a side, differ by at most one.
+    class, and those of a side, differ by at most one. Groups are kept together, so that sizes are about equal only.
     """
     fold_of = np.full(len(classes), -1, dtype=np.int64)
+    if groups is not None:
+        rows = np.flatnonzero(subset_of >= 0)
+        strata = np.unique(np.stack([subset_of[rows], classes[rows]]), axis=1, return_inverse=True)[1].reshape(-1)
+        stream = numpy_stream(_FIXED, "folds of groups")
+        fold_of[rows] = folds_of_groups(strata, groups[rows], folds=folds, stream=stream)
+        return fold_of
     for subset in range(int(subset_of.max()) + 1):
         for side in sides:
             start = 0
@@ -189,6 +256,18 @@ def _cut(rows: Int64Array, classes: Int64Array, size: int, stream: np.random.Gen
     sizes[largest[: size - int(sizes.sum())]] += 1
     parts = [stream.permutation(rows[classes[rows] == c])[:n] for c, n in zip(found, sizes, strict=True)]
     return np.sort(np.concatenate(parts))
+
+
+def _validation(
+    rows: Int64Array, classes: Int64Array, fraction: float, groups: Int64Array | None, stream: np.random.Generator
+) -> Int64Array:
+    """The given fraction of the rows of each class, at least one row; with groups about so many."""
+    drawn = _per_class(rows, classes, fraction, stream)
+    if groups is None:
+        return drawn
+    found, counts = np.unique(classes[drawn], return_counts=True)
+    sizes = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    return rows[draw_groups(classes[rows], groups[rows], sizes=sizes, what="validation", stream=stream)]
 
 
 def _per_class(rows: Int64Array, classes: Int64Array, fraction: float, stream: np.random.Generator) -> Int64Array:

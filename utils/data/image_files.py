@@ -2,76 +2,48 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import csv
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from ..errors import UserError, one_line
 from ..system.text_files import read_lines
 from .image_format import ImageFormat
-from .npz import read_npz_images
-from .raw import UInt8Array
+from .image_pixels import ENDINGS, read_pixels
+from .npz import checked_pixels, read_npz_images
+from .raw import Pixels
+from .reading_ahead import Images
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
-MOST_PIXELS = 2**27  # of one image in a file
-WORKERS = min(8, os.cpu_count() or 1)
-BATCHES_AHEAD = 1  # that are read while another is scored
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
-
-
-class BrokenImageError(Exception):
-    """An image that cannot be scored; the text is one line."""
-
-
-class Images(Protocol):
-    """Images with a name each."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """One for each image."""
-        ...
-
-    def read(self, number: int) -> UInt8Array:
-        """The image ``number``, (height, width, channels) as the model takes it.
-
-        Raises:
-            BrokenImageError: it cannot be read, or has another size or depth than the model's.
-        """
-        ...
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images in files; ``fit`` says what happens to those of another size (``fitted``)."""
+    """Images in files; ``fit`` says what happens to those of another size (``image_pixels.fitted``)."""
 
     names: Sequence[str]
     paths: Sequence[Path]
     form: ImageFormat
     fit: str = "exact"
 
-    def read(self, number: int) -> UInt8Array:
+    def read(self, number: int) -> Pixels:
         return read_image(self.paths[number], self.form, fit=self.fit)
 
 
 @dataclass(frozen=True)
 class ImageArray:
-    """Images in an array (n, H, W) or (n, H, W, C) of integers in 0..255."""
+    """Images in an array (n, H, W, C), in the depth that the model takes."""
 
     names: Sequence[str]
     images: np.ndarray[Any, Any]
 
-    def read(self, number: int) -> UInt8Array:
-        image: UInt8Array = np.asarray(self.images[number], dtype=np.uint8)
+    def read(self, number: int) -> Pixels:
+        image: Pixels = self.images[number]
         return image
 
 
@@ -81,13 +53,16 @@ def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
     Args:
         source: a folder, searched to any depth, in the order of the names; an image; an .npz file with the key
             ``images``, ``x``, ``x_test`` or ``test_images``; a .csv file with a column ``path``; a .txt file with a
-            path in each line. Paths in a file are relative to its folder, and are the names of the images.
+            path in each line. Paths in a file are relative to its folder, and are the names of the images. For a model
+            of features: a .csv file with a column for each, in the order of the training data, and perhaps ``path``.
         form: what the model takes.
-        fit: see ``fitted``.
+        fit: see ``image_pixels.fitted``.
 
     Raises:
         UserError: there are none.
     """
+    if form.has_features:
+        return _in_feature_table(source, form)
     if source.is_dir():
         paths = _in_folder(source)
         if not paths:
@@ -105,34 +80,6 @@ def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
     if not names:
         raise UserError(f"{source} must name images, got none")
     return ImageFiles(names, [source.parent / name for name in names], form, fit)
-
-
-def read_ahead(
-    images: Images, *, size: int, start: int = 0, workers: int = WORKERS
-) -> Iterator[tuple[range, list[UInt8Array | BrokenImageError]]]:
-    """The images in batches of ``size`` from ``start`` on, read by threads while the batch before is in use.
-
-    An image that cannot be read stands as its error. No more than three batches are in memory.
-    """
-
-    def read(number: int) -> UInt8Array | BrokenImageError:
-        try:
-            return images.read(number)
-        except BrokenImageError as error:
-            return error
-
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of decoders, about damaged entries that they can do without
-        ahead: collections.deque[tuple[range, list[concurrent.futures.Future[UInt8Array | BrokenImageError]]]]
-        ahead = collections.deque()
-        for first in range(start, len(images.names), size):
-            numbers = range(first, min(first + size, len(images.names)))
-            ahead.append((numbers, [pool.submit(read, number) for number in numbers]))
-            if len(ahead) > BATCHES_AHEAD:
-                waited, futures = ahead.popleft()
-                yield waited, [future.result() for future in futures]
-        for waited, futures in ahead:
-            yield waited, [future.result() for future in futures]
 
 
 def read_table(path: Path) -> dict[str, list[str]]:
@@ -161,52 +108,13 @@ def read_table(path: Path) -> dict[str, list[str]]:
     return table
 
 
-def read_image(path: Path, form: ImageFormat, *, fit: str = "exact") -> UInt8Array:
-    """An image file as (height, width, channels) uint8: turned as its EXIF entry says, in grey or RGB, without alpha.
+def read_image(path: Path, form: ImageFormat, *, fit: str = "exact") -> Pixels:
+    """An image file as (height, width, channels): turned as its EXIF entry says, in grey or RGB, without alpha.
 
     Raises:
         BrokenImageError: see ``Images.read``.
     """
-    if path.exists() and not path.is_file():  # opening a pipe would block
-        raise BrokenImageError("not a regular file")
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise BrokenImageError(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are read")
-            if image.mode not in EIGHT_BITS:
-                raise BrokenImageError(f"{image.mode} pixels, but the model was trained on 8 bits a channel")
-            if (frames := getattr(image, "n_frames", 1)) > 1:
-                raise BrokenImageError(f"{frames} images in one file; save them apart")
-            turned = ImageOps.exif_transpose(image)
-            converted = turned.convert("L" if form.channels == 1 else "RGB")
-    except BrokenImageError:
-        raise
-    except Exception as error:  # a decoder can fail in any way
-        raise BrokenImageError(_reason(error)) from None
-    pixels = np.asarray(fitted(converted, (form.width, form.height), fit), dtype=np.uint8)
-    return pixels.reshape(form.height, form.width, form.channels)
-
-
-def fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
-    """The image in another size (width, height), bilinearly.
-
-    ``exact`` refuses another size; ``squeeze`` resizes each side; ``letterbox`` keeps the ratio of the sides and fills
-    up with black; ``crop`` keeps it and cuts off what is too much, evenly on both sides.
-
-    Raises:
-        BrokenImageError: the size differs and ``fit`` is ``exact``.
-    """
-    if image.size == size:
-        return image
-    if fit == "exact":
-        raise BrokenImageError(
-            f"{image.width} x {image.height} pixels, but the model takes {size[0]} x {size[1]}; --fit resizes"
-        )
-    if fit == "squeeze":
-        return image.resize(size, Image.Resampling.BILINEAR)
-    if fit == "letterbox":
-        return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
-    return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return read_pixels(path, size=(form.height, form.width), channels=form.channels, bits=form.bits, fit=fit)
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -216,6 +124,32 @@ def _in_folder(folder: Path) -> list[Path]:
         names = [name for name in files if name.lower().endswith(ENDINGS) and not name.startswith(".")]
         found += [Path(parent, name) for name in names]
     return sorted(found)
+
+
+def _in_feature_table(path: Path, form: ImageFormat) -> ImageArray:
+    """Rows of numbers; the column ``path`` names them, if there is one."""
+    if not path.is_file() or path.suffix.lower() != ".csv":
+        raise UserError(f"--images must be a .csv file of the model's {form.channels} features, got {path}")
+    rows = list(csv.reader(_lines(path)))
+    header, rows = rows[0] if rows else [], [row for row in rows[1:] if row]
+    columns = [column for column, name in enumerate(header) if name != "path"]
+    if len(columns) != form.channels:
+        raise UserError(
+            f"{path} must begin with the names of its columns, {form.channels} of them features in the order of the"
+            f" training data, and perhaps path; got {len(columns)} others than path"
+        )
+    numbers = np.empty((len(rows), form.channels), dtype=np.float64)
+    for number, row in enumerate(rows):
+        try:
+            numbers[number] = [float(row[column]) for column in columns] if len(row) == len(header) else [np.nan]
+        except ValueError:
+            numbers[number] = np.nan
+        if not np.isfinite(numbers[number]).all():
+            raise UserError(f"row {number + 1} of {path} must have {len(header)} values, finite numbers but for path")
+    names = [f"{path.name}#{row}" for row in range(len(rows))]
+    if "path" in header:
+        names = [row[header.index("path")] for row in rows]
+    return ImageArray(names, checked_pixels(str(path), numbers, form))
 
 
 def _in_npz(path: Path, form: ImageFormat) -> ImageArray:
@@ -230,12 +164,3 @@ def _lines(path: Path) -> list[str]:
         return list(read_lines(path))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "not there"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = one_line(error)[:200]
-    return "not an image" if "cannot identify" in text else text or type(error).__name__

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .raw import UInt8Array, enlarged, enlarged_size
+from .raw import Pixels, enlarged, enlarged_size
+
+FULL = {8: 255, 16: 65535, 32: 1}  # bits -> the value of a white pixel; 32: features, which are numbers as they are
 
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """Channels (1 grey, 3 RGB), height and width in the files, and the normalisation.
+    """Channels (1 grey, 3 RGB), height and width in the files, the normalisation, and the bits of a pixel.
 
-    ``mean`` and ``std`` are per channel, of pixels in 0..1.
+    ``mean`` and ``std`` are per channel, of pixels in 0..1. ``bits`` is 8, 16, or 32 of features: height and width are
+    1, and each channel is a feature.
     """
 
     channels: int
@@ -23,11 +27,17 @@ class ImageFormat:
     width: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    bits: int = 8
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the samples are rows of numbers, not images."""
+        return self.bits == 32
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of what the model sees: short sides are enlarged (``raw.enlarged``)."""
-        return enlarged_size(self.height, self.width)
+        """Height and width of what the model sees: short sides of images are enlarged (``raw.enlarged``)."""
+        return (self.height, self.width) if self.has_features else enlarged_size(self.height, self.width)
 
     def as_dict(self) -> dict[str, Any]:
         """As best.pt and model.pt record it, with lists for tuples."""
@@ -35,16 +45,16 @@ class ImageFormat:
 
     def normalised(self, device: str | torch.device, memory_format: torch.memory_format) -> Normalised:
         """The function that normalises batches on ``device``."""
-        return Normalised(self.mean, self.std, device, memory_format)
+        return Normalised(self.mean, self.std, device, memory_format, full=FULL[self.bits])
 
-    def batch(self, images: UInt8Array) -> Tensor:
-        """Images (B, height, width, channels) as the uint8 tensor (B, C, *input_size), channels last in memory."""
-        tensor = torch.from_numpy(enlarged(images)).permute(0, 3, 1, 2)
+    def batch(self, images: Pixels) -> Tensor:
+        """Images (B, height, width, channels) as the tensor (B, C, *input_size) of numbers, channels last in memory."""
+        tensor = as_numbers(stored(images if self.has_features else enlarged(images)))
         return tensor.contiguous(memory_format=torch.channels_last)
 
 
 class Normalised:
-    """uint8 images (B, C, H, W) -> float32: a pixel v becomes (v/255 - mean) / std of its channel.
+    """Pixels (B, C, H, W) -> float32: a pixel v becomes (v/full - mean) / std of its channel.
 
     There is no synchronisation, so it can be captured in a CUDA graph.
     """
@@ -55,12 +65,28 @@ class Normalised:
         std: tuple[float, ...],
         device: str | torch.device,
         memory_format: torch.memory_format,
+        *,
+        full: int = 255,
     ) -> None:
         means, stds = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
-        self._scale = (1 / (255 * stds)).float().to(device)
+        self._scale = (1 / (full * stds)).float().to(device)
         self._shift = (-means / stds).float().to(device)
         self._memory_format = memory_format
 
     def __call__(self, images: Tensor) -> Tensor:
-        floats = images.to(torch.float32, memory_format=self._memory_format)
+        floats = images.to(torch.float32, memory_format=self._memory_format, copy=True)  # features are float32 before
         return floats.mul_(self._scale).add_(self._shift)
+
+
+def stored(images: Pixels) -> Tensor:
+    """Images (n, H, W, C) as the tensor (n, C, H, W) that is kept of them, without a copy.
+
+    torch indexes no uint16: their bits are kept as int16, which ``as_numbers`` turns into what they mean.
+    """
+    array = images.view(np.int16) if images.dtype == np.uint16 else images
+    return torch.from_numpy(array).permute(0, 3, 1, 2)
+
+
+def as_numbers(images: Tensor) -> Tensor:
+    """A gathered batch of ``stored`` images, with 16 bits as int32 in 0..65535."""
+    return images.to(torch.int32).bitwise_and_(0xFFFF) if images.dtype == torch.int16 else images

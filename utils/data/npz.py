@@ -24,6 +24,7 @@ from .raw import (
     SHORTEST_SIDE,
     WITHOUT_VALIDATION,
     Int64Array,
+    Pixels,
     RawData,
     UInt8Array,
     one_line,
@@ -104,7 +105,7 @@ def read_npz(path: Path, *, name: str) -> RawData:
     return with_small_images_enlarged(RawData(name=name, source=str(path), **arrays_by_field))
 
 
-def read_npz_images(path: Path, form: ImageFormat, *, keys: Sequence[str]) -> UInt8Array:
+def read_npz_images(path: Path, form: ImageFormat, *, keys: Sequence[str]) -> Pixels:
     """The images (n, H, W, C) under the first of ``keys`` that the file has; nothing is unpickled.
 
     Raises:
@@ -254,13 +255,15 @@ def _part(
     return images, labels
 
 
-def checked_pixels(what: str, array: npt.NDArray[Any], form: ImageFormat) -> UInt8Array:
-    """Images (n, H, W, C) uint8 from an array of the size and channels of ``form``.
+def checked_pixels(what: str, array: npt.NDArray[Any], form: ImageFormat) -> Pixels:
+    """Images (n, H, W, C) from an array of the size, channels and bits of ``form``; features are (n, C) there.
 
     Raises:
-        UserError: it has another shape, or values other than integers in 0..255.
+        UserError: it has another shape or depth, or values other than integers in 0..255 (16 bits: 65535).
     """
-    images = _images(what, array)
+    if form.has_features:
+        return _features(what, array, form)
+    images = _images(what, array) if form.bits == 8 else _deep_images(what, array)
     expected = (form.height, form.width, form.channels)
     if images.shape[1:] != expected:
         raise UserError(
@@ -269,16 +272,44 @@ def checked_pixels(what: str, array: npt.NDArray[Any], form: ImageFormat) -> UIn
     return images
 
 
+def _features(what: str, array: npt.NDArray[Any], form: ImageFormat) -> Pixels:
+    """(n, 1, 1, C) float32."""
+    rows = array.reshape(len(array), -1) if array.ndim else array
+    if rows.ndim != 2 or rows.shape[1] != form.channels or rows.dtype.kind not in "buif":
+        raise UserError(
+            f"{what} must be (n, {form.channels}) numbers, the features that the model was trained on, got"
+            f" {array.shape} of {array.dtype}"
+        )
+    if not np.isfinite(rows).all():
+        raise UserError(f"{what} must hold finite numbers, got NaN or infinite ones")
+    return rows.astype(np.float32).reshape(-1, 1, 1, form.channels)
+
+
+def _deep_images(what: str, array: npt.NDArray[Any]) -> Pixels:
+    """(n, H, W, C) uint16."""
+    _check_image_shape(what, array)
+    if array.dtype.kind not in "ui" or array.dtype.itemsize == 1:
+        raise UserError(f"{what} must hold integers of 16 bits, as the model was trained on, got {array.dtype}")
+    if array.min(initial=0) < 0 or array.max(initial=0) > 65535:
+        raise UserError(f"{what} must hold integers in 0..65535, got {array.min()} to {array.max()}")
+    deep = array.astype(np.uint16)
+    return deep if deep.ndim == 4 else deep[..., None]
+
+
 def _images(what: str, array: npt.NDArray[Any]) -> UInt8Array:
     """(n, H, W, C) uint8."""
-    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
-        raise UserError(
-            f"{what} must have shape (n, H, W), (n, H, W, 1) or (n, H, W, 3), channels last, got shape {array.shape}"
-        )
+    _check_image_shape(what, array)
     if array.dtype != np.uint8:
         _check_pixels(what, array)
         array = array.astype(np.uint8)
     return array if array.ndim == 4 else array[..., None]
+
+
+def _check_image_shape(what: str, array: npt.NDArray[Any]) -> None:
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
+        raise UserError(
+            f"{what} must have shape (n, H, W), (n, H, W, 1) or (n, H, W, 3), channels last, got shape {array.shape}"
+        )
 
 
 def _check_pixels(what: str, array: npt.NDArray[Any]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
+Pixels = npt.NDArray[Any]  # uint8, or of prepared data uint16 or, for features, float32
 
 WITHOUT_VALIDATION = (
     "a file without x_val, y_val (val_images, val_labels) gets a validation set drawn from its training images"
@@ -65,7 +67,7 @@ def enlarged_size(height: int, width: int) -> tuple[int, int]:
     return new_height, new_width
 
 
-def enlarged(images: UInt8Array) -> UInt8Array:
+def enlarged(images: Pixels) -> Pixels:
     """Resize each side shorter than 28 pixels to 32 pixels, bilinearly; other sides are unchanged.
 
     Pixel centres are at half-integers, as in ``torch.nn.functional.interpolate(align_corners=False)``. Integer
@@ -77,7 +79,7 @@ def enlarged(images: UInt8Array) -> UInt8Array:
     new_height, new_width = enlarged_size(*images.shape[1:3])
     if (new_height, new_width) == images.shape[1:3]:
         return images
-    result = np.empty((len(images), new_height, new_width, images.shape[3]), dtype=np.uint8)
+    result = np.empty((len(images), new_height, new_width, images.shape[3]), dtype=images.dtype)
     scale = 4 * new_height * new_width
     for start in range(0, len(images), _IMAGES_AT_ONCE):
         chunk = images[start : start + _IMAGES_AT_ONCE].astype(np.int64)

@@ -11,9 +11,7 @@ UInt64Array = npt.NDArray[np.uint64]
 _ROWS_AT_ONCE = 4096
 
 
-def count_repeats(
-    images: UInt8Array, *, train: Int64Array, validation: Int64Array, test: Int64Array
-) -> dict[str, int]:
+def count_repeats(images: UInt8Array, *, train: Int64Array, validation: Int64Array, test: Int64Array) -> dict[str, int]:
     """How many images of one set also occur in another, byte for byte.
 
     Args:
@@ -31,6 +29,17 @@ def count_repeats(
         "test in train": _shared(rows, hashes, test, train),
         "test in validation": _shared(rows, hashes, test, validation),
         "validation in train": _shared(rows, hashes, validation, train),
+    }
+
+
+def shared_digests(
+    digests: UInt64Array, *, train: Int64Array, validation: Int64Array, test: Int64Array
+) -> dict[str, int]:
+    """The same by the ``digests`` (M,) of the images, without the images themselves."""
+    return {
+        "test in train": int(np.isin(digests[test], digests[train]).sum()),
+        "test in validation": int(np.isin(digests[test], digests[validation]).sum()),
+        "validation in train": int(np.isin(digests[validation], digests[train]).sum()),
     }
 
 

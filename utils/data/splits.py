@@ -6,15 +6,20 @@ for one seed, the positives at 1:200 are a subset of those at 1:100.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
 from ..errors import UserError
 from ..seeding import numpy_stream
+from .group_splits import draw_groups
 from .raw import Int64Array
 
+NATURAL = "natural"  # as a ratio: as many negatives per positive as there are
+Ratio = float | str  # negatives per positive, >= 1, or NATURAL
 _FIXED = 0  # instead of the run's seed, for what is the same in every run
 
 
@@ -36,26 +41,33 @@ class Split:
         return {"train": self.train, "validation": self.validation, **calibration, "test": self.test}
 
 
-def check_classes(negative_classes: Sequence[int], positive_classes: Sequence[int], *, existing: Sequence[int]) -> None:
+def check_classes(
+    negative_classes: Sequence[int],
+    positive_classes: Sequence[int],
+    *,
+    existing: Sequence[int],
+    names: Sequence[str] | None = None,
+) -> None:
     """Raise UserError unless both lists name classes of the data, each class once in total."""
+    there = listed(named(sorted(existing), names))
     for flag, classes in (("negative_classes", negative_classes), ("positive_classes", positive_classes)):
         if len(classes) == 0:
             raise UserError(
                 f"{flag} must name at least one class, got none; the classes in the data are"
-                f" {listed(sorted(existing))} (--negative_classes, --positive_classes)"
+                f" {there} (--negative_classes, --positive_classes)"
             )
         if len(set(classes)) < len(classes):
-            raise UserError(f"{flag} must name each class once, got {listed(classes)} (--{flag})")
+            raise UserError(f"{flag} must name each class once, got {listed(named(classes, names))} (--{flag})")
         missing = [c for c in classes if c not in existing]
         if missing:
             raise UserError(
-                f"{flag}: no training image has class {listed(missing)}; the classes in the data are"
-                f" {listed(sorted(existing))} (--{flag})"
+                f"{flag}: no training image has class {listed(named(missing, names))}; the classes in the data are"
+                f" {there} (--{flag})"
             )
     both = sorted(set(negative_classes) & set(positive_classes))
     if both:
         raise UserError(
-            f"negative_classes and positive_classes must not overlap, both name {listed(both)}"
+            f"negative_classes and positive_classes must not overlap, both name {listed(named(both, names))}"
             " (--negative_classes, --positive_classes)"
         )
 
@@ -70,11 +82,12 @@ def fixed_validation(
     validation_fraction: float,
     validation_per_class: int | None = None,
     needed: Callable[[Mapping[int, int]], str | None] = _anything,
+    groups: Int64Array | None = None,
 ) -> Int64Array:
     """Draw the validation set, the same for every run.
 
     Of each class with n_c rows it takes ``validation_per_class`` if given, else int(n_c * validation_fraction) but at
-    least 1.
+    least 1; with groups, about as many (see ``group_splits.draw_groups``).
 
     Args:
         classes: (n,) the original class of each row of the training file; all are in use.
@@ -82,6 +95,7 @@ def fixed_validation(
         validation_per_class: rows of each class, >= 1.
         needed: the flags with which a training set can be drawn from so many images of each class, for the advice of an
             error (see ``flags_needed``).
+        groups: (n,) the group of each row, none of which is divided; None if there are none.
 
     Returns:
         Row numbers, sorted.
@@ -103,6 +117,8 @@ def fixed_validation(
     sizes = {c: validation_per_class or max(1, _part_of(n, validation_fraction)) for c, n in images.items()}
     if any(sizes[c] >= images[c] for c in images):
         raise UserError(_too_large(images, sizes, needed))
+    if groups is not None:
+        return draw_groups(classes, groups, sizes=sizes, what="validation", stream=numpy_stream(_FIXED, "validation"))
     streams = {c: numpy_stream(_FIXED, f"validation/{c}") for c in images}
     return _sorted([streams[c].permutation(np.flatnonzero(classes == c))[: sizes[c]] for c in images])
 
@@ -141,7 +157,7 @@ def flags_needed(
     *,
     negative_classes: Sequence[int],
     positive_classes: Sequence[int],
-    ratio_pos_train: int,
+    ratio_pos_train: Ratio,
     train_fraction: float,
 ) -> str | None:
     """The flags with which a training set can be drawn from ``images[c]`` images of each class; None if there are none.
@@ -163,21 +179,24 @@ def flags_needed(
             if not negatives or not positives:
                 continue
             least, most = negatives // (positives + 1) + 1, negatives
-            ratio = min(max(ratio_pos_train, least), most)
+            ratio = NATURAL if ratio_pos_train == NATURAL else min(max(float(ratio_pos_train), least), most)
             if ratio == ratio_pos_train or not fits_ratio:
                 flags = [f"--train_fraction {fraction:g}"] if fraction != train_fraction else []
-                flags += [f"--ratio_pos_train {ratio}"] if ratio != ratio_pos_train else []
+                flags += [f"--ratio_pos_train {ratio:.15g}"] if ratio != ratio_pos_train else []
                 return " ".join(flags)
     return None
 
 
-def fixed_calibration(classes: Int64Array, *, excluded: Int64Array, calibration_fraction: float) -> Int64Array:
+def fixed_calibration(
+    classes: Int64Array, *, excluded: Int64Array, calibration_fraction: float, groups: Int64Array | None = None
+) -> Int64Array:
     """Draw the calibration set, the same for every run: of each class int(n_c * calibration_fraction), at least 1.
 
     Args:
         classes: (n,) the original class of each row of the training file; all are in use.
         excluded: rows never drawn (the validation set).
         calibration_fraction: of each class of the training file, in [0, 1); 0 draws none.
+        groups: see ``fixed_validation``; those of ``excluded`` have no other rows.
 
     Returns:
         Row numbers, sorted.
@@ -186,6 +205,7 @@ def fixed_calibration(classes: Int64Array, *, excluded: Int64Array, calibration_
         UserError: no row of a class would remain for training.
     """
     chosen = [np.zeros(0, dtype=np.int64)]
+    sizes = {}
     for c in np.unique(classes).tolist() if calibration_fraction else []:
         rows = np.flatnonzero(classes == c)
         size, free = max(1, _part_of(len(rows), calibration_fraction)), np.setdiff1d(rows, excluded)
@@ -194,7 +214,12 @@ def fixed_calibration(classes: Int64Array, *, excluded: Int64Array, calibration_
                 f"calibration would take {size} of the {len(free)} images of class {c} that validation leaves, and"
                 " leave none to train on; lower --calibration_fraction or --validation_fraction"
             )
+        sizes[c] = size
         chosen.append(numpy_stream(_FIXED, f"calibration/{c}").permutation(free)[:size])
+    if groups is not None and sizes:
+        rows = np.setdiff1d(np.arange(len(classes)), excluded)
+        stream = numpy_stream(_FIXED, "calibration")
+        return rows[draw_groups(classes[rows], groups[rows], sizes=sizes, what="calibration", stream=stream)]
     return _sorted(chosen)
 
 
@@ -204,7 +229,7 @@ def training_indices(
     negative_classes: Sequence[int],
     positive_classes: Sequence[int],
     excluded: Int64Array,
-    ratio_pos_train: int,
+    ratio_pos_train: Ratio,
     train_fraction: float,
     seed: int,
 ) -> Int64Array:
@@ -212,14 +237,15 @@ def training_indices(
 
     With m_c rows of class c outside ``excluded``, each negative class keeps int(m_c * train_fraction) of them. The
     number of positives is (negatives kept) // ratio_pos_train, divided evenly over the positive classes as far as
-    int(m_c * train_fraction) allows (see ``even_shares``).
+    int(m_c * train_fraction) allows (see ``even_shares``); with the ratio "natural" each positive class keeps all of
+    that. Images are drawn, not their groups: what one seed leaves out is used by another, and by no other set.
 
     Args:
         classes: (n,) the original class of each row of the training file.
         negative_classes: original classes.
         positive_classes: original classes; rows of classes in neither list are ignored.
         excluded: rows never drawn (the validation and calibration set).
-        ratio_pos_train: negatives per positive, >= 1.
+        ratio_pos_train: negatives per positive, >= 1, or "natural".
         train_fraction: in (0, 1].
         seed: of the random streams.
 
@@ -229,9 +255,9 @@ def training_indices(
     Raises:
         UserError: a value is out of range, or the ratio needs no positive or more than available.
     """
-    if not _is_int(ratio_pos_train) or ratio_pos_train < 1:
+    if ratio_pos_train != NATURAL and not (_is_number(ratio_pos_train) and float(ratio_pos_train) >= 1):
         raise UserError(
-            "ratio_pos_train must be an integer >= 1 (negatives per positive),"
+            "ratio_pos_train must be natural or a number >= 1 (negatives per positive),"
             f" got {ratio_pos_train} (--ratio_pos_train)"
         )
     if not 0 < train_fraction <= 1:
@@ -255,9 +281,10 @@ def training_indices(
             f"no {'positive' if negatives else 'negative'} image is left to train on at train_fraction"
             f" {train_fraction:g}; {f'use {flags}, or ' if flags else ''}add images"
         )
-    positives = _number_of_positives(negatives, available, ratio_pos_train)
-    order = numpy_stream(seed, "remainders").permutation(sorted(positive_classes)).tolist()
-    keep.update(even_shares(positives, capacities=capacities, order=order))
+    if ratio_pos_train != NATURAL:
+        positives = _number_of_positives(negatives, available, ratio_pos_train)
+        order = numpy_stream(seed, "remainders").permutation(sorted(positive_classes)).tolist()
+        keep.update(even_shares(positives, capacities=capacities, order=order))
     return _sorted([numpy_stream(seed, f"training/{c}").permutation(rows[c])[: keep[c]] for c in rows])
 
 
@@ -287,8 +314,17 @@ def even_shares(total: int, *, capacities: Mapping[int, int], order: Sequence[in
     return shares
 
 
-def _number_of_positives(negatives: int, available: int, ratio_pos_train: int) -> int:
-    positives = negatives // ratio_pos_train
+def positives_for(negatives: int, ratio: Ratio) -> int:
+    """floor(negatives / ratio), with the ratio as it is written.
+
+    >>> positives_for(100, 2.5), positives_for(3, 1.1)
+    (40, 2)
+    """
+    return math.floor(Fraction(negatives) / Fraction(str(ratio)))
+
+
+def _number_of_positives(negatives: int, available: int, ratio_pos_train: Ratio) -> int:
+    positives = positives_for(negatives, ratio_pos_train)
     if positives == 0:
         raise UserError(
             f"ratio_pos_train must be at most {negatives}, the number of negatives, got {ratio_pos_train}, which leaves"
@@ -307,12 +343,21 @@ def _part_of(count: int, fraction: float) -> int:
     return int(count * fraction + 1e-9)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+
+
 def _is_int(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _sorted(rows: Sequence[Int64Array]) -> Int64Array:
     return np.sort(np.concatenate(rows)).astype(np.int64)
+
+
+def named(classes: Sequence[int], names: Sequence[str] | None) -> list[str]:
+    """The classes by their names, where they have some."""
+    return [str(c) if names is None else names[c] for c in classes]
 
 
 def listed(classes: Sequence[object], *, most: int = 30) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .raw import Int64Array, UInt8Array
+from .raw import Int64Array, Pixels
 
 _IMAGES_AT_ONCE = 1024
 
 
-def synthetic_positives(
-    images: UInt8Array, *, count: int, neighbours: int = 5, generator: np.random.Generator
-) -> UInt8Array:
+def synthetic_positives(images: Pixels, *, count: int, neighbours: int = 5, generator: np.random.Generator) -> Pixels:
     """Interpolate between positives and their nearest neighbours in pixel space (SMOTE).
 
-        new = x_i + u * (x_nn - x_i), rounded to integer pixel values
+        new = x_i + u * (x_nn - x_i), rounded to integer pixel values; features are not
 
     x_i is drawn from the P images, x_nn from the ``neighbours`` images nearest to it, and u from [0, 1), once for the
     whole image. As in imbalanced-learn: the pseudocode of the paper takes every x_i equally often and draws one u for
@@ -49,11 +47,12 @@ def synthetic_positives(
     first, rank = np.divmod(generator.integers(len(images) * neighbours, size=count), neighbours)
     second = nearest(pixels, neighbours)[first, rank]
     steps = generator.random(count)
-    made = np.empty((count, pixels.shape[1]), dtype=np.uint8)
+    made = np.empty((count, pixels.shape[1]), dtype=images.dtype)
     for start in range(0, count, _IMAGES_AT_ONCE):  # in chunks: float64 takes eight times the memory
         part = slice(start, start + _IMAGES_AT_ONCE)
         x = pixels[first[part]]
-        made[part] = np.rint(x + steps[part, None] * (pixels[second[part]] - x))
+        new = x + steps[part, None] * (pixels[second[part]] - x)
+        made[part] = new if images.dtype.kind == "f" else np.rint(new)
     return made.reshape(count, *images.shape[1:])
 
 
@@ -82,9 +81,9 @@ def nearest(pixels: npt.NDArray[np.float64], neighbours: int) -> Int64Array:
     return found
 
 
-def _check(images: UInt8Array, count: int, neighbours: int) -> None:
-    if images.dtype != np.uint8 or images.ndim < 2:
-        raise ValueError(f"images must be (P, ...) of uint8, got {images.shape} of {images.dtype}")
+def _check(images: Pixels, count: int, neighbours: int) -> None:
+    if images.dtype not in (np.uint8, np.uint16, np.float32) or images.ndim < 2:
+        raise ValueError(f"images must be (P, ...) of uint8, uint16 or float32, got {images.shape} of {images.dtype}")
     if count < 0:
         raise ValueError(f"count must be >= 0 images, got {count}")
     if len(images) < 2:

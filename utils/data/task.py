@@ -13,17 +13,22 @@ from torch import Tensor
 
 from ..errors import UserError
 from .folds import Resampling, resampled_split
-from .image_format import ImageFormat
-from .raw import WITHOUT_VALIDATION, Int64Array, RawData, UInt8Array
-from .repeats import count_repeats
-from .rows import data_checksum, rows_in_use
+from .group_splits import check_groups
+from .image_format import ImageFormat, stored
+from .mapped_images import MappedImages
+from .prepared_files import PreparedFiles
+from .raw import WITHOUT_VALIDATION, Int64Array, Pixels, RawData
+from .sources import ArraySource, PreparedSource, Source
 from .splits import (
+    NATURAL,
+    Ratio,
     Split,
     check_classes,
     fixed_calibration,
     fixed_validation,
     flags_needed,
     listed,
+    named,
     training_indices,
 )
 
@@ -32,23 +37,27 @@ from .splits import (
 class Task:
     """Built once and shared by all seeds. Row i of every field belongs to the same image.
 
-    The M rows are those of the original training file, of its validation file if there is one, and of the test file, in
-    file order, without the classes that are not in use.
+    The M rows are those of the original training file, of its validation and calibration file if there are any, and of
+    the test file, in file order, without the classes that are not in use.
 
-    ``images`` (M, C, H, W) uint8, channels last in memory, and ``labels`` (M,) int64, 1 for a positive class and 0 for
-    a negative one, are on the device. ``original_index`` is the row in the original file, ``original_class`` its label
-    there, ``original_split`` 'train', 'validation' or 'test' (a validation set drawn from the training file is
-    'train'). ``mean`` and ``std`` are per channel, of pixels in 0..1; ``size_in_file`` is the height
-    and width before small images were enlarged. ``ratio_pos_train`` is the requested ratio
-    (negatives per positive), ``class_counts`` the obtained counts. ``checksum`` is the SHA-256 of ``images``, the
-    original classes and the sizes of the splits, so it does not depend on the file format. ``repeats`` counts the
-    images that occur in two sets (``repeats.count_repeats``).
+    ``pixels`` (M, C, H, W) uint8, channels last in memory, and ``labels`` (M,) int64, 1 for a positive class and 0 for
+    a negative one, are on the device. Images of 16 bits are int16 (``image_format.stored``), features float32; what
+    does not fit into memory are ``MappedImages``. ``original_index`` is the row in the original file, of prepared data
+    in samples.csv, ``original_class`` its label there, ``original_split`` 'train', 'validation', 'calibration' or
+    'test' (a validation set drawn from the training file is 'train'). ``mean`` and ``std`` are per channel, of pixels
+    in 0..1; ``size_in_file`` is the height and width before small images were enlarged. ``ratio_pos_train`` is the
+    requested ratio (negatives per positive, or "natural"), ``class_counts`` the obtained counts. ``checksum`` is the
+    SHA-256 of ``pixels``, the original classes and the sizes of the splits, so it does not depend on the file format;
+    that of prepared data is of their files. ``repeats`` counts the images that occur in two sets
+    (``repeats.count_repeats``).
+    ``groups`` (M,) int64, ``group_names``, ``paths`` and ``class_names`` are None where the data have none; no group
+    is in two sets.
     """
 
     name: str
     source: str
     checksum: str
-    images: Tensor
+    pixels: Tensor | MappedImages
     labels: Tensor
     original_index: Int64Array
     original_class: Int64Array
@@ -57,30 +66,41 @@ class Task:
     calibration_rows: Int64Array
     negative_classes: tuple[int, ...]
     positive_classes: tuple[int, ...]
-    ratio_pos_train: int
+    ratio_pos_train: Ratio
     train_fraction: float
     resampled: Split | None  # in cross-validation: the split of the fold, the same for every seed
     mean: tuple[float, ...]
     std: tuple[float, ...]
     size_in_file: tuple[int, int]
     repeats: dict[str, int]
+    bits: int = 8
+    groups: Int64Array | None = None
+    group_names: npt.NDArray[np.object_] | None = None
+    paths: npt.NDArray[np.object_] | None = None
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def images(self) -> Tensor:
+        """The images in memory."""
+        assert isinstance(self.pixels, Tensor)
+        return self.pixels
 
     @property
     def channels(self) -> int:
-        return self.images.shape[1]
+        return self.pixels.shape[1]
 
     @property
     def height(self) -> int:
-        return self.images.shape[2]
+        return self.pixels.shape[2]
 
     @property
     def width(self) -> int:
-        return self.images.shape[3]
+        return self.pixels.shape[3]
 
     @property
     def image_format(self) -> ImageFormat:
         """What a model that is trained on this task takes."""
-        return ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std)
+        return ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std, bits=self.bits)
 
     def split(self, seed: int) -> Split:
         """Rows of the disjoint sets, each sorted; all but training are the same for every seed.
@@ -113,29 +133,49 @@ class Task:
             counts[name] = {"negative": len(rows) - positive, "positive": positive}
         return counts
 
+    def positives_in_train_file(self) -> int:
+        """The positives outside validation, calibration and test, of which a seed draws its own."""
+        drawn = np.flatnonzero(self.original_split == "train")
+        if self.resampled:
+            kept = np.concatenate([self.resampled.validation, self.resampled.test])
+            drawn = np.setdiff1d(np.arange(len(self.original_class)), kept)
+        else:
+            drawn = np.setdiff1d(drawn, np.union1d(self.validation_rows, self.calibration_rows))
+        return int(np.isin(self.original_class[drawn], self.positive_classes).sum())
+
+    @property
+    def kind(self) -> str:
+        """What a sample is."""
+        return "rows" if self.image_format.has_features else "images"
+
+    def class_name(self, number: int) -> str:
+        """The name of an original class, or its number."""
+        return str(number) if self.class_names is None else self.class_names[number]
+
 
 def build_task(
-    raw: RawData,
+    raw: RawData | PreparedFiles,
     *,
     negative_classes: Sequence[int] | None,
     positive_classes: Sequence[int] | None,
-    ratio_pos_train: int | None,
+    ratio_pos_train: Ratio | None,
     validation_fraction: float = 0.1,
     validation_per_class: int | None = None,
     calibration_fraction: float = 0.0,
     train_fraction: float = 0.9,
     resampling: Resampling | None = None,
     device: str | torch.device = "cpu",
+    mapped: bool = False,
 ) -> Task:
     """Select the classes and the validation set, and move the images to the device.
 
     Args:
         raw: from ``load_raw``. If it has a validation set, that is used, and ``validation_fraction`` and
-            ``validation_per_class`` are ignored.
+            ``validation_per_class`` are ignored; so it is with calibration.
         negative_classes: original classes; None if the file decides (see ``resolve_classes``).
         positive_classes: likewise.
-        ratio_pos_train: negatives per positive in the training set, >= 1; None with ``resampling``, whose subsets
-            decide it.
+        ratio_pos_train: negatives per positive in the training set, >= 1, or "natural"; None with
+            ``resampling``, whose subsets decide it.
         validation_fraction: see ``splits.fixed_validation``.
         validation_per_class: likewise.
         calibration_fraction: see ``splits.fixed_calibration``; 0 with ``resampling``.
@@ -143,12 +183,15 @@ def build_task(
         resampling: None for the test set of the files; else the images of all files are pooled, and training,
             validation and test set are those of one fold (``folds.resampled_split``).
         device: of the images and labels.
+        mapped: whether the images stay on the disk, of prepared data only.
 
     Raises:
         UserError: classes, fractions or the ratio do not fit the data.
     """
-    negative, positive = resolve_classes(raw, negative_classes, positive_classes)
-    images, original_index, original_class, original_split = rows_in_use(raw, (*negative, *positive))
+    source: Source = PreparedSource(raw) if isinstance(raw, PreparedFiles) else ArraySource(raw)
+    negative, positive = resolve_classes(source, negative_classes, positive_classes)
+    rows = source.select((*negative, *positive))
+    original_class, original_split, groups = rows.original_class, rows.original_split, rows.groups
     resampled, calibration_rows = None, np.zeros(0, dtype=np.int64)
     if resampling is not None:
         resampled = resampled_split(
@@ -157,14 +200,17 @@ def build_task(
             positive_classes=positive,
             resampling=resampling,
             validation_fraction=validation_fraction,
+            groups=groups,
         )
         validation_rows, seen = resampled.validation, resampled.train
         trained = int(np.isin(original_class[seen], positive).sum())
-        ratio_pos_train = max(1, (len(seen) - trained) // trained)
+        natural = resampling is not None and resampling.subset_ratios == (NATURAL,)
+        ratio_pos_train = NATURAL if natural else max(1, (len(seen) - trained) // trained)
     else:
         in_train_file = original_split == "train"
         validation_rows = np.flatnonzero(original_split == "validation")
-        if raw.validation_images is None:
+        training_groups = None if groups is None else groups[in_train_file]
+        if not len(validation_rows):
             validation_rows = fixed_validation(
                 original_class[in_train_file],
                 validation_fraction=validation_fraction,
@@ -176,24 +222,30 @@ def build_task(
                     ratio_pos_train=ratio_pos_train or 1,
                     train_fraction=train_fraction,
                 ),
+                groups=training_groups,
             )
-        calibration_rows = fixed_calibration(
-            original_class[in_train_file],
-            excluded=validation_rows[in_train_file[validation_rows]],
-            calibration_fraction=calibration_fraction,
-        )
+        calibration_rows = np.flatnonzero(original_split == "calibration")
+        if not len(calibration_rows):
+            calibration_rows = fixed_calibration(
+                original_class[in_train_file],
+                excluded=validation_rows[in_train_file[validation_rows]],
+                calibration_fraction=calibration_fraction,
+                groups=training_groups,
+            )
         seen = np.setdiff1d(np.flatnonzero(in_train_file), np.union1d(validation_rows, calibration_rows))
     assert ratio_pos_train is not None
-    mean, std = (raw.mean, raw.std) if raw.mean and raw.std else _mean_and_std(images, seen)
+    mean, std = source.moments(seen)
     tested = resampled.test if resampled else np.flatnonzero(original_split == "test")
+    sets = {"training": seen, "validation": validation_rows, "calibration": calibration_rows, "test": tested}
+    check_groups(sets, groups)  # that of every seed is a part of the training set
     labels = np.isin(original_class, positive).astype(np.int64)
     task = Task(
-        name=raw.name,
-        source=raw.source,
-        checksum=data_checksum(images, original_class, original_split),
-        images=torch.from_numpy(images).permute(0, 3, 1, 2).to(device),
+        name=source.name,
+        source=source.source,
+        checksum=source.checksum(),
+        pixels=_placed(source.images, device, mapped),
         labels=torch.from_numpy(labels).to(device),
-        original_index=original_index,
+        original_index=rows.index,
         original_class=original_class,
         original_split=original_split,
         validation_rows=validation_rows,
@@ -205,60 +257,65 @@ def build_task(
         resampled=resampled,
         mean=mean,
         std=std,
-        size_in_file=raw.size_in_file or raw.train_images.shape[1:3],
-        repeats=count_repeats(images, train=seen, validation=validation_rows, test=tested),
+        size_in_file=source.size_in_file,
+        repeats=source.repeats(train=seen, validation=validation_rows, test=tested),
+        bits=source.bits,
+        groups=groups,
+        group_names=rows.group_names,
+        paths=rows.paths,
+        class_names=source.class_names,
     )
     task.split(seed=0)  # reports an impossible ratio now, not when the first seed starts
     return task
 
 
+def _placed(images: Pixels | MappedImages, device: str | torch.device, mapped: bool) -> Tensor | MappedImages:
+    """The images on ``device``, or on the disk as they are."""
+    if isinstance(images, MappedImages):
+        if mapped:
+            return images
+        images = images.read(np.arange(len(images)))
+    return stored(images).to(device)
+
+
 def resolve_classes(
-    raw: RawData, negative_classes: Sequence[int] | None, positive_classes: Sequence[int] | None
+    source: Source, negative_classes: Sequence[int] | None, positive_classes: Sequence[int] | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The classes to use, checked against every set of the data.
 
-    If one is None, it is all other classes of the training file. If both are, a file with the classes 0 and 1 gives 0
-    (negative) against 1.
+    If one is None, it is all other classes of the training file. If both are, prepared data say which is positive, or
+    of two classes it is the rarer one in training; another file with the classes 0 and 1 gives 0 (negative) against 1.
 
     Raises:
         UserError: no default applies, a set lacks one of the classes, or see ``splits.check_classes``.
     """
-    existing: list[int] = np.unique(raw.train_labels).tolist()
+    parts, names = dict(source.parts()), source.class_names
+    found, counts = np.unique(parts["train"], return_counts=True)
+    existing: list[int] = found.tolist()
     if negative_classes is None and positive_classes is None:
-        if existing != [0, 1]:
+        if names is not None and source.positive is not None:
+            positive_classes = (names.index(source.positive),)
+        elif names is not None and len(existing) == 2:
+            positive_classes = (existing[0 if counts[0] < counts[1] else 1],)
+        elif names is None and existing == [0, 1]:
+            positive_classes = (1,)
+        else:
             raise UserError(
-                f"{raw.name} has no default classes: give --positive_classes, and --negative_classes unless they are"
-                f" all others; {raw.source} has the classes {listed(existing)}"
+                f"{source.name} has no default classes: give --positive_classes, and --negative_classes unless they are"
+                f" all others; {source.source} has the classes {listed(named(existing, names))}"
             )
-        positive_classes = (1,)
     given = negative_classes if positive_classes is None else positive_classes
     assert given is not None
     rest = tuple(c for c in existing if c not in given)
     negative_classes = rest if negative_classes is None else negative_classes
     positive_classes = rest if positive_classes is None else positive_classes
-    check_classes(negative_classes, positive_classes, existing=existing)
-    for split, _, labels in raw.parts():
+    check_classes(negative_classes, positive_classes, existing=existing, names=names)
+    for split, labels in parts.items():
         missing = sorted({*negative_classes, *positive_classes} - set(np.unique(labels).tolist()))
         if missing:
             remedy = f"; {WITHOUT_VALIDATION}" if split == "validation" else ""
             raise UserError(
-                f"every set must have images of each class in use, got none of class {listed(missing)} in"
-                f" the {split} set ({raw.source}) (--negative_classes, --positive_classes){remedy}"
+                f"every set must have images of each class in use, got none of class {listed(named(missing, names))} in"
+                f" the {split} set ({source.source}) (--negative_classes, --positive_classes){remedy}"
             )
     return tuple(int(c) for c in negative_classes), tuple(int(c) for c in positive_classes)
-
-
-def _mean_and_std(images: UInt8Array, rows: Int64Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per channel over all pixels of ``rows``, scaled to 0..1, from the counts of the 256 values."""
-    values = np.arange(256, dtype=np.int64)
-    means, stds = [], []
-    for channel in range(images.shape[3]):
-        counts = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(rows), 1024):  # in chunks: bincount casts its input to int64
-            counts += np.bincount(images[rows[start : start + 1024], :, :, channel].ravel(), minlength=256)
-        total = counts.sum()
-        mean = (counts @ values) / total
-        means.append(float(mean / 255))
-        # std 1 for a constant channel, which then becomes 0 instead of NaN
-        stds.append(float(np.sqrt((counts @ (values - mean) ** 2) / total) / 255) or 1.0)
-    return tuple(means), tuple(stds)

@@ -40,8 +40,8 @@ class Loss(KeptPrecision):
         outputs: number of outputs of the model, 1 or 2.
         normalised_head: whether the outputs must be cosines (L2-normalised features and class weights).
         facts: constructor parameters supplied by the run, not by the user: ``class_counts`` (negatives, positives) of
-            the training set; ``ratio_pos_train``, the requested ratio; ``num_samples``, the size of the data set that
-            ``indices`` refer to.
+            the training set; ``ratio_pos_train``, the requested ratio, or the obtained one if it is natural;
+            ``num_samples``, the size of the data set that ``indices`` refer to.
         default_threshold: the score at or above which a sample is classified as positive.
 
     Parameters of an objective are trained by the run's optimizer, without weight decay. They and its buffers stay in

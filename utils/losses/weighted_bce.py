@@ -17,7 +17,8 @@ class WeightedBCE(Loss):
 
     Args:
         c: weight of a positive as a fraction of the ratio, > 0; 1 balances the classes.
-        ratio_pos_train: requested number of negatives per positive, >= 1 (supplied by the run).
+        ratio_pos_train: number of negatives per positive, > 0: as requested, or that of the training set
+            (supplied by the run).
 
     >>> import torch
     >>> loss = WeightedBCE(c=1, ratio_pos_train=3)
@@ -28,9 +29,9 @@ class WeightedBCE(Loss):
 
     facts: ClassVar[tuple[str, ...]] = ("ratio_pos_train",)
 
-    def __init__(self, *, c: float, ratio_pos_train: int) -> None:
+    def __init__(self, *, c: float, ratio_pos_train: float) -> None:
         super().__init__()
-        require(ratio_pos_train >= 1, "ratio_pos_train must be >= 1", ratio_pos_train)
+        require(ratio_pos_train > 0, "ratio_pos_train must be > 0", ratio_pos_train)
         self.positive_weight = require_positive("c", c) * ratio_pos_train
 
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:

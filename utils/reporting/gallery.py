@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import load_raw
-from ..data.raw import UInt8Array
+from ..data import find_prepared, load_raw
+from ..data.prepared_files import SPLITS, read_prepared
+from ..data.raw import Pixels
 from ..data.rows import data_checksum, rows_in_use
 from ..errors import UserError, one_line
 from .analysis import Row
@@ -47,9 +48,9 @@ class Gallery:
 class Originals:
     """The images of the data sets that a report needs, each read once."""
 
-    found: dict[tuple[str, ...], dict[str, UInt8Array] | str] = field(default_factory=dict)
+    found: dict[tuple[str, ...], dict[str, Pixels] | str] = field(default_factory=dict)
 
-    def of(self, row: Row) -> dict[str, UInt8Array] | str:
+    def of(self, row: Row) -> dict[str, Pixels] | str:
         """The images of each split, or why they cannot be shown: not there, or not those that were scored."""
         options = row.run.record.options
         name, root = str(options.get("dataset_name", "")), str(asked(options, "data_root"))
@@ -97,8 +98,10 @@ def _classes(given: object) -> Sequence[int]:
     return [each for each in given if isinstance(each, int)] if isinstance(given, tuple) else []
 
 
-def _read(name: str, root: str, classes: tuple[int, ...], checksum: str) -> dict[str, UInt8Array] | str:
+def _read(name: str, root: str, classes: tuple[int, ...], checksum: str) -> dict[str, Pixels] | str:
     try:
+        if folder := find_prepared(name, data_root=Path(root)):
+            return _of_prepared(folder, checksum)
         raw = load_raw(name, data_root=Path(root))
         images, _, original_class, original_split = rows_in_use(raw, classes)
     except (UserError, OSError, ValueError, MemoryError, ImportError) as error:
@@ -108,18 +111,32 @@ def _read(name: str, root: str, classes: tuple[int, ...], checksum: str) -> dict
     return {split: part for split, part, _ in raw.parts()}
 
 
-def _picture(row: Row, images: dict[str, UInt8Array], place: int) -> Picture:
+def _of_prepared(folder: Path, checksum: str) -> dict[str, Pixels] | str:
+    files = read_prepared(folder)
+    if files.checksum != checksum:
+        return f"The images cannot be shown: the data in {one_line(folder):.200} are not those that were scored."
+    if files.form.kind != "images":
+        return "There are no images to show: the samples are rows of features."
+    return dict.fromkeys(SPLITS, files.images)  # a score names the row of all
+
+
+def _picture(row: Row, images: dict[str, Pixels], place: int) -> Picture:
     index, split = int(row.test.index[place]), row.test.split[place]
     if index < 0:
         raise IndexError
     score = number(float(row.test.score[place]), 2)
-    return Picture(as_uri(images[split][index]), f"{split} {index}, class {row.test.original_class[place]}, {score}")
+    known = f"class {row.test.original_class[place]}" if row.test.path is None else one_line(row.test.path[place])[-80:]
+    return Picture(as_uri(images[split][index]), f"{split} {index}, {known}, {score}")
 
 
-def as_uri(image: UInt8Array) -> str:
-    """An image (H, W, C) as a PNG in a data URI; of other than three channels the first is shown in grey."""
+def as_uri(image: Pixels) -> str:
+    """An image (H, W, C) as a PNG in a data URI; of other than three channels the first is shown in grey.
+
+    Of 16 bits the upper 8 are shown.
+    """
     from PIL import Image
 
+    image = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else np.asarray(image)
     picture = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
     picture.thumbnail((MOST_PIXELS, MOST_PIXELS))
     stream = io.BytesIO()

@@ -8,11 +8,12 @@ import numpy as np
 
 from ..config.options import Config
 from ..constraints import label
-from ..data.splits import listed
+from ..data.splits import NATURAL, listed
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
 from ..training.notices import data_notices
 from .experiment import Experiment
+from .load_task import CHOSEN_BY_DATA
 
 
 def announce(experiment: Experiment, paths: RunPaths) -> None:
@@ -22,14 +23,34 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
     shown = ", ".join(f"{part} {count['negative']} : {count['positive']}" for part, count in counts.items())
     constraint = f" + {label(asdict(config))}" if config.use_ALM else ""
     sampler = f", {config.sampler} sampler" if config.sampler != Config.sampler else ""
-    print(f"{task.name} 1:{config.ratio_pos_train}  negatives : positives  {shown}")
-    print(f"training images of each class  {_classes(experiment)}")
+    ratio, train = f"1:{config.ratio_pos_train}", counts["train"]
+    if config.ratio_pos_train == NATURAL:
+        ratio = f"1:{train['negative'] / train['positive']:.4g} (natural)"
+    print(f"{task.name} {ratio}  negatives : positives  {shown}")
+    print(f"training {task.kind} of each class  {_classes(experiment)}")
+    if (why := experiment.settings.origins["positive_classes"]) in CHOSEN_BY_DATA:
+        positive = listed([task.class_name(c) for c in task.positive_classes])
+        print(f"positive class  {positive}: {why}; --positive_classes chooses")
     print(
         f"{config.resnet_type}, {config.training_type}{constraint}{sampler}, seeds {' '.join(map(str, config.seeds))}, "
         f"on {_shown(experiment.machine)} -> {paths.folder}"
     )
+    if line := _unused(experiment, train["positive"]):
+        print(f"note: {line}")
     for line in data_notices(counts, tprs=config.tpr, repeats=task.repeats):
         print(f"note: {line}")
+
+
+def _unused(experiment: Experiment, used: int) -> str:
+    """How many positives the training set leaves out, and which flags use them; '' if it leaves none out by mistake."""
+    config, there = experiment.config, experiment.task.positives_in_train_file()
+    if used >= there or (config.folds and (len(config.subset_ratios or ()) > 1 or config.downsample)):
+        return ""
+    flags = ["--subset_ratios natural"] if config.folds else []
+    if not config.folds:
+        flags += ["--ratio_pos_train natural"] if config.ratio_pos_train != NATURAL else []
+        flags += ["--train_fraction 1"] if config.train_fraction != 1 else []
+    return f"{used} of {there} positives of the training file are used; {' '.join(flags)} uses all"
 
 
 def _classes(experiment: Experiment) -> str:
@@ -39,7 +60,7 @@ def _classes(experiment: Experiment) -> str:
     found, numbers = np.unique(drawn, return_counts=True)
     counts = dict(zip(found.tolist(), numbers.tolist(), strict=True))
     return " : ".join(
-        f"{side} {listed([f'{c} ({counts.get(c, 0)})' for c in classes], most=12)}"
+        f"{side} {listed([f'{task.class_name(c)} ({counts.get(c, 0)})' for c in classes], most=12)}"
         for side, classes in (("negative", task.negative_classes), ("positive", task.positive_classes))
     )
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from ..system.installation import MODELS_PACKAGE
 
 if TYPE_CHECKING:
-    from models import BACKBONES, MODELS, ONE_THREAD, build_model
+    from models import BACKBONES, FLAT, MODELS, ONE_THREAD, build_model
 else:
     _models = import_module(MODELS_PACKAGE)
-    BACKBONES, MODELS = _models.BACKBONES, _models.MODELS
+    BACKBONES, FLAT, MODELS = _models.BACKBONES, _models.FLAT, _models.MODELS
     ONE_THREAD, build_model = _models.ONE_THREAD, _models.build_model
 
-__all__ = ["BACKBONES", "MODELS", "ONE_THREAD", "build_model"]
+__all__ = ["BACKBONES", "FLAT", "MODELS", "ONE_THREAD", "build_model"]

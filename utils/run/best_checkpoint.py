@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..config.guarantees import compared, promises
+from ..data.raw import Int64Array
 from ..data.task import Task
 from ..errors import UserError
 from ..losses import loss_class
@@ -60,7 +61,11 @@ def standing_alone(experiment: Experiment) -> dict[str, Any]:
     task = experiment.task
     return {
         "input": task.image_format.as_dict(),
-        "classes": {"negative": list(task.negative_classes), "positive": list(task.positive_classes)},
+        "classes": {
+            "negative": list(task.negative_classes),
+            "positive": list(task.positive_classes),
+            **({"names": list(task.class_names)} if task.class_names else {}),
+        },
         "evaluation": evaluation_dict(evaluation_options(experiment)),
     }
 
@@ -121,15 +126,28 @@ def score_checkpoint(
             score=scores,
             split=[str(name) for name in task.original_split[rows]],
             original_class=task.original_class[rows],
+            path=None if task.paths is None else task.paths[rows].tolist(),
+            group=_groups(task, rows),
         )
     return result
+
+
+def _groups(task: Task, rows: Int64Array) -> list[str] | None:
+    """The group of each row, an empty text where there are none; None of other than prepared data."""
+    if task.paths is None:
+        return None
+    names: list[str] = [""] * len(rows) if task.group_names is None else task.group_names[rows].tolist()
+    return names
 
 
 def config_facts(experiment: Experiment) -> Facts:
     """What config.yaml records of this experiment beside the options."""
     task, machine = experiment.task, experiment.machine
+    counts = task.class_counts(task.split(experiment.config.seeds[0]))
     return Facts(
-        class_counts=task.class_counts(task.split(experiment.config.seeds[0])),
+        class_counts=counts,
+        ratio=counts["train"]["negative"] / counts["train"]["positive"],
+        class_names=task.class_names,
         source=task.source,
         checksum=task.checksum,
         normalisation=normalisation(task),

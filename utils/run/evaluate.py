@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config.options import FREE, Config
@@ -76,14 +78,25 @@ def _check_data(experiment: Experiment, checkpoints: dict[int, dict[str, Any]], 
     for path, content in recorded.items():
         theirs, ours = content["data_checksum"], task.checksum
         what = f"the checksum {theirs:.12}, but {task.source} has {ours:.12}"
-        if theirs == ours:
-            theirs, ours = repr(content.get("normalisation", normalisation(task))), repr(normalisation(task))
-            what = f"the normalisation {theirs:.100}, but {task.source} has {ours:.100}"
-        if theirs != ours:
+        same = theirs == ours
+        if same:
+            there, here = content.get("normalisation", normalisation(task)), normalisation(task)
+            same = _is_close(there, here)
+            what = f"the normalisation {there!r:.100}, but {task.source} has {here!r:.100}"
+        if not same:
             raise UserError(
                 f"{path} records data with {what}: --train 0 repeats the numbers of a run on its own data; "
                 "name those with --data_root (nothing was written)"
             )
+
+
+def _is_close(one: Any, other: Mapping[str, Sequence[float]]) -> bool:
+    """Whether two normalisations are the same but for the rounding of an older version."""
+    try:
+        pairs = [pair for name in other for pair in zip(one[name], other[name], strict=True)]
+        return all(math.isclose(*pair, rel_tol=1e-12) for pair in pairs)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _check_threads(settings: Settings, paths: RunPaths) -> None:

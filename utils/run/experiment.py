@@ -14,7 +14,8 @@ from ..config.options import OPTIONS, Config, convert
 from ..config.settings import Settings, called, check_names
 from ..config.synonyms import VALUES
 from ..data.batches import Batches
-from ..data.splits import Split
+from ..data.mapped_batches import batches_of
+from ..data.splits import NATURAL, Split
 from ..data.task import Task
 from ..errors import UserError
 from ..learners import LEARNERS
@@ -38,7 +39,7 @@ from ..training.schedules import Schedule
 from ..training.state import TrainingData, TrainState
 from ..training.training_data import samples_to_make, training_data
 from ..training.weight_average import WeightAverage
-from .architectures import BACKBONES, MODELS, build_model
+from .architectures import BACKBONES, FLAT, MODELS, build_model
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
 
@@ -90,7 +91,12 @@ def prepare(settings: Settings) -> Experiment:
         seeds=len(config.seeds) if config.train else 1,
         seeds_at_once=config.parallel_seeds,
     )
-    settings, task = load_task(settings, machine.device)
+    settings, task = load_task(settings, machine)
+    if task.image_format.has_features and settings.config.architecture not in FLAT:
+        raise UserError(
+            f"{config.resnet_type} needs images, but {task.source} has features; use one of"
+            f" {', '.join((*sorted(FLAT), *LEARNERS))} (--resnet_type)"
+        )
     if machine.device.type == "cpu":
         keep_freed_memory()
     experiment = Experiment(settings, task, machine)
@@ -101,12 +107,13 @@ def prepare(settings: Settings) -> Experiment:
 def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
     """What a loss or constraint may ask of the run: the obtained class counts, the requested ratio, the samples.
 
-    The counts are those of the training set, before the sampler changes the balance.
+    The counts are those of the training set, before the sampler changes the balance; of them follows a natural ratio.
     """
     counts = experiment.task.class_counts(split)["train"]
+    ratio = experiment.config.ratio_pos_train
     return {
         "class_counts": (counts["negative"], counts["positive"]),
-        "ratio_pos_train": experiment.config.ratio_pos_train,
+        "ratio_pos_train": counts["negative"] / counts["positive"] if ratio == NATURAL else ratio,
         "num_samples": len(experiment.task.labels) + samples_to_make(experiment.config.sampler, counts),
     }
 
@@ -186,7 +193,7 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         scheduler=scheduler,
         sampler=build_sampler(
             experiment.settings,
-            data.train,
+            data.train.cpu() if data.batches.reads_ahead else data.train,
             data.labels[data.train],
             generator=torch_stream(seed, f"order{suffix}"),
         ),
@@ -240,7 +247,7 @@ def plain_batches(experiment: Experiment) -> Batches:
     """Batches for evaluation: nothing in them is random."""
     device = experiment.machine.device
     generator = torch.Generator(device=device)
-    return Batches(experiment.task, augment="none", device=device, channels_last=True, generator=generator)
+    return batches_of(experiment.task, augment="none", device=device, generator=generator)
 
 
 def _start_from(

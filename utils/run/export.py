@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.image_files import BrokenImageError, find_images, read_ahead
+from ..data.image_files import find_images
+from ..data.image_pixels import BrokenImageError
 from ..data.raw import UInt8Array, enlarging
+from ..data.reading_ahead import read_ahead
 from ..errors import UserError
 from ..losses.base import Loss
 from ..metrics.roc import Array
@@ -78,7 +80,7 @@ def export_model(run: Path, *, kind: str, images: Path | None, fit: str) -> int:
         run: see ``trained_model.load``.
         kind: onnx, torch_export or torchscript.
         images: to compare on; None: made-up ones.
-        fit: see ``image_files.fitted``.
+        fit: see ``image_pixels.fitted``.
 
     Raises:
         UserError: a package is missing, or the exported file gives other scores, and is not kept.
@@ -86,6 +88,9 @@ def export_model(run: Path, *, kind: str, images: Path | None, fit: str) -> int:
     if kind == "onnx" and (missing := [name for name in EXTRA if importlib.util.find_spec(name) is None]):
         raise UserError(f"--export onnx needs {' and '.join(missing)}: pip install {' '.join(EXTRA)}")
     model = load(run, device="cpu")
+    if model.form.bits != 8:
+        what = "features" if model.form.has_features else f"images of {model.form.bits} bits"
+        raise UserError(f"--export writes models of 8-bit images, but {run} was trained on {what}")
     pixels = _pixels(model, images, fit)
     batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     ensemble = Ensemble(model).eval()

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data.image_files import BrokenImageError, Images, find_images, read_ahead, read_table
+from ..data.image_files import find_images, read_table
+from ..data.image_pixels import BrokenImageError
+from ..data.reading_ahead import Images, read_ahead
+from ..data.splits import named
 from ..errors import UserError, one_line
 from ..metrics.decisions import Threshold
 from ..metrics.external import by_group, judged, label_numbers, shift
@@ -44,7 +47,7 @@ def evaluate(
         labels: a .csv file with the columns ``path``, as the images are named, and ``label``.
         name: of the evaluation.
         by: further columns of ``labels``, whose groups are compared at ``threshold``.
-        fit: see ``image_files.fitted``.
+        fit: see ``image_pixels.fitted``.
         threshold: the one at which groups are compared.
         overwrite: whether an evaluation of that name may be replaced.
 
@@ -169,10 +172,13 @@ def _table(path: Path, needed: Sequence[str]) -> dict[str, list[str]]:
 def _scores(model: TrainedModel, labels: Sequence[str], of_seeds: Array, source: Path) -> Scores:
     """Of the ensemble, with the labels as 0 and 1."""
     content, count = model.content, len(labels)
+    of_name = {name: str(number) for number, name in enumerate(content.class_names or ())}
+    labels = [of_name.get(text.strip(), text) for text in labels]
     try:
         numbers, classes = label_numbers(labels, negative=content.negative_classes, positive=content.positive_classes)
     except ValueError as error:
-        known = ", ".join(map(str, (*content.negative_classes, *content.positive_classes)))
+        in_use = (*content.negative_classes, *content.positive_classes)
+        known = ", ".join(named(in_use, content.class_names))
         expected = f"positive, negative or a class of the run ({known})"
         raise UserError(f"a label in {source} must be {expected}, got {one_line(error)!r:.60}") from None
     if not 0 < numbers.sum() < count:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from ..config.kinds import INTEGER
 from ..config.options import Config
 from ..config.settings import Settings
-from ..data import default_augment, defaults_for, load_raw
+from ..data import default_augment, defaults_for, find_prepared, load_raw
 from ..data.folds import Resampling
+from ..data.prepared_files import PreparedFiles, read_prepared
+from ..data.raw import RawData
+from ..data.sources import ArraySource, PreparedSource, Source, class_numbers
 from ..data.task import Task, build_task
 from ..errors import UserError
+from ..system.devices import Machine
+from ..system.memory import memory_to_spare
+
+MARKED, RARER = "the data say so", "the rarer one in training"
+CHOSEN_BY_DATA = (MARKED, RARER)  # origins of positive_classes
+MAX_SHARE = 0.5  # of the free memory that the images of prepared data may take before they stay on the disk
 
 
-def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]:
+def load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
     """Read the data, choose the images, and fill in what ``config.settings.with_defaults`` had to leave open.
 
     Raises:
@@ -23,38 +35,120 @@ def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]
     config = settings.config
     defaults = defaults_for(config.dataset_name)
     origin = f"default of {config.dataset_name}"
-    raw = load_raw(config.dataset_name, data_root=Path(config.data_root), download=bool(config.download))
-    has_own_validation = raw.validation_images is not None and not config.folds
-    for name in ("validation_fraction", "validation_per_class"):
-        if has_own_validation and settings.is_given(name):
-            raise UserError(
-                f"{name} (from {settings.origins[name]}) cannot act: {raw.source} has its own validation set"
-            )
-    if config.validation_per_class is None and not has_own_validation:
+    data = _read(config)
+    source: Source = PreparedSource(data) if isinstance(data, PreparedFiles) else ArraySource(data)
+    sets = () if config.folds else tuple(split for split, _ in source.parts())
+    _check_own_sets(settings, source, sets)
+    if config.validation_per_class is None and "validation" not in sets:
         settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
+    augment = "none" if source.bits == 32 else default_augment(channels=_channels(data))
+    settings = settings.completed({"augment": augment}, origin)
     config = settings.config
+    if source.bits == 32 and config.augment != "none":
+        raise UserError(
+            f"augment {config.augment} (from {settings.origins['augment']}) cannot act: {source.source} has features,"
+            " not images; leave it out"
+        )
+    assert config.train_fraction is not None
+    negative, positive = (
+        class_numbers(getattr(config, flag), source, flag=flag, origin=settings.origins[flag])
+        for flag in ("negative_classes", "positive_classes")
+    )
     task = build_task(
-        raw,
-        negative_classes=config.negative_classes,
-        positive_classes=config.positive_classes,
+        data,
+        negative_classes=negative,
+        positive_classes=positive,
         ratio_pos_train=config.ratio_pos_train,
         validation_fraction=config.validation_fraction or defaults.validation_fraction,
         validation_per_class=config.validation_per_class,
         calibration_fraction=config.calibration_fraction,
         train_fraction=config.train_fraction,
         resampling=_resampling(config),
-        device=device,
+        device=machine.device,
+        mapped=_stays_on_disk(settings, data, machine),
     )
     settings = settings.completed({"ratio_pos_train": task.ratio_pos_train}, "the subsets")
-    classes = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
-    is_rest = config.negative_classes is not None or config.positive_classes is not None
-    settings = settings.completed(classes, "the other classes" if is_rest else origin)
-    return settings.completed({"augment": default_augment(channels=task.channels)}, origin), task
+    return _with_classes(settings, task, source, origin), task
+
+
+def _read(config: Config) -> RawData | PreparedFiles:
+    root = Path(config.data_root)
+    folder = find_prepared(config.dataset_name, data_root=root)
+    if folder:
+        return read_prepared(folder)
+    return load_raw(config.dataset_name, data_root=root, download=bool(config.download))
+
+
+def _channels(data: RawData | PreparedFiles) -> int:
+    return data.form.channels if isinstance(data, PreparedFiles) else int(data.train_images.shape[3])
+
+
+def _check_own_sets(settings: Settings, source: Source, sets: Sequence[str]) -> None:
+    """Refuse to draw a set that the data have.
+
+    Raises:
+        UserError: the options ask for it.
+    """
+    for name in ("validation_fraction", "validation_per_class", "calibration_fraction"):
+        own = name.partition("_")[0]
+        if own in sets and settings.is_given(name) and getattr(settings.config, name):
+            raise UserError(f"{name} (from {settings.origins[name]}) cannot act: {source.source} has its own {own} set")
+
+
+def _stays_on_disk(settings: Settings, data: RawData | PreparedFiles, machine: Machine) -> bool:
+    """Whether the images of prepared data are read batch by batch.
+
+    Raises:
+        UserError: the user says so of other data.
+    """
+    config = settings.config
+    if not isinstance(data, PreparedFiles):
+        if config.images == "mapped":
+            raise UserError(
+                f"images mapped (from {settings.origins['images']}) cannot act: {data.source} is not prepared data,"
+                " and its images are kept on the device; see prepare.py"
+            )
+        return False
+    if config.images != "auto":
+        return config.images == "mapped"
+    # an augmented run keeps a second copy, with a border; seeds that train at once share the first one only
+    copies = 1 + (machine.seeds_at_once if config.augment != "none" else 0)
+    spare = memory_to_spare()
+    if machine.device.type == "cuda":
+        spare = min(spare, torch.cuda.mem_get_info(machine.device)[0])
+    return copies * data.images.nbytes > MAX_SHARE * spare
+
+
+def _with_classes(settings: Settings, task: Task, source: Source, origin: str) -> Settings:
+    """With the classes in use, by their names where the data have names."""
+    config = settings.config
+    chosen = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
+    if task.class_names is None:
+        is_rest = config.negative_classes is not None or config.positive_classes is not None
+        return settings.completed(chosen, "the other classes" if is_rest else origin)
+    negative, positive = (tuple(_typed(task, number) for number in numbers) for numbers in chosen.values())
+    origins = {flag: "the other classes" for flag in chosen if getattr(config, flag) is None}
+    if len(origins) == 2:
+        origins["positive_classes"] = MARKED if source.positive else RARER
+    return replace(
+        settings,
+        config=replace(config, negative_classes=negative, positive_classes=positive),
+        origins={**settings.origins, **origins},
+    )
+
+
+def _typed(task: Task, number: int) -> int | str:
+    """A class as the option gives it back: by name, as a number where the name is one, and where a comma is in it."""
+    name = task.class_name(number)
+    if INTEGER.fullmatch(name) and str(int(name)) == name:
+        return int(name)
+    return number if "," in name or not name.strip("+-0123456789 ") or name != name.strip() else name
 
 
 def _resampling(config: Config) -> Resampling | None:
     if not config.folds:
         return None
+    assert config.subset_ratios is not None
     return Resampling(
         folds=config.folds,
         fold=config.fold,

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..data.image_files import BrokenImageError, Images, find_images, read_ahead
+from ..data.image_files import find_images
+from ..data.image_pixels import BrokenImageError
 from ..data.raw import UInt8Array
+from ..data.reading_ahead import Images, read_ahead
 from ..errors import UserError, one_line
 from ..metrics.decisions import Pair, Threshold, shares
 from ..metrics.roc import Array

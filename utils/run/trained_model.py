@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..data.image_files import read_image
 from ..data.npz import checked_pixels
-from ..data.raw import UInt8Array
+from ..data.prepared_files import DTYPES
+from ..data.raw import Pixels
 from ..errors import UserError
 from ..losses.base import Loss
 from ..metrics.decisions import Threshold
@@ -73,7 +74,8 @@ class TrainedModel:
         """(n,) float64 scores, the mean of those of the seeds; the higher, the more likely positive.
 
         Args:
-            images: (n, H, W) or (n, H, W, C) integers in 0..255, or a list of paths of images.
+            images: (n, H, W) or (n, H, W, C) integers in 0..255, of a model of 16 bits in 0..65535; (n, C) features; or
+                a list of paths of images.
 
         Raises:
             UserError: the images are of another form than the model's.
@@ -111,7 +113,7 @@ class TrainedModel:
         )
 
     @torch.inference_mode()
-    def score_batch(self, images: UInt8Array) -> Array:
+    def score_batch(self, images: Pixels) -> Array:
         """(seeds, B) scores of one batch (B, H, W, C).
 
         Raises:
@@ -127,7 +129,7 @@ class TrainedModel:
             raise UserError(f"the model in {self.content.path} gives scores that are not finite numbers")
         return scores
 
-    def normalised(self, images: UInt8Array) -> Tensor:
+    def normalised(self, images: Pixels) -> Tensor:
         """What the models see of images (B, H, W, C): float32 (B, C, *input_size) on the device."""
         return self._normalised(self.form.batch(images).to(self.machine.device))
 
@@ -141,13 +143,13 @@ class TrainedModel:
         model.to(self.machine.device).to(memory_format=torch.channels_last)
         return model.eval(), loss.to(self.machine.device)
 
-    def _pixels(self, images: Any) -> UInt8Array:
+    def _pixels(self, images: Any) -> Pixels:
         if isinstance(images, (str, Path)):
             images = [images]
         if isinstance(images, Sequence) and all(isinstance(item, (str, Path)) for item in images):
             size = (self.form.height, self.form.width, self.form.channels)
             read = [read_image(Path(item), self.form) for item in images]
-            return np.stack(read) if read else np.zeros((0, *size), dtype=np.uint8)
+            return np.stack(read) if read else np.zeros((0, *size), dtype=DTYPES[self.form.bits])
         return checked_pixels("images", np.asarray(images), self.form)
 
 

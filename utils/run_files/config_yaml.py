@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +30,8 @@ class Facts:
     """What config.yaml records beside the options."""
 
     class_counts: Mapping[str, Mapping[str, int]]  # images by set and class, as in the file
+    ratio: float  # negatives per positive of the training set, as obtained
+    class_names: Sequence[str] | None  # by number, where the data have names
     source: str  # of the data
     checksum: str  # of the data
     normalisation: Mapping[str, list[float]]  # "mean" and "std" of each channel
@@ -56,7 +58,13 @@ def describe(settings: Settings, facts: Facts, commands: list[str]) -> dict[str,
         "commands": commands,
         "options": settings.as_yaml_ready(),
         "class_counts": facts.class_counts,
-        "data": {"source": facts.source, "checksum": facts.checksum, "normalisation": facts.normalisation},
+        "data": {
+            "source": facts.source,
+            "checksum": facts.checksum,
+            "normalisation": facts.normalisation,
+            "negatives_per_positive": facts.ratio,
+            **({"classes": list(facts.class_names)} if facts.class_names else {}),
+        },
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "device": facts.device,
         "threads": facts.threads,

@@ -15,7 +15,7 @@ import torch
 
 from ..config.options import OPTIONS, Config, convert
 from ..config.settings import Settings
-from ..data.image_format import ImageFormat
+from ..data.image_format import FULL, ImageFormat
 from ..errors import UserError
 from ..metrics.decisions import Decisions
 from ..metrics.summary import EvaluationOptions
@@ -52,8 +52,8 @@ class SeedModel:
 class ModelFile:
     """The content of model.pt, checked.
 
-    ``config`` holds the run's options of model and objective, the rest at their defaults; ``classes`` the original
-    classes of each side.
+    ``config`` holds the run's options of model and objective, the rest at their defaults; ``negative_classes`` and
+    ``positive_classes`` are the original classes of each side, ``class_names`` their names, if there are any.
     """
 
     path: Path
@@ -67,6 +67,7 @@ class ModelFile:
     evaluation: EvaluationOptions
     data_checksum: str
     checksums: dict[str, Any]
+    class_names: tuple[str, ...] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -147,6 +148,7 @@ def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> ModelFile
             evaluation=EvaluationOptions(**evaluation),
             data_checksum=content["data_checksum"],
             checksums=content["checksums"],
+            class_names=tuple(map(str, classes["names"])) if classes.get("names") else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
@@ -156,8 +158,15 @@ def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> ModelFile
 
 def _form(content: Mapping[str, Any]) -> ImageFormat:
     form = ImageFormat(
-        content["channels"], content["height"], content["width"], tuple(content["mean"]), tuple(content["std"])
+        content["channels"],
+        content["height"],
+        content["width"],
+        tuple(content["mean"]),
+        tuple(content["std"]),
+        bits=content.get("bits", 8),  # older versions had no other
     )
+    if form.bits not in FULL:
+        raise ValueError(f"{form.bits} bits")
     sizes = (form.channels, form.height, form.width)
     if any(type(size) is not int or size < 1 for size in sizes) or math.prod(sizes) > LARGEST_INPUT:
         raise ValueError(f"images of {sizes}")

@@ -16,9 +16,9 @@ def model_outputs(model: nn.Module, batches: Batches, indices: Tensor, *, machin
     """(n, K) float32 outputs of ``model`` in evaluation mode for the images ``indices``, in that order."""
     model.eval()
     parts = []
-    for chunk in indices.split(batch_size(*batches.image_size)):
+    for images in batches.in_order(indices, batch_size(*batches.image_size)):
         with machine.autocast():
-            parts.append(model(batches.plain(chunk)).float())
+            parts.append(model(images).float())
     return torch.cat(parts)
 
 

@@ -67,4 +67,4 @@ def fit_epoch(runner: TrainingSteps, *, name: str, seed: int, delta: float) -> d
 
 def _pixels(runner: TrainingSteps, indices: Tensor) -> Tensor:
     """(n, C * H * W) normalised pixels of the images ``indices`` (n,), flattened as the model flattens them."""
-    return torch.cat([runner.data.batches.plain(chunk).flatten(1) for chunk in indices.split(1024)])
+    return torch.cat([images.flatten(1) for images in runner.data.batches.in_order(indices, 1024)])

@@ -63,8 +63,7 @@ class TrainingSteps:
         """Take the next ``steps`` batches of the sampler; ``after_step`` is told how many have been taken."""
         self.state.model.train()
         self.sums.reset()
-        for _ in range(steps):
-            indices = next(self.state.sampler)
+        for indices in self.data.batches.ahead(self.state.sampler, steps):
             interruption.check()
             self._run_step(indices)
             self.sums.samples += len(indices)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..data.batches import Batches
+from ..data.mapped_batches import batches_of
+from ..data.mapped_images import MappedImages
 from ..data.splits import Split
 from ..data.synthetic_positives import synthetic_positives
 from ..data.task import Task
@@ -39,15 +40,14 @@ def training_data(
         UserError: too few positives to interpolate between.
     """
     device = task.labels.device
-    train, labels, images = torch.from_numpy(split.train).to(device), task.labels, task.images
+    train, labels, enlarged = torch.from_numpy(split.train).to(device), task.labels, task
     count = samples_to_make(sampler, task.class_counts(split)["train"])
     if count:
         made = _synthetic(task, split, count=count, seed=seed, neighbours=neighbours).to(device)
         train = torch.cat([train, torch.arange(len(labels), len(labels) + count, device=device)])
         labels = torch.cat([labels, labels.new_ones(count)])
-        images = torch.cat([images, made])
-    enlarged = replace(task, images=images)
-    batches = Batches(enlarged, augment=augment, device=device, channels_last=True, generator=augmentation)
+        enlarged = replace(task, pixels=torch.cat([task.images, made]))
+    batches = batches_of(enlarged, augment=augment, device=device, generator=augmentation)
     return TrainingData(batches, labels, train, torch.from_numpy(split.validation).to(device))
 
 
@@ -57,12 +57,19 @@ def samples_to_make(sampler: str, counts: Mapping[str, int]) -> int:
 
 
 def _synthetic(task: Task, split: Split, *, count: int, seed: int, neighbours: int | None) -> torch.Tensor:
-    """(count, C, H, W) uint8 images interpolated between training positives."""
+    """(count, C, H, W) images, stored as the task's, interpolated between training positives."""
+    if isinstance(task.pixels, MappedImages):
+        raise UserError(
+            "synthetic positives need all images in memory, but those of"
+            f" {task.source} stay on the disk; use --images device, or --sampler oversample"
+        )
     positives = split.train[np.isin(task.original_class[split.train], task.positive_classes)]
     images = task.images[torch.from_numpy(positives).to(task.images.device)].cpu().numpy()
+    if task.bits == 16:
+        images = images.view(np.uint16)
     options = {} if neighbours is None else {"neighbours": neighbours}
     try:
         made = synthetic_positives(images, count=count, generator=numpy_stream(seed, "smote"), **options)
     except ValueError as error:
         raise UserError(str(error)) from None
-    return torch.from_numpy(made)
+    return torch.from_numpy(made.view(np.int16) if task.bits == 16 else made)
