@@ -114,7 +114,8 @@ OPTIONS = [
     ("--tpr 98", r"tpr must be true positive rates in \(0, 1\], got 98"),
     ("--seeds 3-1", r"seeds must be seeds such as 1-10 or 1,3,5, got 3-1"),
     ("--seeds 1 1", r"seeds must be seeds such as 1-10 or 1,3,5, got 1 1"),
-    ("--augment flip", r"augment must be one of none, crop, crop_flip, got flip"),
+    ("--augment flop", r"augment must be one of none, crop, crop_flip, light, .* got flop .*: there is no 'flop'; d"),
+    ("--augment flip,none", r"augment must be one of .* got flip,none \(from the command line\): none stands alone"),
     ("--optimizer lbfgs", r"optimizer must be one of sgd, adam, adamw, got lbfgs"),
     (
         "--ratio_pos_train 0",

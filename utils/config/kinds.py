@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..data import AUGMENTS, augment_name
+
 NATURAL = "natural"  # as many negatives per positive as the data have
 MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
 SMALLEST, LARGEST = 1e-30, 1e30  # magnitude of a number that is not 0: float32 holds it, and products of two
@@ -26,7 +28,7 @@ class Kind:
 
     Args:
         name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats,
-            pairs, seeds, classes, ratio, ratios.
+            pairs, seeds, classes, ratio, ratios, augment.
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
         open_low: whether ``low`` itself is excluded.
@@ -59,6 +61,9 @@ PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probabili
 CLASSES = Kind("classes", "class numbers, such as 1 3 5 or 0-4,7, or names")
 RATIO = Kind("ratio", "natural or a number >= 1 (negatives per positive)", low=1)
 RATIOS = Kind("ratios", "numbers >= 1, such as 1 99, or natural alone", low=1)
+
+
+AUGMENT = Kind("augment", f"one of {', '.join(AUGMENTS)}, or transforms such as flip,rotate", choices=(*AUGMENTS,))
 
 
 def choice(*choices: str) -> Kind:
@@ -111,6 +116,10 @@ def _text(value: Any, kind: Kind) -> str:
         if not character.isprintable():
             raise ValueError(f"it holds {character!a}, which cannot be printed")
     return value
+
+
+def _augment(value: Any, kind: Kind) -> str:
+    return augment_name(_text(value, Kind("text", kind.expected)))
 
 
 def _path(value: Any, kind: Kind) -> str:
@@ -226,6 +235,7 @@ _READERS = {
     "int": _int,
     "float": _float,
     "text": _text,
+    "augment": _augment,
     "path": _path,
     "name": _name,
     "switch": _switch,

@@ -8,12 +8,13 @@ from typing import Any
 
 from ..constraints import CONSTRAINTS
 from ..constraints import DEFAULT as DEFAULT_CONSTRAINT
-from ..data import AUGMENTS, DATASETS, PLACES
+from ..data import DATASETS, PLACES, TRANSFORMS
 from ..learners import LEARNERS
 from ..learners import MODEL as FITTED_MODEL
 from ..losses import LOSSES
 from ..samplers import SAMPLERS
 from .kinds import (
+    AUGMENT,
     CLASSES,
     COUNT,
     FPRS,
@@ -113,9 +114,9 @@ class Config:
         Kind("float", "a fraction in (0, 1]", low=0, high=1, open_low=True), None,
         "fraction of the remaining negatives that each seed draws, with ratio natural of the positives too "
         "(default: 0.9; own data 1)")
-    augment: str | None = _option("data", choice(*AUGMENTS), None,
-        "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and own colour images, else "
-        "none)")
+    augment: str | None = _option("data", AUGMENT, None,
+        f"random changes of training images: a name, or several of {', '.join(TRANSFORMS)} with commas between "
+        "(default: crop_flip for CIFAR and own colour images, else none)")
     images: str = _option("data", choice(*PLACES), "auto",
         "where prepared images are kept: on the device, or on the disk (mapped), from where batches are read ahead; "
         "auto: on the device if they fit")

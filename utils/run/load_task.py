@@ -11,7 +11,7 @@ import torch
 from ..config.kinds import INTEGER
 from ..config.options import Config
 from ..config.settings import Settings
-from ..data import default_augment, defaults_for, find_prepared, load_raw
+from ..data import default_augment, defaults_for, find_prepared, load_raw, transforms_of
 from ..data.folds import Resampling
 from ..data.prepared_files import PreparedFiles, read_prepared
 from ..data.raw import RawData
@@ -111,8 +111,8 @@ def _stays_on_disk(settings: Settings, data: RawData | PreparedFiles, machine: M
         return False
     if config.images != "auto":
         return config.images == "mapped"
-    # an augmented run keeps a second copy, with a border; seeds that train at once share the first one only
-    copies = 1 + (machine.seeds_at_once if config.augment != "none" else 0)
+    # a run with random crops keeps a second copy, with a border; seeds that train at once share the first one only
+    copies = 1 + (machine.seeds_at_once if "crop" in transforms_of(config.augment or "none") else 0)
     spare = memory_to_spare()
     if machine.device.type == "cuda":
         spare = min(spare, torch.cuda.mem_get_info(machine.device)[0])
