@@ -26,6 +26,8 @@ FACTORS: dict[str, list[str]] = {
         "--schedule step --lr_steps 2 --lr_factor 0.1 --warm_up 2",
         "--schedule cosine --warm_up 1",
     ],
+    "average": ["", "--ema 0.9"],
+    "augmentation": ["--augment crop_flip", "--augment medical,autocontrast", ""],
 }
 COUNT = math.prod(map(len, FACTORS.values()))
 
