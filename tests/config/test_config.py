@@ -52,6 +52,7 @@ FLAGS = [
     *("name_file_bs", "name_file_alm", "model_name", "subfolder_name", "checkpoint_root"),
     *("dataset_name", "data_root", "download", "negative_classes", "positive_classes", "ratio_pos_train"),
     *("validation_fraction", "validation_per_class", "calibration_fraction", "train_fraction", "augment"),
+    "images",
     *("folds", "fold", "subset_ratios", "test_subset", "train_on", "downsample"),
     *("resnet_type", "hidden_widths"),
     *("training_type", "gamma", "m", "c", "beta", "tau", "focal_alpha", "max_fpr", "anyloss_metric", "f_beta"),
@@ -82,7 +83,7 @@ REFERENCE: dict[str, tuple[str, Any]] = {
     "continue_train": ("switch", 0),
     "continue_train_epochs": ("int", 50),
     "baseline_cont_train": ("name", None),
-    "ratio_pos_train": ("int", None),
+    "ratio_pos_train": ("ratio", None),
     "hot_enc": ("int", 0),
     "num_epochs": ("int", 100),
     "resnet_type": ("text", "resnet10"),
@@ -107,6 +108,7 @@ TEXTS: dict[str, tuple[str, Any, str]] = {  # kind -> a legal text, its value, a
     "float": ("0.75", 0.75, "x"),
     "text": ("BCE", "BCE", "a\nb"),
     "name": ("plain-1.5", "plain-1.5", "a/b"),
+    "ratio": ("99", 99, "0.5"),
 }
 
 
@@ -216,7 +218,7 @@ OF_THE_DATA = ("lr", "negative_classes", "positive_classes", "augment", "validat
         ("digits --negative_classes 3", (0.01, (3,), None, "none", 0.1, None, 20)),
         ("cifar10 --validation_fraction 0.2 --lr 1", (1.0, (1,), (9,), "crop_flip", 0.2, None, 100)),
         ("cifar10 --folds 3", (0.01, (1,), (9,), "crop_flip", 0.1, None, None)),  # the subsets decide on the ratio
-        ("scans", (0.01, None, None, None, None, None, 100)),  # a file of one's own: the rest follows from the data
+        ("scans", (0.01, None, None, None, None, None, "natural")),  # a file of one's own: the rest follows from the data
         ("scans --folds 3", (0.01, None, None, None, 0.1, None, None)),
     ],
 )
@@ -236,6 +238,9 @@ def test_what_follows_from_the_name_of_the_data_set(argv: str, expected: tuple[A
         ("", "cifar10_BCE_1to100"),
         ("--resnet_type featureless --folds 3", "cifar10_featureless_subset1_on_same_fold1of3"),
         ("--name_file_bs bce_smote --ratio_pos_train 5", "cifar10_bce_smote_1to5"),
+        ("--ratio_pos_train 2.5", "cifar10_BCE_1to2.5"),
+        ("--ratio_pos_train 10.0", "cifar10_BCE_1to10"),
+        ("--ratio_pos_train natural", "cifar10_BCE_natural"),
         ("--sampler smote --use_ALM 1 --delta 0.5", "cifar10_BCE_smote_ALM_mu0.1_delta0.5_1to100"),
         ("--name_file_alm ALM_15_beg --delta 1", "cifar10_BCE_ALM_15_beg_delta1_1to100"),
         ("--use_ALM 1 --constraint rate --mu 1", "cifar10_BCE_rate_mu1_1to100"),

@@ -202,8 +202,9 @@ def test_defaults() -> None:
     assert (digits.ratio_pos_train, digits.augment, digits.validation_per_class) == (20, "none", None)
     assert defaults_for("mnist") == defaults_for("fashion_mnist")
     unknown = defaults_for("scans")
-    assert (unknown.negative_classes, unknown.augment, unknown.ratio_pos_train) == (None, None, 100)
-    assert {defaults_for(name).train_fraction for name in (*DATASETS, "scans")} == {0.9}
+    assert (unknown.negative_classes, unknown.augment, unknown.ratio_pos_train) == (None, None, "natural")
+    assert (unknown.train_fraction, unknown.subset_ratios) == (1.0, ("natural",))
+    assert {(defaults_for(name).train_fraction, defaults_for(name).subset_ratios) for name in DATASETS} == {(0.9, (1,))}
 
 
 def test_the_default_of_augment_follows_from_the_channels() -> None:

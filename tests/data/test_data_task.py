@@ -149,15 +149,15 @@ def test_classes_that_do_not_follow_from_the_file(classes: int) -> None:
 def test_the_first_lines_of_a_run_name_the_classes_and_their_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """40 images of each class, 4 for validation; 0.9 of the other 36 are 32, and 3 * 32 // 10 = 9 positives."""
+    """40 images of each class, 4 for validation; all other 36 are used, and 3 * 36 // 10 = 10 positives."""
     raw = raw_data(4)
     arrays: dict[str, Any] = {"x_train": raw.train_images, "y_train": raw.train_labels - 1}
     np.savez(tmp_path / "scans.npz", allow_pickle=False, **arrays, x_test=raw.test_images, y_test=raw.test_labels - 1)
     argv = "--dataset_name scans --positive_classes 1 --ratio_pos_train 10 --resnet_type linear --num_epochs 1"
     assert main([*argv.split(), "--seeds", "1", "--data_root", str(tmp_path), "--checkpoint_root", str(tmp_path)]) == 0
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first == "scans 1:10  negatives : positives  train 96 : 9, validation 12 : 4, test 36 : 12"
-    assert second == "training images of each class  negative -1 (32), 0 (32), 2 (32) : positive 1 (9)"
+    assert first == "scans 1:10  negatives : positives  train 108 : 10, validation 12 : 4, test 36 : 12"
+    assert second == "training images of each class  negative -1 (36), 0 (36), 2 (36) : positive 1 (10)"
 
 
 def test_no_class_is_left_for_the_other_side() -> None:

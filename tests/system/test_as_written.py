@@ -62,13 +62,39 @@ def test_a_byte_order_mark_is_skipped(tmp_path: Path, ending: str) -> None:
     assert read_config(path, "here") == {"lr": 0.02}
 
 
-@pytest.mark.parametrize("name", ["ratio_pos_train", "seeds", "bsize", "lr", "tpr", "negative_classes", "gamma"])
+@pytest.mark.parametrize("name", ["ratio_pos_train", "seeds", "bsize", "lr", "tpr", "subset_ratios", "gamma"])
 @pytest.mark.parametrize("text", ["1:20", "1_3", "0x10", "１", "1e", "", "nan", "inf", "0b1", "--1", "1 000"])
 def test_numbers_are_read_by_one_rule(name: str, text: str) -> None:
-    if text == "1 000" and name in ("tpr", "seeds", "negative_classes"):
+    if text == "1 000" and name in ("tpr", "seeds", "subset_ratios"):
         pytest.skip("these take several numbers")
     with pytest.raises(ValueError, match=f"{name} must be "):
         convert(name, text, "here")
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        ("1 3,5", (1, 3, 5)),
+        (["1", "3,5"], (1, 3, 5)),
+        ([1, 3], (1, 3)),
+        ("-1,+2", (-1, 2)),
+        ("benign nevus,melanoma", ("benign nevus", "melanoma")),
+        (["benign nevus", "3"], ("benign nevus", 3)),
+        ("3 mm", ("3 mm",)),
+        ("1_3", ("1_3",)),  # a name, which the data must know
+    ],
+)
+def test_classes_are_numbers_or_names(value: object, expected: tuple[object, ...]) -> None:
+    assert convert("positive_classes", value, "here") == expected
+
+
+@pytest.mark.parametrize(
+    "value, expected", [("100", 100), ("100.0", 100), (2.5, 2.5), ("natural", "natural"), ("1e2", 100)]
+)
+def test_a_ratio_is_an_integer_where_it_is_one(value: object, expected: object) -> None:
+    found = convert("ratio_pos_train", value, "here")
+    assert (type(found), found) == (type(expected), expected)
+    assert convert("subset_ratios", value, "here") == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +105,8 @@ def test_numbers_are_read_by_one_rule(name: str, text: str) -> None:
         ("seeds", "1-99999", "at most 10,000 seeds"),
         ("tpr", "0.95 0.95", "0.95 stands twice"),
         ("negative_classes", "1 1", "1 stands twice"),
+        ("negative_classes", "ill,ill", "ill stands twice"),
+        ("subset_ratios", "natural 2", "natural stands alone"),
         ("model_name", "b" * 129, "at most 128 characters, got 129"),
         ("model_name", ".x", "the first character must be a letter"),
         ("data_root", "a\u00a0b", r"it holds '\\xa0', which cannot be printed"),
@@ -109,7 +137,7 @@ def test_a_table_keeps_names_and_refuses_what_the_command_line_refuses(
     assert all(f"--model_name {name} " in shown for name in ("no", "1.10", "010"))
     path.write_text(f"seeds: 1\ncommon: {{dataset_name: digits, ratio_pos_train: 1:20}}\nrows:\n{rows}")
     assert sweep.main([str(path), "--dry_run"]) == 2
-    assert "ratio_pos_train must be an integer >= 1 (negatives per positive), got 1:20" in capsys.readouterr().err
+    assert "ratio_pos_train must be natural or a number >= 1 (negatives per positive), got 1:20" in capsys.readouterr().err
     with pytest.raises(UserError, match="trials must be an integer"):
         sweep_search(tmp_path, "1_0")
 

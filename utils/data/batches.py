@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from . import AUGMENTS, transforms_of
-from .augment import augmented, cropped, draw_offsets, padded
+from .augment import PADDING, augmented, cropped, draw_offsets, padded
 from .image_format import FULL, as_numbers
 from .task import Task
 
@@ -67,6 +67,14 @@ class Batches:
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images, in pixels."""
         return self._images.shape[2], self._images.shape[3]
+
+    @property
+    def bytes_to_come(self) -> int:
+        """What the padded copy will take, if there is to be one."""
+        if "crop" not in self._transforms:
+            return 0
+        count, channels, height, width = self._images.shape
+        return count * channels * (height + 2 * PADDING) * (width + 2 * PADDING) * self._images.element_size()
 
     @functools.cached_property
     def _padded(self) -> Tensor:

@@ -26,6 +26,7 @@ from ..run_files.checkpoints import load, restore
 from ..seeding import torch_stream
 from ..system.devices import Machine, keep_freed_memory, set_up_machine
 from ..system.memory import check_widths
+from ..training.memory_needs import MemoryNeeds, check_memory, estimate
 from ..training.optimizers import (
     add_parameters,
     build_optimizer,
@@ -100,8 +101,24 @@ def prepare(settings: Settings) -> Experiment:
     if machine.device.type == "cpu":
         keep_freed_memory()
     experiment = Experiment(settings, task, machine)
-    build_state(experiment, settings.config.seeds[0])
+    state, data = build_state(experiment, settings.config.seeds[0])
+    if config.train and not config.is_fitted:
+        needs = memory_needs(experiment, state, data)
+        check_memory(needs, machine, seeds_at_once=machine.seeds_at_once)
     return experiment
+
+
+def memory_needs(experiment: Experiment, state: TrainState, data: TrainingData) -> MemoryNeeds:
+    """What a seed needs beside the images that are loaded, and its weights."""
+    config, task = experiment.config, experiment.task
+    return estimate(
+        state.model,
+        input_shape=(task.channels, task.height, task.width),
+        batch_size=min(config.bsize, len(data.train)),
+        optimizer=config.optimizer,
+        machine=experiment.machine,
+        data=data.batches.bytes_to_come,
+    )
 
 
 def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:

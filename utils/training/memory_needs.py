@@ -1,0 +1,129 @@
+"""How much memory a training needs, estimated before it starts: data, weights, and activations at a batch size.
+
+The activations are counted by a forward pass of two images: what autograd keeps of them, and the largest output of a
+layer. ``benchmarks/bench_memory.py`` compares the estimate with the peak that the system reports.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..system.devices import Machine
+from ..system.memory import memory_to_spare
+
+STATE = {"sgd": 1, "adam": 2, "adamw": 2}  # optimizer -> numbers that it keeps of each weight
+TRIED = 2  # images of the pass; BatchNorm needs more than one
+PASSING = 2.0  # times the largest activation: gradients on their way back, and what an operation needs for itself
+GAPS = {"cpu": 1.3, "cuda": 1.1}  # what the heap takes beyond what is in use; on a CPU 1.0 to 1.65 were measured
+SPARE = 0.9  # of the free memory that may be asked for
+
+
+@dataclass(frozen=True)
+class MemoryNeeds:
+    """Bytes that a training needs beside what the process has already.
+
+    ``data``: images that are still to be loaded or copied. ``weights``: gradients and the state of the optimizer.
+    ``activations``: of a batch of ``batch_size`` images, saved for the backward pass and on the way.
+    """
+
+    data: int
+    weights: int
+    activations: int
+    batch_size: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.data + self.weights + self.activations
+
+    def largest_batch(self, spare: int) -> int:
+        """The largest batch size, of two digits, that needs ``spare`` bytes in all; 0 if not one image does."""
+        each = self.activations / self.batch_size
+        most = int((spare - self.data - self.weights) / each) if each else self.batch_size
+        scale: int = 10 ** max(0, len(str(max(most, 0))) - 2)
+        return max(0, most // scale * scale)
+
+
+def estimate(
+    model: nn.Module, *, input_shape: tuple[int, int, int], batch_size: int, optimizer: str, machine: Machine, data: int
+) -> MemoryNeeds:
+    """The needs of a training of ``model``.
+
+    Args:
+        model: on the machine's device; it is not changed.
+        input_shape: channels, height and width of an image.
+        batch_size: images a batch.
+        optimizer: a key of ``STATE``.
+        machine: where it is trained, and in which precision.
+        data: bytes of images that are still to be allocated.
+    """
+    saved, largest = _saved_bytes(model, (TRIED, *input_shape), machine)
+    parameters = sum(value.numel() * value.element_size() for value in model.parameters() if value.requires_grad)
+    gaps = GAPS.get(machine.device.type, 1.0)
+    return MemoryNeeds(
+        data=data,
+        weights=parameters * (1 + STATE[optimizer]),
+        activations=int(gaps * (saved + PASSING * largest) * batch_size / TRIED),
+        batch_size=batch_size,
+    )
+
+
+def _saved_bytes(model: nn.Module, shape: tuple[int, int, int, int], machine: Machine) -> tuple[int, int]:
+    """Bytes that autograd keeps of a forward pass beside the weights, and those of the largest output of a layer."""
+    twin = copy.deepcopy(model).train()  # its running means change
+    own = {value.untyped_storage().data_ptr() for value in (*twin.parameters(), *twin.buffers())}
+    kept: dict[int, Tensor] = {}  # by address, and kept so that no address is used twice
+    largest = 0
+
+    def pack(value: Tensor) -> Tensor:
+        kept[value.untyped_storage().data_ptr()] = value
+        return value
+
+    def measure(_: nn.Module, __: object, output: object) -> None:
+        nonlocal largest
+        if isinstance(output, Tensor):
+            largest = max(largest, output.numel() * output.element_size())
+
+    for layer in twin.modules():
+        layer.register_forward_hook(measure)
+    images = torch.zeros(shape, device=machine.device).to(memory_format=torch.channels_last)
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value)
+    with torch.enable_grad(), machine.autocast(), hooks:
+        twin.forward(images)  # not as compiled
+    return sum(value.untyped_storage().nbytes() for place, value in kept.items() if place not in own), largest
+
+
+def free_memory(machine: Machine) -> tuple[int, str]:
+    """Bytes that the device has free for this process, and the name of that memory."""
+    if machine.device.type == "cuda":
+        return int(torch.cuda.mem_get_info(machine.device)[0]), f"memory of {machine.name}"
+    return memory_to_spare(), "memory"
+
+
+def check_memory(needs: MemoryNeeds, machine: Machine, *, seeds_at_once: int) -> None:
+    """Refuse a training that would be ended by the system for want of memory.
+
+    Raises:
+        UserError: it would; the text names a batch size that fits.
+    """
+    free, where = free_memory(machine)
+    if needs.total * seeds_at_once <= SPARE * free:
+        return
+    fits = needs.largest_batch(int(SPARE * free / seeds_at_once))
+    seeds = f" for each of {seeds_at_once} seeds at once" if seeds_at_once > 1 else ""
+    remedies = [f"use --bsize {fits}"] if fits else ["use smaller images or a smaller model"]
+    remedies += ["--parallel_seeds 1"] if seeds_at_once > 1 else []
+    raise UserError(
+        f"batches of {needs.batch_size} images need about {_gigabytes(needs.total)}{seeds} (activations"
+        f" {_gigabytes(needs.activations)}, weights {_gigabytes(needs.weights)}, images {_gigabytes(needs.data)}), but"
+        f" {_gigabytes(free)} of {where} are free; {', or '.join(remedies)}"
+    )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2g} GB" if size < 1e10 else f"{size / 1e9:.0f} GB"
