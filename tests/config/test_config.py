@@ -48,7 +48,7 @@ CONSTRAINT_FACTS = {**FACTS, "first_epoch": 0}
 
 # The command line is what scripts and papers rely on: a flag is added here on purpose, and none is ever removed.
 FLAGS = [
-    *("train", "seeds", "resume", "num_epochs", "evaluate_every_steps"),
+    *("train", "seeds", "resume", "num_epochs", "evaluate_every_steps", "dry_run"),
     *("name_file_bs", "name_file_alm", "model_name", "subfolder_name", "checkpoint_root"),
     *("dataset_name", "data_root", "download", "negative_classes", "positive_classes", "ratio_pos_train"),
     *("validation_fraction", "validation_per_class", "calibration_fraction", "train_fraction", "augment"),

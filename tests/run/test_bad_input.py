@@ -192,6 +192,7 @@ def test_a_path_in_the_name_is_refused_by_an_evaluation_too(refuse: Refuse, runs
 
 CONTRADICTIONS = [
     ("--validation_fraction 0.1 --validation_per_class 3", "validation_fraction and validation_per_class exclude"),
+    ("--dry_run 1 --train 0", "dry_run 1 and train 0 exclude each other; dry_run is of a training"),
     ("--resume 1 --train 0", "resume 1 and train 0 exclude each other; resume needs --train 1"),
     ("--continue_train 1 --train 0", "continue_train 1 and train 0 exclude each other"),
     (

@@ -83,6 +83,9 @@ class Config:
     evaluate_every_steps: int = _option("run", WHOLE, 0,
         "k > 0: an epoch is k steps instead of a pass, for validation, patience, mu and history")
 
+    dry_run: int = _option("run", SWITCH, 0,
+        "1 says what would be trained, in what memory and time; writes only dry_run.png, a batch as it is trained on")
+
     name_file_bs: str = _option("names", TEXT, "", "base config: a file of configs/baseline, without its suffix")
     name_file_alm: str = _option("names", TEXT, "", "ALM config: a file of configs/ALM, without its suffix")
     model_name: str | None = _option("names", NAME, None,
@@ -278,7 +281,8 @@ OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
 ALIASES: dict[str, str] = {item.metadata["alias"]: name for name, item in OPTIONS.items() if item.metadata["alias"]}
 # may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed
 FREE = {
-    *("train", "seeds", "resume", "num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
+    *("train", "seeds", "resume", "dry_run"),
+    *("num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
     *("checkpoint_root", "data_root", "download", "tpr", "fpr", "promise", "cost_ratio", "alpha"),
     *("device", "threads", "deterministic", "keep_last", "images"),
     *("parallel_seeds", "compile", "hot_enc"),

@@ -346,6 +346,7 @@ def _exclusions(settings: Settings, explicit: Mapping[str, str]) -> list[tuple[o
             (config.folds and given(name), f"folds and {name}", decide)
             for name in ("ratio_pos_train", "train_fraction", "validation_per_class", "calibration_fraction")
         ),
+        (config.dry_run and not config.train, "dry_run 1 and train 0", "dry_run is of a training"),
         (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
         (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),
         *(

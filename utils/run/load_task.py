@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..config.kinds import INTEGER
@@ -77,6 +78,17 @@ def _read(config: Config) -> RawData | PreparedFiles:
     if folder:
         return read_prepared(folder)
     return load_raw(config.dataset_name, data_root=root, download=bool(config.download))
+
+
+def counts_in_file(config: Config) -> dict[str, dict[int, int]]:
+    """{split: {class: samples}} of all classes of the data set, used or not."""
+    data = _read(config)
+    source: Source = PreparedSource(data) if isinstance(data, PreparedFiles) else ArraySource(data)
+    found = {}
+    for split, labels in source.parts():
+        classes, numbers = np.unique(labels, return_counts=True)
+        found[split] = dict(zip(classes.tolist(), numbers.tolist(), strict=True))
+    return found
 
 
 def _channels(data: RawData | PreparedFiles) -> int:

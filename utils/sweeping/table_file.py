@@ -23,6 +23,7 @@ RESERVED = {  # options that the sweep sets for each job
     "subfolder_name": "it is the table's name",
     "resume": "an unfinished job is always resumed",
     "train": "a sweep trains",
+    "dry_run": "see the flag --dry_run of the sweep",
 }
 TABLE_KEYS = ("title", "name", "seeds", "common", "rows")
 ROW_KEYS = ("name", *SHORT, "set", "seeds")
