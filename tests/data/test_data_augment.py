@@ -80,9 +80,7 @@ ALL = ",".join(name for name in TRANSFORMS if name != "crop")
 @pytest.mark.parametrize("augment", [*(name for name in TRANSFORMS if name != "crop"), "light", "medical", ALL])
 @pytest.mark.parametrize("bits, channels", [(8, 1), (8, 3), (16, 1)])
 @pytest.mark.parametrize("size", SIZES)
-def test_each_image_is_changed_as_by_torchvision(
-    augment: str, bits: int, channels: int, size: tuple[int, int]
-) -> None:
+def test_each_image_is_changed_as_by_torchvision(augment: str, bits: int, channels: int, size: tuple[int, int]) -> None:
     images, transforms, full = images_of(channels, size, bits=bits), transforms_of(augment), 2**bits - 1
     found = augmented(images, transforms, full=full, generator=torch_stream(1, "augmentation"))
     expected = one_by_one(images, transforms, full=full)

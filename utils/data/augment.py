@@ -68,7 +68,7 @@ def augmented(images: Tensor, transforms: Sequence[str], *, full: int, generator
         autocontrast                 each channel stretched to 0..full, with probability 1/2
 
     Rotation, scale and shift are one bilinear interpolation around the centre of the image; what comes from outside is
-    black (0). Values are kept in 0..full and not rounded. All channels of an image are changed alike, so no hue is.
+    black (0). Values are kept in 0..full and not rounded. The channels of an image share its draws.
 
     Args:
         images: (B, C, H, W), integers in 0..full.
