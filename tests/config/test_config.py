@@ -218,7 +218,7 @@ OF_THE_DATA = ("lr", "negative_classes", "positive_classes", "augment", "validat
         ("digits --negative_classes 3", (0.01, (3,), None, "none", 0.1, None, 20)),
         ("cifar10 --validation_fraction 0.2 --lr 1", (1.0, (1,), (9,), "crop_flip", 0.2, None, 100)),
         ("cifar10 --folds 3", (0.01, (1,), (9,), "crop_flip", 0.1, None, None)),  # the subsets decide on the ratio
-        ("scans", (0.01, None, None, None, None, None, "natural")),  # a file of one's own: the rest follows from the data
+        ("scans", (0.01, None, None, None, None, None, "natural")),  # data of one's own: the rest follows from them
         ("scans --folds 3", (0.01, None, None, None, 0.1, None, None)),
     ],
 )

@@ -24,7 +24,7 @@ def stream(seed: int = 0) -> np.random.Generator:
 
 @st.composite
 def grouped(draw: st.DrawFn) -> tuple[Array, Array]:
-    """Classes 0, 1, 2 and groups of 1 to 6 rows; every class in ten groups or more, half of them of that class alone."""
+    """Classes 0, 1, 2 and groups of 1 to 6 rows; every class in ten groups or more, half of them pure."""
     generator = stream(draw(st.integers(0, 2**32)))
     groups = draw(st.integers(30, 60))
     own = np.arange(groups) % 3
@@ -109,7 +109,9 @@ def test_without_groups_of_several_rows_a_draw_is_exact() -> None:
 
 def test_a_class_in_one_group_only_is_refused() -> None:
     classes, groups = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 3])
-    with pytest.raises(UserError, match="class 1 must have images in two groups or more, so that validation and .* got 1"):
+    with pytest.raises(
+        UserError, match=r"class 1 must have images in two groups or more, so that validation and .* got 1"
+    ):
         draw_groups(classes, groups, sizes={0: 1, 1: 1}, what="validation", stream=stream())
 
 

@@ -60,8 +60,8 @@ def test_batches_are_those_of_images_in_memory(tmp_path: Path, dtype: str, augme
         assert count == steps
         ours, theirs_state = (sampler.state_dict() for sampler in samplers)
         assert (ours["step"], ours["generator"].tolist()) == (theirs_state["step"], theirs_state["generator"].tolist())
-    for ours, theirs in zip(in_memory.in_order(rows, 5), mapped.in_order(rows, 5), strict=True):
-        assert torch.equal(ours, theirs)
+    for one_chunk, other_chunk in zip(in_memory.in_order(rows, 5), mapped.in_order(rows, 5), strict=True):
+        assert torch.equal(one_chunk, other_chunk)
     assert torch.equal(in_memory.plain(rows[:4]), mapped.plain(rows[:4]))
 
 
@@ -71,9 +71,7 @@ def test_pixels_of_16_bits_arrive_as_such(tmp_path: Path) -> None:
     labels = [0, 1, 0, 1] * 2
     files = read_prepared(write_set(tmp_path, images, labels, ["train"] * 4 + ["validation"] * 2 + ["test"] * 2))
     for mapped in (False, True):
-        task = build_task(
-            files, negative_classes=(0,), positive_classes=(1,), ratio_pos_train="natural", mapped=mapped
-        )
+        task = build_task(files, negative_classes=(0,), positive_classes=(1,), ratio_pos_train="natural", mapped=mapped)
         values = np.array([0, 40000, 65535, 32767]) / 65535
         mean, std = values.mean(), values.std()
         assert task.mean[0] == pytest.approx(mean, rel=1e-12)
@@ -111,7 +109,7 @@ def test_one_thread_reads_the_next_batch_while_a_step_runs(tmp_path: Path, monke
     read, threads, done = list[list[int]](), set[int](), threading.Semaphore(0)
     original = MappedImages.read
 
-    def watched(self: MappedImages, indices: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:  # type: ignore[type-arg]
+    def watched(self: MappedImages, indices: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         found = original(self, indices, out)
         read.append(indices.tolist())
         threads.add(threading.get_ident())

@@ -137,7 +137,7 @@ def test_a_table_keeps_names_and_refuses_what_the_command_line_refuses(
     assert all(f"--model_name {name} " in shown for name in ("no", "1.10", "010"))
     path.write_text(f"seeds: 1\ncommon: {{dataset_name: digits, ratio_pos_train: 1:20}}\nrows:\n{rows}")
     assert sweep.main([str(path), "--dry_run"]) == 2
-    assert "ratio_pos_train must be natural or a number >= 1 (negatives per positive), got 1:20" in capsys.readouterr().err
+    assert "must be natural or a number >= 1 (negatives per positive), got 1:20" in capsys.readouterr().err
     with pytest.raises(UserError, match="trials must be an integer"):
         sweep_search(tmp_path, "1_0")
 

@@ -111,12 +111,13 @@ class Task:
         if self.resampled:
             return self.resampled
         in_train_file = self.original_split == "train"
+        drawn = np.union1d(self.validation_rows, self.calibration_rows)
         train = training_indices(
             # the rows of the training file come first, so their numbers are those of the task
             self.original_class[in_train_file],
             negative_classes=self.negative_classes,
             positive_classes=self.positive_classes,
-            excluded=np.union1d(self.validation_rows[in_train_file[self.validation_rows]], self.calibration_rows),
+            excluded=drawn[in_train_file[drawn]],
             ratio_pos_train=self.ratio_pos_train,
             train_fraction=self.train_fraction,
             seed=seed,
