@@ -20,7 +20,14 @@ FACTORS: dict[str, list[str]] = {
     "constraint": ["", *_CONSTRAINED, "--use_ALM 1 --mu 0.01 --constraint rate --fpr_at_most 0.1"],
     "sampler": [f"--sampler {name}" for name in SAMPLERS],
     "optimizer": [f"--optimizer {name}" for name in OPTIONS["optimizer"].metadata["kind"].choices],
-    "scheduler": ["", "--lr_decrease 1 --patience_lr 0"],
+    "scheduler": [
+        "",
+        "--lr_decrease 1 --patience_lr 0",
+        "--schedule step --lr_steps 2 --lr_factor 0.1 --warm_up 2",
+        "--schedule cosine --warm_up 1",
+    ],
+    "average": ["", "--ema 0.9"],
+    "augmentation": ["--augment crop_flip", "--augment medical,autocontrast", ""],
 }
 COUNT = math.prod(map(len, FACTORS.values()))
 

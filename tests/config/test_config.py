@@ -24,8 +24,9 @@ import sweep
 import utils
 from models import MODELS
 from utils.commands.main import FIRST_WORDS, main
+from utils.config.command_line import parse
 from utils.config.constructors import takers
-from utils.config.options import GROUPS, OPTIONS, Config, convert
+from utils.config.options import ALIASES, GROUPS, OPTIONS, Config, convert
 from utils.config.settings import find_config, read_config, resolve
 from utils.config.synonyms import ABSENT
 from utils.config.synonyms import FLAGS as SYNONYMS
@@ -47,7 +48,7 @@ CONSTRAINT_FACTS = {**FACTS, "first_epoch": 0}
 
 # The command line is what scripts and papers rely on: a flag is added here on purpose, and none is ever removed.
 FLAGS = [
-    *("train", "seeds", "resume", "num_epochs", "evaluate_every_steps"),
+    *("train", "seeds", "resume", "num_epochs", "evaluate_every_steps", "dry_run"),
     *("name_file_bs", "name_file_alm", "model_name", "subfolder_name", "checkpoint_root"),
     *("dataset_name", "data_root", "download", "negative_classes", "positive_classes", "ratio_pos_train"),
     *("validation_fraction", "validation_per_class", "calibration_fraction", "train_fraction", "augment"),
@@ -60,7 +61,8 @@ FLAGS = [
     *("introd_ALM_from", "p2_norm", "mu", "mu_limit", "rho", "delta", "cap_mu"),
     *("sampler", "positive_share", "least_positives", "natural_from", "temperature", "cool_down", "neighbours"),
     *("optimizer", "lr", "momentum", "weight_dec", "bsize"),
-    *("lr_decrease", "patience_lr", "patience_early_stopping"),
+    *("lr_decrease", "patience_lr", "schedule", "warm_up", "lr_steps", "lr_factor", "ema"),
+    "patience_early_stopping",
     *("continue_train", "continue_train_epochs", "baseline_cont_train"),
     *("tpr", "fpr", "promise", "cost_ratio", "alpha"),
     *("device", "precision", "threads", "parallel_seeds", "compile", "deterministic", "keep_last", "hot_enc"),
@@ -288,7 +290,7 @@ def test_null_leaves_the_default(configs: Path) -> None:
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("gama: 1", r"unknown key 'gama' \(from configs/baseline/Base.yaml\); did you mean gamma\? Known: alpha, "),
+        ("gama: 1", r"unknown key 'gama' \(from configs/baseline/Base.yaml\); did you mean gamma or ema\? Known: "),
         ("3: 1", r"unknown key '3' \(from configs/baseline/Base.yaml\)"),
         ("name_file_alm: alm", r"unknown key 'name_file_alm' \(from configs/baseline/Base.yaml\)"),
         ("gamma: high", r"gamma must be a number >= 0, got high \(from configs/baseline/Base.yaml\)"),
@@ -329,17 +331,18 @@ def test_an_unknown_name_lists_the_near_ones() -> None:
 @pytest.mark.parametrize(
     "argv, words",
     [
-        ("--loss focal", "'--loss'; did you mean --training_type or --name_file_bs?"),
-        ("--model=mlp", "'--model=mlp'; did you mean --resnet_type?"),
-        ("--dataset digits", "did you mean --dataset_name?"),
-        ("--batch_size 8", "did you mean --bsize?"),
-        ("--batch-size 8", "did you mean --bsize?"),
-        ("--Epochs 8", "did you mean --num_epochs?"),
+        ("--criterion focal", "'--criterion'; did you mean --training_type or --name_file_bs?"),
+        ("--arch=mlp", "'--arch=mlp'; did you mean --resnet_type?"),
+        ("--data digits", "did you mean --dataset_name?"),
+        ("--batchsize 8", "did you mean --bsize?"),
+        ("--batch-size 8", "did you mean --batch_size?"),
+        ("--Epochs 8", "did you mean --epochs?"),
         ("--gpu 0", "did you mean --device?"),
         ("--learning_rate 1", "did you mean --lr?"),
         ("--num-epochs 8", "did you mean --num_epochs?"),
         ("--pretrained", "'--pretrained'; models start from random weights; --continue_train 1 starts from"),
         ("--image-size 64", "; images keep the size of their file"),
+        ("--loss focal", "unknown loss 'focal' (from the command line as loss); did you mean ALPHA_FL or SYM_FL or AS"),
         ("--training_type focal", "did you mean ALPHA_FL or SYM_FL or ASYM_FL? Known: "),
         ("--training_type bce", "did you mean BCE? Known: "),
         ("--training_type Cross-Entropy", "did you mean BCE or WCE? Known: "),
@@ -353,7 +356,7 @@ def test_a_name_that_other_programs_use_suggests_ours(argv: str, words: str) -> 
 
 
 def test_a_key_that_other_programs_use_suggests_ours(configs: Path) -> None:
-    (configs / "baseline" / "Base.yaml").write_text("batch_size: 8")
+    (configs / "baseline" / "Base.yaml").write_text("batchsize: 8")
     assert "did you mean bsize? Known: " in refused(["--name_file_bs", "base"], configs=configs)
 
 
@@ -370,6 +373,65 @@ def test_every_synonym_leads_to_a_name_that_is_there_and_is_none_itself() -> Non
             assert other == other.lower().replace("-", "_")
             assert other not in names
     assert not (set(ABSENT) & {*SYNONYMS, *OPTIONS})
+    assert not (set(ALIASES) & {*SYNONYMS, *ABSENT, *OPTIONS})
+
+
+# --- two names of one option -------------------------------------------------------------------------------
+
+
+def test_the_set_of_aliases_is_frozen() -> None:
+    assert ALIASES == {
+        "model": "resnet_type",
+        "dataset": "dataset_name",
+        "batch_size": "bsize",
+        "epochs": "num_epochs",
+        "loss": "training_type",
+    }
+
+
+def test_an_alias_is_the_option_and_its_origin_says_what_was_typed(configs: Path) -> None:
+    (configs / "baseline" / "Base.yaml").write_text("loss: SYM_FL\ngamma: 1\nbatch_size: 8\n")
+    argv = "--model linear --dataset=digits --epochs 3 --name_file_bs base"
+    found = resolve(argv.split(), configs=configs)
+    same = "--resnet_type linear --dataset_name digits --num_epochs 3 --name_file_bs base"
+    assert found.config == resolve(same.split(), configs=configs).config
+    assert (found.config.training_type, found.config.bsize) == ("SYM_FL", 8)
+    assert found.origins["num_epochs"] == "the command line as epochs"
+    assert found.origins["bsize"] == "configs/baseline/Base.yaml as batch_size"
+    assert all(found.is_given(name) for name in ALIASES.values())
+    assert found.command == f"python main.py {argv}"
+    found = resolve([*argv.split(), "--bsize", "16"], configs=configs)  # another place, by the other name
+    assert found.notes == ("bsize = 16 (command line) wins over 8 (configs/baseline/Base.yaml as batch_size)",)
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        ("--bsize 8 --batch_size 8", "bsize and batch_size are one option (from the command line); give one"),
+        ("--epochs 2 --num_epochs 3", "num_epochs and epochs are one option (from the command line); give one"),
+        ("--batch_size 0", "batch_size must be an integer >= 1, got 0 (from the command line)"),
+        ("--model logistic_cv --batch_size 8", "batch_size (from the command line) cannot act with logistic_cv"),
+        ("--epochs 5 --continue_train 1", "epochs and continue_train 1 exclude each other; use --continue_train_ep"),
+    ],
+)
+def test_a_message_names_what_was_typed(argv: str, words: str) -> None:
+    assert refused(argv.split()).startswith(words)
+
+
+def test_a_file_may_set_an_option_by_one_name_only(configs: Path) -> None:
+    (configs / "baseline" / "Base.yaml").write_text("batch_size: 8\nbsize: 8\n")
+    words = "bsize and batch_size are one option (from configs/baseline/Base.yaml); give one"
+    assert refused(["--name_file_bs", "base"], configs=configs) == words
+
+
+def test_a_switch_without_a_value_is_on() -> None:
+    switches = [name for name, item in OPTIONS.items() if item.metadata["kind"].name == "switch"]
+    assert {"train", "resume", "use_ALM"} <= set(switches)
+    for name in switches:
+        assert parse([f"--{name}"]) == {name: "1"}
+    config = resolve(["--use_ALM", "--delta", "0.5", "--resume"]).config
+    assert (config.use_ALM, config.delta, config.resume) == (1, 0.5, 1)
+    assert refused(["--resume", "yes"]) == "resume must be 0 or 1, got yes (from the command line)"
 
 
 # --- the files that come with the project ------------------------------------------------------------------
@@ -486,6 +548,40 @@ def test_a_class_may_have_a_negative_number(form: str) -> None:
     assert (config.negative_classes, config.positive_classes) == ((-1, -3), (1,))
 
 
+@pytest.mark.parametrize(
+    "text, classes",
+    [
+        ("0-4", (0, 1, 2, 3, 4)),
+        ("0-2,7", (0, 1, 2, 7)),
+        ("8 5-6", (8, 5, 6)),
+        ("3-3", (3,)),
+        ("-3--1", (-3, -2, -1)),
+        ("-2-1,5", (-2, -1, 0, 1, 5)),
+        ("-1,-3", (-1, -3)),
+        ("1-2-3,0-", ("1-2-3", "0-")),  # names, which the data must know
+    ],
+)
+def test_ranges_of_classes(text: str, classes: tuple[int | str, ...]) -> None:
+    argv = ["--negative_classes", *text.split(), "--positive_classes", "9"]
+    assert resolve(argv).config.negative_classes == classes
+    assert convert("negative_classes", [text], "a file") == classes
+
+
+@pytest.mark.parametrize(
+    "text, rule",
+    [
+        ("4-0", "4-0 runs backwards; write 0-4"),
+        ("-1--3", "-1--3 runs backwards; write -3--1"),
+        ("0-4,3", "3 stands twice"),
+        ("0-10000", "at most 10,000 classes in one range"),
+    ],
+)
+def test_bad_ranges_of_classes(text: str, rule: str) -> None:
+    found = refused(["--negative_classes", text])
+    assert found.startswith("negative_classes must be class numbers, such as 1 3 5 or 0-4,7, or names, got ")
+    assert found.endswith(f" {text} (from the command line): {rule}")
+
+
 @pytest.mark.parametrize("text", ["-1", "-1,2", "-.5", "-1e-3"])
 def test_a_negative_value_is_refused_as_a_value_not_as_a_flag(text: str) -> None:
     assert refused(["--lr", text]).startswith(f"lr must be a number > 0, got {text} (from the command line)")
@@ -574,7 +670,7 @@ VALUES = st.sampled_from(
         *("BCE", "linear", "adam", "baseline_bce", "ALM_12_beg", "../x", "cuda:-1", "--", "a\nb", "\r", "\u2028"),
     ]
 )
-FLAG = st.sampled_from([f"--{name}" for name in OPTIONS])
+FLAG = st.sampled_from([f"--{name}" for name in (*OPTIONS, *ALIASES)])
 TOKEN = st.one_of(FLAG, VALUES, ANY_TEXT, st.builds("{}={}".format, FLAG, VALUES))
 PAIRS = st.lists(st.tuples(FLAG, VALUES), max_size=4).map(lambda pairs: [part for pair in pairs for part in pair])
 

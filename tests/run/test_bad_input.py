@@ -97,7 +97,7 @@ OPTIONS = [
     ("--name_file_bs baseline_bec", r"unknown name_file_bs 'baseline_bec'; did you mean baseline_bce .*Known: "),
     ("--name_file_alm ALM_15", r"unknown name_file_alm 'ALM_15'; did you mean ALM_15_beg .*Known: "),
     ("--name_file_bs ../baseline_bce", r"unknown name_file_bs '../baseline_bce'"),
-    ("--gama 1", r"unknown argument '--gama'; did you mean --gamma\?.*see python main.py --help"),
+    ("--gama 1", r"unknown argument '--gama'; did you mean --gamma or --ema\?.*see python main.py --help"),
     ("--ratio 100", r"unknown argument '--ratio'"),
     ("stray", r"unknown argument 'stray'"),
     ("--gamma", r"--gamma: expected one argument"),
@@ -114,7 +114,8 @@ OPTIONS = [
     ("--tpr 98", r"tpr must be true positive rates in \(0, 1\], got 98"),
     ("--seeds 3-1", r"seeds must be seeds such as 1-10 or 1,3,5, got 3-1"),
     ("--seeds 1 1", r"seeds must be seeds such as 1-10 or 1,3,5, got 1 1"),
-    ("--augment flip", r"augment must be one of none, crop, crop_flip, got flip"),
+    ("--augment flop", r"augment must be one of none, crop, crop_flip, light, .* got flop .*: there is no 'flop'; d"),
+    ("--augment flip,none", r"augment must be one of .* got flip,none \(from the command line\): none stands alone"),
     ("--optimizer lbfgs", r"optimizer must be one of sgd, adam, adamw, got lbfgs"),
     (
         "--ratio_pos_train 0",
@@ -127,7 +128,7 @@ OPTIONS = [
     ("--positive_classes 0 1 2 3 4 5 6 7 8 9", "negative_classes must name at least one class, got none"),
     ("--negative_classes 1 2 --positive_classes 2 3", r"must not overlap, both name 2 \(--negative_classes, --pos"),
     ("--positive_classes 44", r"positive_classes: no training image has class 44; the classes in the data are 0, 1, "),
-    ("--negative_classes 1 1", r"negative_classes must be class numbers, such as 1 3 5, got 1 1"),
+    ("--negative_classes 1 1", r"negative_classes must be class numbers, such as 1 3 5 or 0-4,7, or names, got 1 1"),
     ("--validation_per_class 133", r"would take 133 of the 133 training images .* use --validation_per_class \d+$"),
     ("--train_fraction 0.001", r"no negative image is left to train on .*; use --train_fraction 0.0\d+, or add"),
     ("--training_type BEC", r"unknown training_type 'BEC'.*; did you mean BCE .*Known: ALPHA_FL, "),
@@ -137,6 +138,13 @@ OPTIONS = [
     ("--use_ALM 1 --constraint rate --delta 1", r"delta \(from .*\) has no use in rate, .*; it belongs to pairwise$"),
     ("--training_type ANYLOSS --anyloss_metric accuracy --f_beta 2", "f_beta acts only with .*, got accuracy; le"),
     ("--name_file_bs baseline_anyloss_gm --f_beta 1", "f_beta acts only with .*, got geometric_mean; leave"),
+    ("--schedule linear", r"schedule must be one of constant, plateau, step, cosine, got linear"),
+    ("--schedule step", r"schedule step needs lr_steps, .* such as --lr_steps 160 180$"),
+    ("--schedule step --lr_steps 5 3", r"lr_steps must increase, got 5 3; write each epoch once, in order"),
+    ("--schedule step --lr_steps 3 3", r"lr_steps must increase, got 3 3"),
+    ("--schedule plateau --lr_decrease 0", r"schedule plateau and lr_decrease 0 exclude each other"),
+    ("--schedule cosine --warm_up 4 --num_epochs 4", r"warm_up 4 leaves none of 4 epochs to schedule cosine; raise n"),
+    ("--warm_up -1", r"warm_up must be an integer >= 0, got -1"),
     ("--gamma 2", r"gamma \(from the command line\) has no use in BCE, which takes no options"),
     ("--resnet_type resnet11", r"unknown resnet_type 'resnet11'.*; did you mean resnet1.*Known: dense, "),
     ("--sampler balnced", r"unknown sampler 'balnced' .*; did you mean balanced or .*Known: balanced, "),
@@ -184,6 +192,7 @@ def test_a_path_in_the_name_is_refused_by_an_evaluation_too(refuse: Refuse, runs
 
 CONTRADICTIONS = [
     ("--validation_fraction 0.1 --validation_per_class 3", "validation_fraction and validation_per_class exclude"),
+    ("--dry_run 1 --train 0", "dry_run 1 and train 0 exclude each other; dry_run is of a training"),
     ("--resume 1 --train 0", "resume 1 and train 0 exclude each other; resume needs --train 1"),
     ("--continue_train 1 --train 0", "continue_train 1 and train 0 exclude each other"),
     (
@@ -193,7 +202,10 @@ CONTRADICTIONS = [
     ("--use_ALM 1 --mu 1 --mu_limit 0.1", "mu_limit 0.1 is below mu 1; raise mu_limit or leave it out"),
     ("--optimizer adam --momentum 0.5", r"momentum \(from the command line\) cannot act with optimizer adam; it bel"),
     ("--hidden_widths 3", r"hidden_widths \(from the command line\) cannot act with linear; it belongs to dense"),
-    ("--patience_lr 3", r"patience_lr \(from the command line\) cannot act with lr_decrease 0; add --lr_decrease 1"),
+    ("--patience_lr 3", r"patience_lr \(from .*\) cannot act with schedule constant; it belongs to plateau, which "),
+    ("--lr_steps 3", r"lr_steps \(from the command line\) cannot act with schedule constant; it belongs to step"),
+    ("--lr_factor .5 --schedule cosine", r"lr_factor .* cannot act with schedule cosine; it belongs to plateau and "),
+    ("--schedule cosine --lr_decrease 1", r"schedule cosine and lr_decrease 1 exclude each other; lr_decrease 1 is"),
     (
         "--continue_train_epochs 3",
         r"continue_train_epochs \(from the command line\) cannot act with continue_train 0; add --continue_train 1",
@@ -204,8 +216,8 @@ CONTRADICTIONS = [
     ("--introd_ALM_from 2 --use_ALM 1 --continue_train 1", "introd_ALM_from and continue_train 1 exclude each other"),
     ("--resnet_type featureless --sampler smote", "cannot act with featureless, which is fitted, not .* at natural"),
     (
-        "--resnet_type logistic_cv --lr 0.1 --optimizer adam",
-        r"lr, optimizer \(from the command line\) cannot act with logistic_cv, which is fitted, .*; leave it out",
+        "--resnet_type logistic_cv --lr 0.1 --schedule cosine",
+        r"lr, schedule \(from the command line\) cannot act with logistic_cv, which is fitted, .*; leave it out",
     ),
 ]
 

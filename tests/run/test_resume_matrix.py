@@ -1,4 +1,4 @@
-"""Resume of every combination: objectives x constraints x samplers x optimizers x schedulers, pairwise."""
+"""Resume of every combination: objectives, constraints, samplers, optimizers, schedules, averages, augmentations."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 AUCS = (0.7, 0.6, 0.65, 0.6)  # each fall lowers the learning rate and may raise mu
 STOP = 2  # epochs before the stop
 STEPS = 3  # an epoch ends within a pass over the samples
-TINY = "--resnet_type dense --hidden_widths 8 --bsize 64 --lr 0.003 --augment crop_flip"
-OBJECTIVES, CONSTRAINTS, SAMPLERS, OPTIMIZERS, SCHEDULERS = FACTORS.values()
+TINY = "--num_epochs 5 --resnet_type dense --hidden_widths 8 --bsize 64 --lr 0.003"
+OBJECTIVES, CONSTRAINTS, SAMPLERS, OPTIMIZERS, SCHEDULERS, AVERAGES, AUGMENTATIONS = FACTORS.values()
 
-Row = tuple[str, str, str, str, str]
+Row = tuple[str, str, str, str, str, str, str]
 ROWS: list[Row] = [
     (
         objective,
@@ -34,6 +34,8 @@ ROWS: list[Row] = [
         sampler,
         OPTIMIZERS[(i + 2 * j) % len(OPTIMIZERS)],
         SCHEDULERS[(i + j // 2) % len(SCHEDULERS)],
+        AVERAGES[(i + j // 3) % len(AVERAGES)],
+        AUGMENTATIONS[(i + 2 * j + j // 4) % len(AUGMENTATIONS)],
     )
     for (i, objective), (j, sampler) in itertools.product(enumerate(OBJECTIVES), enumerate(SAMPLERS))
 ]
@@ -86,4 +88,4 @@ def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path, monkeypatch: pyt
     straight, records = trained(tmp_path, command, stops=False)
     assert_same(its_records, records)
     assert_same(resumed, straight)
-    assert (records[-1]["lr"] < records[0]["lr"]) == bool(row[-1])
+    assert (records[-1]["lr"] < records[0]["lr"]) == bool(row[4])

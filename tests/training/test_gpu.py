@@ -76,7 +76,14 @@ def test_the_first_steps_are_near_those_of_the_cpu(tmp_path: Path, precision: st
     assert losses["cuda"] == pytest.approx(losses["cpu"], rel=tolerance)
 
 
-@pytest.mark.parametrize("more", ["", "--use_ALM 1 --mu 1e-2 --delta 1 --augment crop_flip --lr_decrease 1"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "--use_ALM 1 --mu 1e-2 --delta 1 --augment crop_flip --lr_decrease 1",
+        "--ema 0.9 --augment crop,medical,autocontrast --schedule step --lr_steps 2 4 --warm_up 2",
+    ],
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, more: str) -> None:
     command = f"{CUDA} --resnet_type lenet5 {more}"
     run(tmp_path / "resumed", f"{command} --num_epochs 3")

@@ -11,12 +11,19 @@ from ..errors import UserError
 from ..registry import near
 from ..system.installation import RUN_WITH, VERSION, called, typed
 from .constructors import takers
-from .options import GROUPS, OPTIONS
+from .options import ALIASES, GROUPS, OPTIONS
 from .synonyms import ABSENT, FLAGS
 
 NEGATIVE = re.compile(r"-[0-9.]")
 MARKED = re.compile(r"^ (?=-[0-9.])")
 SEVERAL = {"ints": "N", "floats": "X", "pairs": "X", "seeds": "S", "classes": "CLASS", "ratios": "X"}  # kind -> metavar
+
+
+class _ByTypedName(argparse.Action):
+    """Keeps a value under the name that was typed: an option may have two."""
+
+    def __call__(self, parser: object, namespace: object, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, (option_string or self.dest).removeprefix("--"), values)
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,7 +34,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The flags that were given, as text.
+    """The flags that were given, by the name that was typed, as text.
 
     Raises:
         UserError: an unknown flag, or one without its value.
@@ -37,7 +44,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     if rest:
         rest = [MARKED.sub("", text) for text in rest]
         name = rest[0].split("=")[0].lstrip("-")
-        close = [f"--{other}" for other in near(name, OPTIONS, meanings=FLAGS)]
+        close = [f"--{other}" for other in near(name, [*OPTIONS, *ALIASES], meanings=FLAGS)]
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         reason = ABSENT.get(name.lower().replace("-", "_"))
         hint = f"; {reason}" if reason else hint
@@ -61,10 +68,13 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
     groups = {name: result.add_argument_group(title) for name, title in GROUPS.items()}
     for name, item in OPTIONS.items():
         kind = item.metadata["kind"]
-        several: dict[str, Any] = {"nargs": "+"} if kind.name in SEVERAL else {}
-        groups[item.metadata["group"]].add_argument(
-            f"--{name}", metavar=_metavar(kind.name, kind.choices), help=_help(item, models), **several
-        )
+        number: dict[str, Any] = {"nargs": "+"} if kind.name in SEVERAL else {}
+        if kind.name == "switch":
+            number = {"nargs": "?", "const": "1"}
+        names = [f"--{each}" for each in (name, item.metadata["alias"]) if each]
+        metavar = _metavar(kind.name, kind.choices)
+        group = groups[item.metadata["group"]]
+        group.add_argument(*names, action=_ByTypedName, metavar=metavar, help=_help(item, models), **number)
     return result
 
 

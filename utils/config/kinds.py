@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ..data import AUGMENTS, augment_name
 
 NATURAL = "natural"  # as many negatives per positive as the data have
 MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
 SMALLEST, LARGEST = 1e-30, 1e30  # magnitude of a number that is not 0: float32 holds it, and products of two
 INTEGER = re.compile(r"[+-]?[0-9]+")  # Python would also read 1_3 as 13
+RANGE = re.compile(r"(-?[0-9]+)-(-?[0-9]+)")  # of classes, whose numbers may be negative: -3--1
+LONGEST_RANGE = 10_000
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 DIGITS = re.compile(r"[+\-0-9\s]+")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
@@ -23,7 +28,7 @@ class Kind:
 
     Args:
         name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats,
-            pairs, seeds, classes, ratio, ratios.
+            pairs, seeds, classes, ratio, ratios, augment.
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
         open_low: whether ``low`` itself is excluded.
@@ -53,9 +58,12 @@ TPRS = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=T
 FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=True)
 PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probability of missing it, each in (0, 1), such "
     "as 0.98 0.05", low=0, high=0.999999, open_low=True)  # fmt: skip
-CLASSES = Kind("classes", "class numbers, such as 1 3 5, or names")
+CLASSES = Kind("classes", "class numbers, such as 1 3 5 or 0-4,7, or names")
 RATIO = Kind("ratio", "natural or a number >= 1 (negatives per positive)", low=1)
 RATIOS = Kind("ratios", "numbers >= 1, such as 1 99, or natural alone", low=1)
+
+
+AUGMENT = Kind("augment", f"one of {', '.join(AUGMENTS)}, or transforms such as flip,rotate", choices=(*AUGMENTS,))
 
 
 def choice(*choices: str) -> Kind:
@@ -110,6 +118,10 @@ def _text(value: Any, kind: Kind) -> str:
     return value
 
 
+def _augment(value: Any, kind: Kind) -> str:
+    return augment_name(_text(value, Kind("text", kind.expected)))
+
+
 def _path(value: Any, kind: Kind) -> str:
     return os.path.expanduser(_text(value, kind))
 
@@ -144,7 +156,7 @@ def _ints(value: Any, kind: Kind) -> tuple[int, ...]:
 def _classes(value: Any, kind: Kind) -> tuple[int | str, ...]:
     """Numbers as ``_ints`` reads them; all else is a name, which the data must know."""
     parts = [part for item in (value if isinstance(value, (list, tuple)) else [value]) for part in _parts(item)]
-    return _unrepeated([_class(part, kind) for part in parts])
+    return _unrepeated([each for part in parts for each in _range_or_class(part, kind)])
 
 
 def _parts(item: Any) -> list[Any]:
@@ -153,6 +165,20 @@ def _parts(item: Any) -> list[Any]:
         return [item]
     parts = [part.strip() for part in item.split(",") if part.strip()]
     return [each for part in parts for each in (part.split() if DIGITS.fullmatch(part) else [part])]
+
+
+def _range_or_class(value: Any, kind: Kind) -> Sequence[int | str]:
+    found = RANGE.fullmatch(value) if isinstance(value, str) else None
+    return _range(found[1], found[2], kind, what="classes") if found else [_class(value, kind)]
+
+
+def _range(first: Any, last: Any, kind: Kind, *, what: str) -> range:
+    start, end = _int(first, kind), _int(last, kind)
+    if end < start:
+        raise ValueError(f"{first}-{last} runs backwards; write {last}-{first}")
+    if end >= start + LONGEST_RANGE:
+        raise ValueError(f"at most {LONGEST_RANGE:,} {what} in one range")
+    return range(start, end + 1)
 
 
 def _class(value: Any, kind: Kind) -> int | str:
@@ -193,13 +219,7 @@ def _seeds(value: Any, kind: Kind) -> tuple[int, ...]:
     seeds: list[int] = []
     for item in _items(value):
         first, dash, last = str(item).partition("-")
-        start = _int(first, kind)
-        end = _int(last, kind) if dash else start
-        if end < start:
-            raise ValueError(f"{first}-{last} runs backwards; write {last}-{first}")
-        if end > start + 9999:
-            raise ValueError("at most 10,000 seeds in one range")
-        seeds.extend(range(start, end + 1))
+        seeds.extend(_range(first, last if dash else first, kind, what="seeds"))
     return _unrepeated(seeds)
 
 
@@ -215,6 +235,7 @@ _READERS = {
     "int": _int,
     "float": _float,
     "text": _text,
+    "augment": _augment,
     "path": _path,
     "name": _name,
     "switch": _switch,

@@ -8,12 +8,13 @@ from typing import Any
 
 from ..constraints import CONSTRAINTS
 from ..constraints import DEFAULT as DEFAULT_CONSTRAINT
-from ..data import AUGMENTS, DATASETS, PLACES
+from ..data import DATASETS, PLACES, TRANSFORMS
 from ..learners import LEARNERS
 from ..learners import MODEL as FITTED_MODEL
 from ..losses import LOSSES
 from ..samplers import SAMPLERS
 from .kinds import (
+    AUGMENT,
     CLASSES,
     COUNT,
     FPRS,
@@ -54,14 +55,18 @@ GROUPS = {
 NO_TABLE: Mapping[str, str] = {}
 
 
-def _option(group: str, kind: Kind, default: Any, text: str, *, names: Mapping[str, str] = NO_TABLE) -> Any:
+def _option(
+    group: str, kind: Kind, default: Any, text: str, *, names: Mapping[str, str] = NO_TABLE, alias: str = ""
+) -> Any:
     """A field of ``Config``. Default None: it follows from another option or the data, or is up to the component.
 
     Args:
         text: the help; ``{names}`` stands for those of ``names``, ``{takers}`` for the components that take the option.
         names: the table of names that the value is chosen from.
+        alias: a second name, on the command line and in files.
     """
-    return field(default=default, metadata={"group": group, "kind": kind, "help": text, "names": names})
+    metadata = {"group": group, "kind": kind, "help": text, "names": names, "alias": alias}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,13 @@ class Config:
     seeds: tuple[int, ...] = _option("run", Kind("seeds", "seeds such as 1-10 or 1,3,5", low=0), tuple(range(1, 11)),
         "one run each: its own training subset, initialisation and order")
     resume: int = _option("run", SWITCH, 0, "1 resumes each seed from its last completed epoch")
-    num_epochs: int = _option("run", COUNT, 100, "maximum number of epochs (passes over the training set)")
+    num_epochs: int = _option("run", COUNT, 100, "maximum number of epochs (passes over the training set)",
+        alias="epochs")
     evaluate_every_steps: int = _option("run", WHOLE, 0,
         "k > 0: an epoch is k steps instead of a pass, for validation, patience, mu and history")
+
+    dry_run: int = _option("run", SWITCH, 0,
+        "1 says what would be trained, in what memory and time; writes only dry_run.png, a batch as it is trained on")
 
     name_file_bs: str = _option("names", TEXT, "", "base config: a file of configs/baseline, without its suffix")
     name_file_alm: str = _option("names", TEXT, "", "ALM config: a file of configs/ALM, without its suffix")
@@ -86,7 +95,7 @@ class Config:
 
     dataset_name: str = _option("data", NAME, "cifar10",
         f"{', '.join(DATASETS)} (digits is embedded), or NAME for <data_root>/NAME/manifest.yaml, which prepare.py "
-        "wrote, or <data_root>/NAME.npz")
+        "wrote, or <data_root>/NAME.npz", alias="dataset")
     data_root: str = _option("data", PATH, "datasets",
         "folder of the data; <data_root>/<dataset_name>/ is searched too")
     download: int = _option("data", SWITCH, 1, "1 downloads a missing data set")
@@ -108,9 +117,9 @@ class Config:
         Kind("float", "a fraction in (0, 1]", low=0, high=1, open_low=True), None,
         "fraction of the remaining negatives that each seed draws, with ratio natural of the positives too "
         "(default: 0.9; own data 1)")
-    augment: str | None = _option("data", choice(*AUGMENTS), None,
-        "random crop (zero padding 4) and horizontal flip (default: crop_flip for CIFAR and own colour images, else "
-        "none)")
+    augment: str | None = _option("data", AUGMENT, None,
+        f"random changes of training images: a name, or several of {', '.join(TRANSFORMS)} with commas between "
+        "(default: crop_flip for CIFAR and own colour images, else none)")
     images: str = _option("data", choice(*PLACES), "auto",
         "where prepared images are kept: on the device, or on the disk (mapped), from where batches are read ahead; "
         "auto: on the device if they fit")
@@ -127,13 +136,13 @@ class Config:
         "1 reduces the training set to the size of the smallest of those three")
 
     resnet_type: str = _option("model", TEXT, "resnet10",
-        f"trained: {{models}}, torchvision:NAME; fitted at once: {', '.join(LEARNERS)}")
+        f"trained: {{models}}, torchvision:NAME; fitted at once: {', '.join(LEARNERS)}", alias="model")
     hidden_widths: tuple[int, ...] = _option("model",
         Kind("ints", "layer widths in 1..65536, such as 128 64", low=1, high=65536), (128, 64),
         "hidden layer widths of dense")
 
     training_type: str = _option("objective", TEXT, "BCE",
-        "{names}", names=LOSSES)
+        "{names}", names=LOSSES, alias="loss")
     gamma: float | None = _option("objective", NON_NEGATIVE, None,
         "focusing exponent, or exponent of the class sizes ({takers})")
     m: float | None = _option("objective", NON_NEGATIVE, None,
@@ -201,9 +210,21 @@ class Config:
     momentum: float = _option("optimisation", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), 0.9,
         "momentum of sgd")
     weight_dec: float = _option("optimisation", NON_NEGATIVE, 2e-4, "weight decay")
-    bsize: int = _option("optimisation", COUNT, 64, "batch size")
-    lr_decrease: int = _option("optimisation", SWITCH, 0, "1 halves lr when the validation AUC stops improving")
+    bsize: int = _option("optimisation", COUNT, 64, "batch size", alias="batch_size")
+    lr_decrease: int = _option("optimisation", SWITCH, 0,
+        "1 halves lr when the validation AUC stops improving; the same as --schedule plateau")
     patience_lr: int = _option("optimisation", WHOLE, 10, "epochs without improvement before lr is halved")
+    schedule: str | None = _option("optimisation", choice("constant", "plateau", "step", "cosine"), None,
+        "lr by epoch: plateau is lr_decrease 1, step needs lr_steps, cosine falls to 0 over num_epochs (default: "
+        "constant)")
+    warm_up: int = _option("optimisation", WHOLE, 0, "n > 0: lr rises linearly over the first n epochs, from lr / n")
+    lr_steps: tuple[int, ...] | None = _option("optimisation",
+        Kind("ints", "epochs >= 1, such as 160 180", low=1), None,
+        "epochs after each of which schedule step multiplies lr by lr_factor")
+    lr_factor: float | None = _option("optimisation", SHARE, None,
+        "by which lr is multiplied (default: plateau 0.5, step 0.1)")
+    ema: float = _option("optimisation", Kind("float", "a number in [0, 1)", low=0, high=1 - 1e-15), 0.0,
+        "decay a step of the average of the weights, such as 0.999, that validation, test and best.pt use; 0: none")
     patience_early_stopping: int = _option("optimisation", WHOLE, 30,
         "stop after more than this many epochs without improvement")
 
@@ -245,6 +266,11 @@ class Config:
         return self.resnet_type in LEARNERS
 
     @property
+    def lr_course(self) -> str:
+        """``schedule``, also before it is filled in: lr_decrease 1 is a plateau."""
+        return self.schedule or ("plateau" if self.lr_decrease else "constant")
+
+    @property
     def architecture(self) -> str:
         """The name of the model in ``models.MODELS``."""
         return FITTED_MODEL if self.is_fitted else self.resnet_type
@@ -252,17 +278,22 @@ class Config:
 
 SWITCHES = {"resampling": "folds", "constraint": "use_ALM"}  # group -> the option without which its others cannot act
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
+ALIASES: dict[str, str] = {item.metadata["alias"]: name for name, item in OPTIONS.items() if item.metadata["alias"]}
 # may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed
 FREE = {
-    *("train", "seeds", "resume", "num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
+    *("train", "seeds", "resume", "dry_run"),
+    *("num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
     *("checkpoint_root", "data_root", "download", "tpr", "fpr", "promise", "cost_ratio", "alpha"),
     *("device", "threads", "deterministic", "keep_last", "images"),
     *("parallel_seeds", "compile", "hot_enc"),
 }
 
 
-def convert(name: str, value: Any, origin: str) -> Any:
+def convert(name: str, value: Any, origin: str, *, called: str = "") -> Any:
     """``value``, from the command line or a YAML file, converted to the type of the option ``name``.
+
+    Args:
+        called: the name that the user gave it, if it is the alias.
 
     Raises:
         ValueError: it is not valid; the message says what was expected, what was given and where.
@@ -274,5 +305,5 @@ def convert(name: str, value: Any, origin: str) -> Any:
         shown = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         shown = shown[:80] if shown and shown.isprintable() else repr(shown[:80])
         rule = f": {error}" if isinstance(error, ValueError) and str(error) else ""
-        raise ValueError(f"{name} must be {kind.expected}, got {shown} (from {origin}){rule}") from None
+        raise ValueError(f"{called or name} must be {kind.expected}, got {shown} (from {origin}){rule}") from None
     return converted

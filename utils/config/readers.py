@@ -26,6 +26,8 @@ def unread(config: Config) -> dict[str, tuple[str, str]]:
 def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
     """Options, whether they can act, the option that decides it, the setting with which they cannot and the remedy."""
     continued = {"continue_train_epochs", "baseline_cont_train"}
+    course, decides = config.lr_course, "schedule" if config.schedule else "lr_decrease"
+    scheduled = f"schedule {course}; it belongs to"
     fitted = f"{config.resnet_type}, which is fitted, not trained; leave"
     return [
         *(
@@ -37,7 +39,9 @@ def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
         (_group("constraint"), config.use_ALM, "use_ALM", "use_ALM 0; add --use_ALM 1 or an ALM file"),
         ({"momentum"}, config.optimizer == "sgd", "optimizer", f"optimizer {config.optimizer}; it belongs to sgd"),
         ({"hidden_widths"}, config.resnet_type == "dense", "resnet_type", f"{config.resnet_type}; it belongs to dense"),
-        ({"patience_lr"}, config.lr_decrease, "lr_decrease", "lr_decrease 0; add --lr_decrease 1"),
+        ({"patience_lr"}, course == "plateau", decides, f"{scheduled} plateau, which is --lr_decrease 1"),
+        ({"lr_steps"}, course == "step", decides, f"{scheduled} step"),
+        ({"lr_factor"}, course in ("plateau", "step"), decides, f"{scheduled} plateau and step"),
         (continued, config.continue_train, "continue_train", "continue_train 0; add --continue_train 1"),
     ]
 

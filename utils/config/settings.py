@@ -21,12 +21,13 @@ from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
 from .constructors import PACKAGES
 from .kinds import NATURAL
-from .options import OPTIONS, Config, convert
+from .options import ALIASES, OPTIONS, Config, convert
 from .readers import unread
 from .synonyms import FLAGS, VALUES
 
 COMMAND_LINE = "the command line"
 DEFAULT = "default"
+AS = " as "  # in an origin before the alias, if the user gave that
 # what a run that continues takes from its baseline -> what to do instead
 OF_THE_BASELINE = {
     "num_epochs": "use --continue_train_epochs",
@@ -67,7 +68,18 @@ class Settings:
 
 def is_given(origin: str) -> bool:
     """Whether a value of this origin was given by the user, in a file or on the command line."""
-    return origin == COMMAND_LINE or origin.startswith("configs/")
+    return is_typed(origin) or origin.startswith("configs/")
+
+
+def is_typed(origin: str) -> bool:
+    """Whether a value of this origin was given on the command line."""
+    return origin.startswith(COMMAND_LINE)
+
+
+def called(name: str, origin: str) -> str:
+    """What the user called the option ``name``, whose value has this origin."""
+    alias: str = OPTIONS[name].metadata["alias"]
+    return alias if alias and origin.endswith(f"{AS}{alias}") else name
 
 
 def resolve(argv: Sequence[str], *, configs: Path | None = None) -> Settings:
@@ -94,7 +106,7 @@ def unread_in(argv: Sequence[str]) -> dict[str, str]:
     found = {name: reason for name, (_, reason) in unread(settings.config).items()}
     if settings.config.continue_train:
         found |= {name: f"cannot act with continue_train 1; {remedy}" for name, remedy in OF_THE_BASELINE.items()}
-    return {name: reason for name, reason in found.items() if settings.origins[name] == COMMAND_LINE}
+    return {name: reason for name, reason in found.items() if is_typed(settings.origins[name])}
 
 
 def _combined(argv: Sequence[str], configs: Path | None) -> Settings:
@@ -111,18 +123,52 @@ def _combined(argv: Sequence[str], configs: Path | None) -> Settings:
             origin = f"configs/{folder}/{path.name}"
             if len(folders) > 1 and folders[0] in path.parents:
                 notes.append(f"{flag} {name} is {origin} of the working folder")
-            for key, value in read_config(path, origin).items():
-                if origins[key] != DEFAULT and values[key] != value:
-                    notes.append(f"{key} = {value} ({origin}) wins over {values[key]} ({origins[key]})")
-                values[key], origins[key] = value, origin
-    for key, value in given.items():
-        converted = _converted(key, value, COMMAND_LINE)
-        if origins[key] != DEFAULT and values[key] != converted:
-            notes.append(f"{key} = {converted} (command line) wins over {values[key]} ({origins[key]})")
-        values[key], origins[key] = converted, COMMAND_LINE
+            found = _checked(_content(path, origin), origin)
+            notes += _merge(found, values, origins, place=origin)
+    notes += _merge(_checked(given, COMMAND_LINE), values, origins, place="command line")
     if "hot_enc" in given:
         notes.append("hot_enc is ignored; it is accepted for alm-dnn compatibility")
     return Settings(Config(**values), origins, typed("train", argv), tuple(notes))
+
+
+def _checked(content: Mapping[str, Any], origin: str) -> dict[str, tuple[Any, str]]:
+    """Option -> its checked value and its origin, of what one place sets by name or alias.
+
+    Raises:
+        UserError: a value is not valid, or an option is set by both of its names.
+    """
+    found: dict[str, tuple[Any, str]] = {}
+    for key, value in content.items():
+        name = ALIASES.get(key, key)
+        if name in found:
+            raise UserError(f"{name} and {OPTIONS[name].metadata['alias']} are one option (from {origin}); give one")
+        if value is not None:
+            found[name] = _converted(name, value, origin, called=key), origin + (f"{AS}{key}" if key != name else "")
+    return found
+
+
+def _merge(
+    found: Mapping[str, tuple[Any, str]], values: dict[str, Any], origins: dict[str, str], *, place: str
+) -> list[str]:
+    """Let what a place sets win over the places before it; the lines that say where it does."""
+    notes = []
+    for name, (value, origin) in found.items():
+        if origins[name] != DEFAULT and values[name] != value:
+            shown = called(name, origin)
+            notes.append(f"{shown} = {value} ({place}) wins over {values[name]} ({origins[name]})")
+        values[name], origins[name] = value, origin
+    for name, other in (("schedule", "lr_decrease"), ("lr_decrease", "schedule")):  # one choice under two names
+        if name in found and other not in found and origins[other] != DEFAULT and _contradict(values):
+            shown = f"{name} = {values[name]} ({place})"
+            notes.append(f"{shown} wins over {other} = {values[other]} ({origins[other]})")
+            values[other], origins[other] = OPTIONS[other].default, DEFAULT
+    return notes
+
+
+def _contradict(values: Mapping[str, Any]) -> bool:
+    """Whether ``schedule`` and ``lr_decrease``, both given, do not say the same: lr_decrease 1 is a plateau."""
+    is_plateau: bool = values["schedule"] == "plateau"
+    return is_plateau != bool(values["lr_decrease"])
 
 
 def with_defaults(settings: Settings) -> Settings:
@@ -144,10 +190,23 @@ def with_defaults(settings: Settings) -> Settings:
         settings = settings.completed({"validation_per_class": defaults.validation_per_class}, origin)
     if settings.config.validation_per_class is None and (config.folds or config.dataset_name in DATASETS):
         settings = settings.completed({"validation_fraction": defaults.validation_fraction}, origin)
+    settings = _with_schedule(settings)
     folders = {"model_name": default_model_name(settings.config)}
     if config.continue_train:
         folders["baseline_cont_train"] = default_model_name(settings.config, with_alm=False)
     return settings.completed(folders, DEFAULT)
+
+
+def _with_schedule(settings: Settings) -> Settings:
+    """With ``schedule`` and ``lr_decrease`` that say the same, and the factor of the schedule."""
+    course = settings.config.lr_course
+    origin = DEFAULT if course == "constant" else f"schedule {course}"
+    settings = settings.completed({"schedule": course}, "lr_decrease 1" if course == "plateau" else origin)
+    settings = settings.completed({"lr_factor": {"plateau": 0.5, "step": 0.1}.get(course)}, origin)
+    if course == "plateau" and not settings.config.lr_decrease:
+        origins = {**settings.origins, "lr_decrease": origin}
+        settings = replace(settings, config=replace(settings.config, lr_decrease=1), origins=origins)
+    return settings
 
 
 def config_folders() -> list[Path]:
@@ -178,6 +237,11 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
     Raises:
         UserError: it is not a mapping, or has an unknown key or an invalid value.
     """
+    return {name: value for name, (value, _) in _checked(_content(path, origin), origin).items()}
+
+
+def _content(path: Path, origin: str) -> dict[str, Any]:
+    """What a YAML or JSON file sets, by known names."""
     try:
         content = read_json_as_written(path) if path.suffix == ".json" else read_yaml_as_written(path)
     except (OSError, UnreadableError) as error:
@@ -185,9 +249,9 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{origin} must hold lines such as 'gamma: 2.0', got {type(content).__name__}")
     for key in content:
-        if key not in OPTIONS or key in ("name_file_bs", "name_file_alm"):
-            raise unknown("key", str(key), OPTIONS, origin=origin, meanings=FLAGS)
-    return {key: _converted(key, value, origin) for key, value in content.items() if value is not None}
+        if key not in {**OPTIONS, **ALIASES} or key in ("name_file_bs", "name_file_alm"):
+            raise unknown("key", str(key), [*OPTIONS, *ALIASES], origin=origin, meanings=FLAGS)
+    return content
 
 
 def default_model_name(config: Config, *, with_alm: bool = True) -> str:
@@ -215,7 +279,8 @@ def check_names(settings: Settings) -> None:
     for name, item in OPTIONS.items():
         known, value = item.metadata["names"], getattr(settings.config, name)
         if known and value not in known:
-            raise unknown(name, value, known, origin=settings.origins[name], meanings=VALUES.get(name, {}))
+            origin = settings.origins[name]
+            raise unknown(called(name, origin), value, known, origin=origin, meanings=VALUES.get(name, {}))
 
 
 def check_read(settings: Settings) -> None:
@@ -230,10 +295,11 @@ def check_read(settings: Settings) -> None:
     found: dict[tuple[str, str], list[str]] = {}
     for name, (decides, reason) in unread(settings.config).items():
         origin = settings.origins[name]
-        is_file = origin != COMMAND_LINE
-        may_wait = is_file and (origin.startswith("configs/baseline/") or settings.origins[decides] == COMMAND_LINE)
+        chosen_later = is_typed(settings.origins[decides])
+        may_wait = not is_typed(origin) and (origin.startswith("configs/baseline/") or chosen_later)
         if is_given(origin) and not (may_wait and decides not in PACKAGES):
-            found.setdefault((origin, reason), []).append(name)
+            given = called(name, origin)
+            found.setdefault((origin.removesuffix(f"{AS}{given}"), reason), []).append(given)
     for (origin, reason), names in found.items():
         raise UserError(f"{', '.join(sorted(names))} (from {origin}) {reason}")
 
@@ -241,36 +307,57 @@ def check_read(settings: Settings) -> None:
 def _check_together(settings: Settings) -> None:
     """Refuse options that exclude each other or cannot act."""
     config = settings.config
-    explicit = {name for name, origin in settings.origins.items() if origin == COMMAND_LINE}
+    explicit = {name: called(name, origin) for name, origin in settings.origins.items() if is_typed(origin)}
     for excluded, options, remedy in _exclusions(settings, explicit):
         if excluded:
             raise UserError(f"{options} exclude each other; {remedy}")
     if config.mu_limit is not None and config.mu_limit < config.mu:
         raise UserError(f"mu_limit {config.mu_limit:g} is below mu {config.mu:g}; raise mu_limit or leave it out")
+    if config.train:
+        _check_schedule(config)
 
 
-def _exclusions(settings: Settings, explicit: set[str]) -> list[tuple[object, str, str]]:
-    """Whether options exclude each other, which ones, and the remedy."""
+def _check_schedule(config: Config) -> None:
+    """Refuse a schedule without its steps, or without an epoch to act in."""
+    if config.schedule == "step" and not config.lr_steps:
+        raise UserError("schedule step needs lr_steps, the epochs after which lr falls, such as --lr_steps 160 180")
+    steps = config.lr_steps or ()
+    if list(steps) != sorted(set(steps)):
+        raise UserError(f"lr_steps must increase, got {' '.join(map(str, steps))}; write each epoch once, in order")
+    option = "continue_train_epochs" if config.continue_train else "num_epochs"
+    epochs = getattr(config, option)
+    if config.schedule == "cosine" and config.warm_up >= epochs:
+        raise UserError(f"warm_up {config.warm_up} leaves none of {epochs} epochs to schedule cosine; raise {option}")
+
+
+def _exclusions(settings: Settings, explicit: Mapping[str, str]) -> list[tuple[object, str, str]]:
+    """Whether options exclude each other, which ones, and the remedy; ``explicit``: option -> the name typed for it."""
     config, given = settings.config, settings.is_given
     both_validations = given("validation_fraction") and given("validation_per_class")
     decide = "the subsets decide (--subset_ratios, --validation_fraction)"
     return [
         (both_validations, "validation_fraction and validation_per_class", "leave one of them out"),
+        (
+            given("schedule") and given("lr_decrease") and _contradict(asdict(config)),
+            f"schedule {config.schedule} and lr_decrease {config.lr_decrease}",
+            "lr_decrease 1 is schedule plateau; leave one of them out",
+        ),
         *(
             (config.folds and given(name), f"folds and {name}", decide)
             for name in ("ratio_pos_train", "train_fraction", "validation_per_class", "calibration_fraction")
         ),
+        (config.dry_run and not config.train, "dry_run 1 and train 0", "dry_run is of a training"),
         (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
         (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),
         *(
-            (config.continue_train and name in explicit, f"{name} and continue_train 1", remedy)
+            (config.continue_train and name in explicit, f"{explicit.get(name)} and continue_train 1", remedy)
             for name, remedy in OF_THE_BASELINE.items()
         ),
     ]
 
 
-def _converted(name: str, value: Any, origin: str) -> Any:
+def _converted(name: str, value: Any, origin: str, *, called: str = "") -> Any:
     try:
-        return convert(name, value, origin)
+        return convert(name, value, origin, called=called)
     except ValueError as error:
         raise UserError(str(error)) from None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..errors import UserError
+from ..registry import near
 
 if TYPE_CHECKING:
     from .raw import RawData
@@ -30,7 +31,19 @@ DATASETS: dict[str, str] = {
     "fashion_mnist": ".mnist:load_fashion_mnist",
     "digits": ".digits:load_digits",
 }
-AUGMENTS: tuple[str, ...] = ("none", "crop", "crop_flip")
+# what may change an image, in the order in which it does; see augment.py
+TRANSFORMS: tuple[str, ...] = (
+    *("crop", "flip", "flip_vertical", "rotate", "scale", "shift", "brightness", "contrast", "gamma", "autocontrast"),
+)
+# name of --augment -> its transforms
+AUGMENTS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "crop": ("crop",),
+    "crop_flip": ("crop", "flip"),
+    "light": ("flip", "rotate", "scale", "shift", "brightness", "contrast"),
+    "medical": ("flip", "flip_vertical", "rotate", "scale", "brightness", "contrast", "gamma"),
+    "autocontrast": ("autocontrast",),
+}
 PLACES: tuple[str, ...] = ("auto", "device", "mapped")  # where images are kept while a run trains
 FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_pixels.fitted
 
@@ -83,6 +96,40 @@ def defaults_for(dataset_name: str) -> DatasetDefaults:
 def default_augment(*, channels: int) -> str:
     """The default of ``--augment`` for a user's own file: "crop_flip" for colour images, "none" for grey ones."""
     return "crop_flip" if channels == 3 else "none"
+
+
+def transforms_of(augment: str) -> tuple[str, ...]:
+    """The transforms of an ``--augment``: a name of ``AUGMENTS``, or several of these and ``TRANSFORMS``.
+
+    Raises:
+        ValueError: a name is unknown, or none stands among others.
+
+    >>> transforms_of("rotate,flip"), transforms_of("crop_flip,autocontrast")
+    (('flip', 'rotate'), ('crop', 'flip', 'autocontrast'))
+    """
+    known = {**{name: (name,) for name in TRANSFORMS}, **AUGMENTS}
+    names = [name.strip() for name in augment.split(",")]
+    for name in names:
+        if name not in known:
+            close = near(name, known)
+            raise ValueError(f"there is no {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
+    if "none" in names and len(names) > 1:
+        raise ValueError("none stands alone")
+    found = {transform for name in names for transform in known[name]}
+    return tuple(transform for transform in TRANSFORMS if transform in found)
+
+
+def augment_name(augment: str) -> str:
+    """The one spelling of an ``--augment``: the name of its transforms, or these in their order.
+
+    Raises:
+        ValueError: see ``transforms_of``.
+
+    >>> augment_name("flip, crop"), augment_name("rotate,flip")
+    ('crop_flip', 'flip,rotate')
+    """
+    transforms = transforms_of(augment)
+    return next((name for name, each in AUGMENTS.items() if each == transforms), ",".join(transforms))
 
 
 def load_raw(dataset_name: str, *, data_root: str | Path, download: bool = False) -> RawData:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from . import AUGMENTS
-from .augment import PADDING, cropped, draw_flips, draw_offsets, flipped, padded
-from .image_format import as_numbers
+from . import AUGMENTS, transforms_of
+from .augment import PADDING, augmented, cropped, draw_offsets, padded
+from .image_format import FULL, as_numbers
 from .task import Task
 
 
@@ -25,8 +25,8 @@ class Batches:
     Args:
         task: its images are copied only if device or memory format differ; a padded copy is made once if ``augment``
             needs it.
-        augment: "none"; "crop" (pad by 4 black pixels, crop a random window of the original size); "crop_flip" (also
-            flip horizontally with probability 1/2).
+        augment: a name of ``AUGMENTS``, or several of these and of ``TRANSFORMS``, separated by commas. "crop" pads by
+            4 black pixels and crops a random window of the original size; for the others see ``augment.augmented``.
         device: of the batches and of ``generator``.
         channels_last: memory format of the batches.
         generator: the only source of randomness.
@@ -46,9 +46,13 @@ class Batches:
         channels_last: bool,
         generator: torch.Generator,
     ) -> None:
-        if augment not in AUGMENTS:
-            raise UserError(f"augment must be one of {', '.join(AUGMENTS)}, got {augment!r} (--augment)")
+        try:
+            self._transforms = transforms_of(augment)
+        except ValueError as error:
+            expected = f"one of {', '.join(AUGMENTS)}, or several transforms"
+            raise UserError(f"augment must be {expected}, got {augment!r} (--augment): {error}") from None
         self.augment = augment
+        self._full = FULL[task.bits]
         self.generator = generator
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._normalised = task.image_format.normalised(device, self._memory_format)
@@ -67,7 +71,7 @@ class Batches:
     @property
     def bytes_to_come(self) -> int:
         """What the padded copy will take, if there is to be one."""
-        if self.augment == "none":
+        if "crop" not in self._transforms:
             return 0
         count, channels, height, width = self._images.shape
         return count * channels * (height + 2 * PADDING) * (width + 2 * PADDING) * self._images.element_size()
@@ -79,13 +83,20 @@ class Batches:
 
     def training(self, indices: Tensor) -> Tensor:
         """The images ``indices`` (B,) int64, augmented and normalised."""
-        if self.augment == "none":
-            return self.plain(indices)
-        offsets = draw_offsets(len(indices), generator=self.generator)
-        images = as_numbers(cropped(self._padded, indices, offsets))
-        if self.augment == "crop_flip":
-            images = flipped(images, draw_flips(len(indices), generator=self.generator))
+        if "crop" in self._transforms:
+            images = self._cropped(indices, draw_offsets(len(indices), generator=self.generator))
+        else:
+            images = self._gathered(indices)
+        images = augmented(as_numbers(images), self._transforms, full=self._full, generator=self.generator)
         return self._normalised(images)
+
+    def _gathered(self, indices: Tensor) -> Tensor:
+        """The images ``indices`` (B,), as they are stored."""
+        return self._images[indices]
+
+    def _cropped(self, indices: Tensor, offsets: Tensor) -> Tensor:
+        """Their windows at ``offsets`` (2, B)."""
+        return cropped(self._padded, indices, offsets)
 
     def plain(self, indices: Tensor) -> Tensor:
         """The images ``indices`` (B,) int64, normalised only."""

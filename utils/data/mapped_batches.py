@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augment import cropped, draw_flips, draw_offsets, flipped, padded
+from .augment import cropped, padded
 from .batches import Batches
 from .image_format import as_numbers
 from .mapped_images import MappedImages
@@ -40,17 +40,13 @@ class MappedBatches(Batches):
         """That of two batches is so little that it is not counted."""
         return 0
 
-    def training(self, indices: Tensor) -> Tensor:
-        """The images ``indices`` (B,), which ``ahead`` gave last, augmented and normalised."""
+    def _gathered(self, indices: Tensor) -> Tensor:
+        """The images ``indices`` (B,), which ``ahead`` gave last."""
+        return self._inputs[len(indices)]
+
+    def _cropped(self, indices: Tensor, offsets: Tensor) -> Tensor:
         images = self._inputs[len(indices)]
-        if self.augment == "none":
-            return self._normalised(as_numbers(images))
-        offsets = draw_offsets(len(indices), generator=self.generator)
-        rows = torch.arange(len(indices), device=images.device)
-        images = as_numbers(cropped(padded(images), rows, offsets))
-        if self.augment == "crop_flip":
-            images = flipped(images, draw_flips(len(indices), generator=self.generator))
-        return self._normalised(images)
+        return cropped(padded(images), torch.arange(len(indices), device=images.device), offsets)
 
     def plain(self, indices: Tensor) -> Tensor:
         return next(self.in_order(indices, max(1, len(indices))))
@@ -89,9 +85,9 @@ class MappedBatches(Batches):
             yield self._normalised(as_numbers(images.to(self._device, non_blocking=True)))
 
     def _read(self, indices: Tensor) -> tuple[Tensor, Future[Tensor]]:
-        return indices, self._reader.submit(self._gathered, indices.numpy())
+        return indices, self._reader.submit(self._from_disk, indices.numpy())
 
-    def _gathered(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
+    def _from_disk(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
         """(B, C, H, W), channels last in memory, pinned for a GPU.
 
         Pinned memory comes from torch's allocator, which does not give it out again before a copy from it has ended.

@@ -19,7 +19,7 @@ MODEL = "linear"  # the architecture that takes the weights of a fit
 FIXED = ("training_type", "sampler", "use_ALM", "continue_train")  # they act on training steps: left at their defaults
 UNREAD = (  # so do these
     *("optimizer", "lr", "momentum", "weight_dec", "bsize", "lr_decrease", "patience_lr", "patience_early_stopping"),
-    *("augment", "evaluate_every_steps"),
+    *("augment", "evaluate_every_steps", "schedule", "warm_up", "lr_steps", "lr_factor", "ema"),
 )
 LEARNERS: dict[str, str] = {
     "featureless": "featureless:fit_featureless",

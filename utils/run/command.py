@@ -8,6 +8,7 @@ from ..config.settings import Settings
 from ..run_files.config_yaml import recorded_threads
 from ..run_files.paths import RunPaths
 from ..system.links import check_inside
+from .dry_run import dry_run
 from .evaluate import evaluate_run
 from .train import train_run
 
@@ -23,6 +24,8 @@ def run(settings: Settings) -> int:
     settings = _with_threads(settings)
     for note in settings.notes:
         print(f"note: {note}")
+    if settings.config.dry_run:
+        return dry_run(settings)
     return train_run(settings) if settings.config.train else evaluate_run(settings)
 
 

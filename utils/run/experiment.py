@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ..config.options import OPTIONS, Config
-from ..config.settings import Settings, check_names
+from ..config.options import OPTIONS, Config, convert
+from ..config.settings import Settings, called, check_names
 from ..config.synonyms import VALUES
 from ..data.batches import Batches
 from ..data.mapped_batches import batches_of
@@ -36,8 +36,10 @@ from ..training.optimizers import (
     set_learning_rate,
     take_over_plateau,
 )
+from ..training.schedules import Schedule
 from ..training.state import TrainingData, TrainState
 from ..training.training_data import samples_to_make, training_data
+from ..training.weight_average import WeightAverage
 from .architectures import BACKBONES, FLAT, MODELS, build_model
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
@@ -79,7 +81,7 @@ def prepare(settings: Settings) -> Experiment:
     is_backbone = config.resnet_type.startswith(tuple(BACKBONES))
     if config.resnet_type not in (known := {**MODELS, **LEARNERS}) and not is_backbone:
         origin, meanings = settings.origins["resnet_type"], VALUES["resnet_type"]
-        raise unknown("resnet_type", config.resnet_type, known, origin=origin, meanings=meanings)
+        raise unknown(called("resnet_type", origin), config.resnet_type, known, origin=origin, meanings=meanings)
     check_names(settings)  # again, as those of an evaluation come from best.pt
     check_components(settings)
     machine = set_up_machine(
@@ -194,7 +196,10 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     constraint = build_constraint(experiment.settings, {**facts, "first_epoch": first_epoch})
     if constraint:
         add_parameters(optimizer, constraint.to(device).parameters())  # after the baseline's, which has none of them
-    scheduler = build_scheduler(optimizer, patience=config.patience_lr) if config.lr_decrease else None
+    schedule = _schedule(config, first_epoch).with_rates_of(optimizer)
+    scheduler = None
+    if schedule.name == "plateau":
+        scheduler = build_scheduler(optimizer, patience=config.patience_lr, factor=schedule.factor)
     if scheduler and saved and saved.get("scheduler"):
         take_over_plateau(scheduler, saved["scheduler"])
     state = TrainState(
@@ -212,6 +217,8 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         augmentation=augmentation,
         train_scores=torch.full((len(data.labels),), torch.nan, device=device),
         epoch=first_epoch,
+        schedule=schedule,
+        average=WeightAverage(model, decay=config.ema) if config.ema else None,
     )
     return state, data
 
@@ -225,6 +232,19 @@ def _optimizer(config: Config, machine: Machine, model: torch.nn.Module) -> torc
         weight_decay=config.weight_dec,
         momentum=config.momentum,
         capturable=machine.captures,
+    )
+
+
+def _schedule(config: Config, first_epoch: int) -> Schedule:
+    """The schedule of a run whose first epoch is ``first_epoch``; one that continues counts its own epochs."""
+    assert config.schedule is not None
+    return Schedule(
+        config.schedule,
+        warm_up=config.warm_up,
+        steps=config.lr_steps or (),
+        factor=config.lr_factor or Schedule.factor,
+        epochs=config.continue_train_epochs if config.continue_train else config.num_epochs,
+        first=first_epoch,
     )
 
 
@@ -274,8 +294,9 @@ def _start_from(
         )
     restore(model, saved["weights"], path=path, what="model")
     restore(loss, saved["loss"], path=path, what="objective")
+    own = {"lr"} if _starts_anew(experiment.config, saved, path) else set()
     asked = [
-        {key: value for key, value in group.items() if _is_asked(experiment.settings, key)}
+        {key: value for key, value in group.items() if key in own or _is_asked(experiment.settings, key)}
         for group in optimizer.param_groups
     ]
     # a baseline that was trained under a constraint has that one's parameters too, after these
@@ -286,6 +307,19 @@ def _start_from(
         if rate:
             set_learning_rate(group, rate)
     return saved
+
+
+def _starts_anew(config: Config, saved: dict[str, Any], path: Path) -> bool:
+    """Whether the learning rate is that of ``config``, instead of the one to which a baseline's plateau has brought it.
+
+    It is if one of the two follows a curve, or if the baseline's best epoch lies within its warm-up.
+    """
+    try:
+        warm_up = convert("warm_up", saved["config"].get("warm_up", 0), str(path))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    curves = ("step", "cosine")
+    return config.schedule in curves or saved["config"].get("schedule") in curves or saved["epoch"] < warm_up
 
 
 def _is_asked(settings: Settings, key: str) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..config.kinds import INTEGER
 from ..config.options import Config
 from ..config.settings import Settings
-from ..data import default_augment, defaults_for, find_prepared, load_raw
+from ..data import default_augment, defaults_for, find_prepared, load_raw, transforms_of
 from ..data.folds import Resampling
 from ..data.prepared_files import PreparedFiles, read_prepared
 from ..data.raw import RawData
@@ -79,6 +80,17 @@ def _read(config: Config) -> RawData | PreparedFiles:
     return load_raw(config.dataset_name, data_root=root, download=bool(config.download))
 
 
+def counts_in_file(config: Config) -> dict[str, dict[int, int]]:
+    """{split: {class: samples}} of all classes of the data set, used or not."""
+    data = _read(config)
+    source: Source = PreparedSource(data) if isinstance(data, PreparedFiles) else ArraySource(data)
+    found = {}
+    for split, labels in source.parts():
+        classes, numbers = np.unique(labels, return_counts=True)
+        found[split] = dict(zip(classes.tolist(), numbers.tolist(), strict=True))
+    return found
+
+
 def _channels(data: RawData | PreparedFiles) -> int:
     return data.form.channels if isinstance(data, PreparedFiles) else int(data.train_images.shape[3])
 
@@ -111,8 +123,8 @@ def _stays_on_disk(settings: Settings, data: RawData | PreparedFiles, machine: M
         return False
     if config.images != "auto":
         return config.images == "mapped"
-    # an augmented run keeps a second copy, with a border; seeds that train at once share the first one only
-    copies = 1 + (machine.seeds_at_once if config.augment != "none" else 0)
+    # a run with random crops keeps a second copy, with a border; seeds that train at once share the first one only
+    copies = 1 + (machine.seeds_at_once if "crop" in transforms_of(config.augment or "none") else 0)
     spare = memory_to_spare()
     if machine.device.type == "cuda":
         spare = min(spare, torch.cuda.mem_get_info(machine.device)[0])

@@ -25,7 +25,18 @@ def table(result: dict[str, Any]) -> str:
         rows.append(["SD", "", *_row(result["std"], tprs)])
         rows.append(["ensemble", "", *_row(result["ensemble"], tprs)])
     rows.append(["  95 % interval", "", "", *_intervals(result["ensemble"]["test"], tprs)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = aligned(rows)
+    test = result["ensemble"]["test"]
+    counted = f"{test['n_positive']} positives, {test['n_negative']} negatives"
+    if "n_groups_positive" in test:
+        counted += f", in {test['n_groups_positive']} and {test['n_groups_negative']} groups, which the intervals count"
+    lines.append(f"test set: {counted}; FPR in %")
+    return "\n".join([*lines, "", *promises(test)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table: the first column to the left, the others to the right, a rule below the header."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
             cell.rjust(width) if i else cell.ljust(width)
@@ -33,13 +44,7 @@ def table(result: dict[str, Any]) -> str:
         )
         for row in rows
     ]
-    lines.insert(1, "-" * len(lines[0]))
-    test = result["ensemble"]["test"]
-    counted = f"{test['n_positive']} positives, {test['n_negative']} negatives"
-    if "n_groups_positive" in test:
-        counted += f", in {test['n_groups_positive']} and {test['n_groups_negative']} groups, which the intervals count"
-    lines.append(f"test set: {counted}; FPR in %")
-    return "\n".join([*lines, "", *promises(test)])
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 def promises(test: dict[str, Any]) -> list[str]:

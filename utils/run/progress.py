@@ -60,7 +60,7 @@ class Progress:
         now = self.clock()
         if not self.in_first_epoch or number == steps or now < self.next_line:
             return
-        left = _duration((now - self.start) / number * (steps * (self.total - self.first) - number))
+        left = duration((now - self.start) / number * (steps * (self.total - self.first) - number))
         shown = f"step {number}/{steps}  {left} left"
         if self.bar is not None:
             self.next_line = now + REFRESHED
@@ -78,7 +78,7 @@ class Progress:
             self.bar.update(1)
         elif done % self.every == 0 or done == self.total or done == self.first + 1:
             each = (self.clock() - self.start) / (done - self.first)
-            left = _duration(each * (self.total - done))
+            left = duration(each * (self.total - done))
             print(f"seed {self.seed}  epoch {done}/{self.total}  {shown}  {left} left", flush=True)
 
     def note(self, line: str) -> None:
@@ -98,7 +98,8 @@ class Progress:
             self.bar.close()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``1:02:03``, or ``2:03`` below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -161,6 +161,11 @@ def _compare_epochs(old: dict[str, Any], settings: Settings, path: Path) -> None
             f"{path.parent} was trained for {before} epochs, num_epochs is {now} now; more epochs need --resume 1, "
             "fewer another --model_name"
         )
+    if settings.config.train and now > before and settings.config.schedule == "cosine":
+        raise UserError(
+            f"{path.parent} was trained for {before} epochs with schedule cosine, whose learning rates depend on "
+            f"num_epochs, {now} now; choose another --model_name"
+        )
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config.command_line import Parser
-from ..config.options import OPTIONS
+from ..config.options import ALIASES, OPTIONS
 from ..config.synonyms import FLAGS
 from ..errors import UserError
 from ..system.installation import called, typed
@@ -19,7 +19,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """What the command line asks for."""
     asked, rest = parser().parse_known_args(argv)
     name = rest[0].removeprefix("--").partition("=")[0] if rest else ""
-    if name in OPTIONS:
+    if name in {**OPTIONS, **ALIASES}:
         raise UserError(
             f"--{name} is an option of {called('train')}; give it as --set {name}=VALUE (see {typed('sweep')} --help)"
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config.options import OPTIONS, Config, convert
+from ..config.options import ALIASES, OPTIONS, Config, convert
 from ..config.settings import unread_in
 from ..config.synonyms import ABSENT, FLAGS
 from ..errors import UserError
@@ -23,6 +23,7 @@ RESERVED = {  # options that the sweep sets for each job
     "subfolder_name": "it is the table's name",
     "resume": "an unfinished job is always resumed",
     "train": "a sweep trains",
+    "dry_run": "see the flag --dry_run of the sweep",
 }
 TABLE_KEYS = ("title", "name", "seeds", "common", "rows")
 ROW_KEYS = ("name", *SHORT, "set", "seeds")
@@ -132,13 +133,13 @@ def options_of(content: Any, origin: str, *, extra: Sequence[str] = ()) -> dict[
         if key in result:
             raise UserError(f"{given} stands twice in {origin}")
         if value is not None:
-            result[key] = _value(key, value, origin)
+            result[key] = _value(key, value, origin, called=given if given in ALIASES else key)
     return result
 
 
 def option_name(given: Any, origin: str) -> str:
     """The option that a key of a table file stands for, unless the sweep sets it itself."""
-    key = SHORT.get(given, given) if isinstance(given, str) else str(given)
+    key = {**SHORT, **ALIASES}.get(given, given) if isinstance(given, str) else str(given)
     if key in RESERVED:
         raise UserError(f"{key} cannot be set (from {origin}): {RESERVED[key]}")
     if key not in OPTIONS:
@@ -150,7 +151,7 @@ def unknown_option(given: Any, origin: str) -> UserError:
     """The error for a key that is no option; names of other programs suggest ours."""
     if reason := ABSENT.get(str(given).lower().replace("-", "_")):
         return UserError(f"unknown key {str(given)!r} (from {origin}); {reason}")
-    return unknown("key", str(given), [*OPTIONS, *SHORT], origin=origin, meanings=FLAGS)
+    return unknown("key", str(given), [*OPTIONS, *ALIASES, *SHORT], origin=origin, meanings=FLAGS)
 
 
 def check_shared(rows: Sequence[Row]) -> None:
@@ -224,7 +225,7 @@ def check_keys(content: Mapping[Any, Any], known: Sequence[str], origin: str, *,
         if key in known:
             continue
         plain = str(key).lower().replace("-", "_")
-        meant = [key] if key in OPTIONS else FLAGS.get(plain, ())
+        meant = [key] if key in {**OPTIONS, **ALIASES} else FLAGS.get(plain, ())
         if place and meant and not set(meant) & set(known):
             places = " or ".join(f"{place}: {{{name}: ...}}" for name in meant)
             raise UserError(f"unknown key {str(key)!r} (from {origin}); did you mean {places}?")
@@ -265,8 +266,8 @@ def _read(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error}") from None
 
 
-def _value(name: str, value: Any, origin: str) -> Any:
+def _value(name: str, value: Any, origin: str, *, called: str = "") -> Any:
     try:
-        return convert(name, value, origin)
+        return convert(name, value, origin, called=called)
     except ValueError as error:
         raise UserError(str(error)) from None

@@ -41,7 +41,9 @@ def train_epoch(
     """
     start = time.perf_counter()
     state, data = runner.state, runner.data
-    epoch, lr = state.epoch, float(state.optimizer.param_groups[0]["lr"])
+    epoch = state.epoch
+    state.schedule.begin_epoch(state.optimizer, epoch)
+    lr = float(state.optimizer.param_groups[0]["lr"])
     state.loss.begin_epoch(epoch)
     sums = runner.run(steps, after_step=after_step)
     good = int(sums.good)
@@ -105,9 +107,9 @@ def _train_metrics(state: TrainState, data: TrainingData, delta: float) -> tuple
 
 
 def validate(runner: TrainingSteps) -> tuple[float, float]:
-    """Loss and AUC of the validation set; the AUC is NaN if a score is not finite."""
+    """Loss and AUC of the validation set, by the averaged weights if any; a score that is not finite gives AUC NaN."""
     state, data = runner.state, runner.data
-    outputs = model_outputs(state.model, data.batches, data.validation, machine=runner.machine)
+    outputs = model_outputs(state.evaluated, data.batches, data.validation, machine=runner.machine)
     targets = data.labels[data.validation]
     with torch.inference_mode():
         loss = state.loss(outputs, targets, data.validation)

@@ -63,12 +63,14 @@ def add_parameters(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Par
         optimizer.add_param_group({"params": added, "lr": optimizer.param_groups[0]["lr"], "weight_decay": 0.0})
 
 
-def build_scheduler(optimizer: torch.optim.Optimizer, *, patience: int) -> torch.optim.lr_scheduler.ReduceLROnPlateau:
-    """Halves the learning rate after more than ``patience`` epochs without a better validation AUC.
+def build_scheduler(
+    optimizer: torch.optim.Optimizer, *, patience: int, factor: float = 0.5
+) -> torch.optim.lr_scheduler.ReduceLROnPlateau:
+    """Multiplies the learning rate by ``factor`` after more than ``patience`` epochs without a better validation AUC.
 
     To be built once all parameters are in ``optimizer``: its state has an entry for each parameter group.
     """
-    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=patience)
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=factor, patience=patience)
 
 
 def take_over_plateau(scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau, saved: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from ..data.batches import Batches
 from ..losses.base import Loss
 from ..samplers.base import Sampler
 from .optimizers import restore_optimizer
+from .schedules import CONSTANT, Schedule
+from .weight_average import WeightAverage
 
 TRAIN_AUC_SLACK = 0.05  # at equal validation AUC, the train AUC of a new best may be lower by less than this
 
@@ -51,11 +53,19 @@ class TrainState:
     train_scores: Tensor  # (M,) score of each sample in its latest training step; NaN if it had none
     epoch: int = 0
     best: Best | None = None
+    schedule: Schedule = CONSTANT  # a function of the epoch, so last.pt holds nothing of it
+    average: WeightAverage | None = None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model whose weights are validated and kept in best.pt: the averaged one, if weights are averaged."""
+        return self.average.model if self.average else self.model
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and dicts of them."""
         return {
             "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
             "loss": self.loss.state_dict(),
             "constraint": self.constraint.state_dict() if self.constraint else None,
             "optimizer": self.optimizer.state_dict(),
@@ -70,6 +80,8 @@ class TrainState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore from ``state_dict``, in place."""
         self.model.load_state_dict(state["model"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         self.loss.load_state_dict(state["loss"])
         if self.constraint:
             self.constraint.load_state_dict(state["constraint"])
@@ -97,7 +109,7 @@ class TrainState:
         is_best = self.best is None or _beats(new, self.best)
         if is_best:
             self.best = new
-        if self.scheduler:
+        if self.scheduler and self.schedule.is_warm(self.epoch):
             self.scheduler.step(val_auc)
         if self.constraint:
             self.constraint.end_epoch(val_auc)

@@ -88,6 +88,8 @@ class TrainingSteps:
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         state.optimizer.step()
+        if state.average:
+            state.average.update()
         state.loss.after_step()
         if state.constraint:
             state.constraint.update_multipliers()

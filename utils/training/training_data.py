@@ -34,7 +34,7 @@ def training_data(
     Args:
         sampler: its name; the synthetic positives of SMOTE are appended to the samples of the data set.
         neighbours: of SMOTE; None for the default.
-        augmentation: generator of crops and flips, on the device.
+        augmentation: generator of the random changes of images, on the device.
 
     Raises:
         UserError: too few positives to interpolate between.
