@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 Reference = Callable[..., Tensor]
+Counts = tuple[int, ...]  # training samples of each class
 
 
 # ---------------------------------------------------------------- scalars
@@ -117,7 +118,7 @@ def class_balanced_bce(outputs: Tensor, targets: Tensor, *, beta: float, class_c
     return weighted_logistic(outputs, targets, weights[1], weights[0])
 
 
-def ldam_margins(class_counts: tuple[int, int], max_margin: float = 0.5) -> list[float]:
+def ldam_margins(class_counts: Counts, max_margin: float = 0.5) -> list[float]:
     """C / n^(1/4) with C such that the largest margin is max_margin."""
     raw = [n ** (-0.25) for n in class_counts]
     return [max_margin * r / max(raw) for r in raw]
@@ -173,7 +174,7 @@ def focal_term(toward: Tensor, gamma: float) -> Tensor:
     return -(sigma(-toward) ** gamma) * log_sigma(toward)
 
 
-def normalised_effective_weights(beta: float, class_counts: tuple[int, int]) -> list[float]:
+def normalised_effective_weights(beta: float, class_counts: Counts) -> list[float]:
     """(1 - beta) / (1 - beta^n_c), times what makes them sum to the number of classes."""
     raw = [(1 - beta) / (1 - beta**n) for n in class_counts]
     return [w * len(raw) / sum(raw) for w in raw]
@@ -451,6 +452,123 @@ REFERENCES: dict[str, Reference] = {
 }
 
 
+# ---------------------------------------------------------------- the objectives for K classes
+
+
+def softmax_terms(row: Sequence[Tensor], y: int) -> tuple[Tensor, Tensor]:
+    """(log q_y, 1 - q_y) of one row of logits; q_c = exp(z_c) / sum_m exp(z_m)."""
+    top = max(z.item() for z in row)
+    total = torch.zeros((), dtype=torch.float64)
+    others = torch.zeros((), dtype=torch.float64)
+    for c, z in enumerate(row):
+        total = total + torch.exp(z - top)
+        if c != y:
+            others = others + torch.exp(z - top)
+    return row[y] - top - torch.log(total), others / total
+
+
+def class_rows(outputs: Tensor) -> list[list[Tensor]]:
+    return [[outputs[i, c].double() for c in range(outputs.shape[1])] for i in range(outputs.shape[0])]
+
+
+def cross_entropies(logits: Sequence[Sequence[Tensor]], labels: Sequence[int]) -> list[Tensor]:
+    return [-softmax_terms(row, y)[0] for row, y in zip(logits, labels, strict=True)]
+
+
+def class_bce(outputs: Tensor, targets: Tensor) -> Tensor:
+    return mean(cross_entropies(class_rows(outputs), labels_of(targets)))
+
+
+def class_focal_terms(outputs: Tensor, targets: Tensor, gamma: float, eps: float = 0.0) -> list[Tensor]:
+    terms = []
+    for row, y in zip(class_rows(outputs), labels_of(targets), strict=True):
+        log_q, missing = softmax_terms(row, y)
+        terms.append(-(missing**gamma) * (log_q if eps == 0 else torch.log(torch.exp(log_q) + eps)))
+    return terms
+
+
+def class_focal(outputs: Tensor, targets: Tensor, *, gamma: float, eps: float = 0.0) -> Tensor:
+    return mean(class_focal_terms(outputs, targets, gamma, eps))
+
+
+def class_balanced_cross_entropy(outputs: Tensor, targets: Tensor, *, beta: float, class_counts: Counts) -> Tensor:
+    labels = labels_of(targets)
+    weights = [(1 - beta) / (1 - beta ** class_counts[y]) for y in labels]
+    return weighted_mean(cross_entropies(class_rows(outputs), labels), weights)
+
+
+def balanced_cross_entropy(outputs: Tensor, targets: Tensor, *, class_counts: Counts) -> Tensor:
+    labels = labels_of(targets)
+    weights = [sum(class_counts) / (len(class_counts) * class_counts[y]) for y in labels]
+    return weighted_mean(cross_entropies(class_rows(outputs), labels), weights)
+
+
+def class_balanced_class_focal(
+    outputs: Tensor, targets: Tensor, *, class_counts: Counts, beta: float = 0.9999, gamma: float = 2.0
+) -> Tensor:
+    weights = normalised_effective_weights(beta, class_counts)
+    terms = class_focal_terms(outputs, targets, gamma)
+    return mean([weights[y] * term for y, term in zip(labels_of(targets), terms, strict=True)])
+
+
+def class_ldam_terms(outputs: Tensor, labels: Sequence[int], margins: Sequence[float], scale: float) -> list[Tensor]:
+    logits = []
+    for row, y in zip(class_rows(outputs), labels, strict=True):
+        logits.append([scale * (z - (margins[c] if c == y else 0.0)) for c, z in enumerate(row)])
+    return cross_entropies(logits, labels)
+
+
+def class_ldam(
+    outputs: Tensor, targets: Tensor, *, class_counts: Counts, max_margin: float = 0.5, scale: float = 30.0
+) -> Tensor:
+    return mean(class_ldam_terms(outputs, labels_of(targets), ldam_margins(class_counts, max_margin), scale))
+
+
+def class_ldam_drw(
+    outputs: Tensor,
+    targets: Tensor,
+    *,
+    class_counts: Counts,
+    max_margin: float = 0.5,
+    scale: float = 30.0,
+    beta: float = 0.9999,
+    drw_from: int = 80,
+    epoch: int = 0,
+) -> Tensor:
+    labels = labels_of(targets)
+    terms = class_ldam_terms(outputs, labels, ldam_margins(class_counts, max_margin), scale)
+    weights = normalised_effective_weights(beta, class_counts) if epoch >= drw_from else [1.0] * len(class_counts)
+    return weighted_mean(terms, [weights[y] for y in labels])
+
+
+def class_logit_adjustment(outputs: Tensor, targets: Tensor, *, class_counts: Counts, tau: float = 1.0) -> Tensor:
+    log_prior = [math.log(n / sum(class_counts)) for n in class_counts]
+    logits = [[z + tau * log_prior[c] for c, z in enumerate(row)] for row in class_rows(outputs)]
+    return mean(cross_entropies(logits, labels_of(targets)))
+
+
+def class_vector_scaling(
+    outputs: Tensor, targets: Tensor, *, class_counts: Counts, tau: float = 1.0, gamma: float = 0.3
+) -> Tensor:
+    log_prior = [math.log(n / sum(class_counts)) for n in class_counts]
+    scales = [(n / max(class_counts)) ** gamma for n in class_counts]
+    logits = [[scales[c] * z + tau * log_prior[c] for c, z in enumerate(row)] for row in class_rows(outputs)]
+    return mean(cross_entropies(logits, labels_of(targets)))
+
+
+CLASS_REFERENCES: dict[str, Reference] = {
+    "BCE": class_bce,
+    "SYM_FL": class_focal,
+    "cb_BCE": class_balanced_cross_entropy,
+    "WCE": balanced_cross_entropy,
+    "cb_FL": class_balanced_class_focal,
+    "LDAM": class_ldam,
+    "LDAM_DRW": class_ldam_drw,
+    "LA": class_logit_adjustment,
+    "VS": class_vector_scaling,
+}
+
+
 # ---------------------------------------------------------------- the constraint
 
 
@@ -515,6 +633,61 @@ class ReferenceLagrangian:
         for index, q in self.seen:
             self.multipliers[index] += self.mu * q
         self.seen = []
+
+
+def violation_of_class(scores: Tensor, labels: Sequence[int], j: int, m: int, column: int, delta: float) -> Tensor:
+    """q_(j,m): of sample j against the samples of class m, by the scores of one column."""
+    others = [scores[k, column].double() for k, label in enumerate(labels) if label == m]
+    return violation(scores[j, column].double(), others, delta)
+
+
+class ReferenceClassLagrangian:
+    """K classes: penalty and multiplier update with one Python float for each dataset index, and class if so read."""
+
+    def __init__(
+        self, *, against: str, classes: int, critical: Sequence[int], delta: float, mu: float, p2_norm: float = 1.0
+    ) -> None:
+        self.against, self.classes, self.critical = against, classes, list(critical)
+        self.delta, self.mu, self.p2_norm = delta, mu, p2_norm
+        self.multipliers: dict[tuple[int, int], float] = {}  # (index, class); class -1: the rest
+        self.seen: list[tuple[tuple[int, int], float]] = []
+
+    def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
+        labels, of_index = labels_of(targets), indices.tolist()
+        self.seen = []
+        total = 0.0 * scores.double().sum()
+        for j, c in enumerate(labels):
+            if c not in self.critical:
+                continue
+            column = self.critical.index(c)
+            by_class = {
+                m: violation_of_class(scores, labels, j, m, column, self.delta) for m in range(self.classes) if m != c
+            }
+            pairs = {m: labels.count(c) * labels.count(m) for m in by_class}
+            if self.against == "rest":
+                rest = torch.zeros((), dtype=torch.float64)
+                for q in by_class.values():
+                    rest = rest + q
+                by_class, pairs = {-1: rest}, {-1: sum(pairs.values())}
+            for m, q in by_class.items():
+                key = (of_index[j], m)
+                if q.item() > 0:
+                    term = self.mu / 2 * q ** (2 * self.p2_norm) + self.multipliers.get(key, 0.0) * q
+                    total = total + term / pairs[m]
+                self.seen.append((key, q.item()))
+        return total
+
+    def update_multipliers(self) -> None:
+        for key, q in self.seen:
+            self.multipliers[key] = self.multipliers.get(key, 0.0) + self.mu * q
+        self.seen = []
+
+    def table(self, num_samples: int) -> Tensor:
+        """(num_samples,) against the rest, (num_samples, K) against each class."""
+        columns = [-1] if self.against == "rest" else range(self.classes)
+        rows = [[self.multipliers.get((index, m), 0.0) for m in columns] for index in range(num_samples)]
+        values = torch.tensor(rows, dtype=torch.float64)
+        return values[:, 0] if self.against == "rest" else values
 
 
 def default_mu_limit(mu: float, rho: float) -> float:

@@ -554,7 +554,7 @@ def test_every_loss_has_a_base_config_that_builds_it() -> None:
 # ---------------------------------------------------------------- options
 
 NAN, INF = math.nan, math.inf
-BAD_COUNTS: list[Any] = [(0, 1), (9, 0), (9, -1), (9,), (9, 1, 1)]
+BAD_COUNTS: list[Any] = [(0, 1), (9, 0), (9, -1), (9,), ()]
 BAD_OPTIONS: list[tuple[str, Options, str, list[Any]]] = [
     ("SYM_LM", {"m": 1.0}, "m", [-0.1, NAN, INF]),
     ("ASYM_LM", {"m": 1.0}, "m", [-0.1, NAN, INF]),
@@ -579,6 +579,7 @@ BAD_OPTIONS: list[tuple[str, Options, str, list[Any]]] = [
         (name, {"class_counts": (9, 1)}, "class_counts", BAD_COUNTS)
         for name in ("W_LOGISTIC", "WCE", "cb_FL", "LA", "VS", "LDAM_DRW", "SAMPLING_FREE")
     ),
+    *((name, {"class_counts": (9, 1)}, "class_counts", [(9, 1, 1)]) for name in ("W_LOGISTIC", "SAMPLING_FREE")),
     ("ALPHA_FL", {}, "gamma", [-0.1, NAN, INF]),
     ("ALPHA_FL", {}, "focal_alpha", [-0.1, 1.1, NAN]),
     ("cb_FL", {"class_counts": (9, 1)}, "beta", [-0.1, 1.0, 1.5, NAN]),

@@ -8,23 +8,35 @@ Shapes: B samples in the batch, P positives, N negatives.
 
 The q_j come from ``pairwise.violations``: all B x B pairs of a small batch, one sort of a large one.
 
+K classes of which some are critical, with a score s_c for each critical class c, P_c samples of c in the batch and N_m
+of another class m. Both forms are the one above at K = 2:
+
+    rest:     q_j = sum over samples k of all other classes of max(0, delta - (s_c(j) - s_c(k)))
+              penalty = sum_c 1/(P_c*(B - P_c)) * sum_{j of c} [ mu/2 * q_j^(2 p2_norm) + multiplier_j * q_j ]
+    classes:  q_jm = the same sum over the samples k of class m alone, with a multiplier for each (j, m)
+              penalty = sum_c sum_{m != c} 1/(P_c*N_m) * sum_{j of c} [ mu/2 * q_jm^(2 p2_norm) + multiplier_jm * q_jm ]
+
 Reference: Sangalli, Erdil, Hoetker, Donati, Konukoglu, "Constrained optimization to train neural networks on critical
-and under-represented classes", NeurIPS 2021, arXiv 2102.12894.
+and under-represented classes", NeurIPS 2021, arXiv 2102.12894. The forms for K classes are ours.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..losses.base import require
+from ..losses.softmax import one_hot
+from ..pairwise.class_violations import class_violations
 from ..pairwise.violations import masked_violations
-from .base import Constraint, checked_scores
+from .base import Constraint, checked_columns, checked_scores
 
 MOST_COLLECTED = 1000  # batches before one update that are kept apart
+AGAINST = ("rest", "classes")
 AUC_DROP = 0.05  # mu grows after its first step only when the validation AUC falls by more than this in one epoch
 
 
@@ -39,7 +51,10 @@ class AugmentedLagrangian(Constraint):
         introd_ALM_from: epochs by which the mu rule is delayed; the terms themselves act from the first epoch.
         first_epoch: number of the first epoch under the constraint. Above 0, training continues from a baseline: the
             mu rule then starts from the epoch before it, whatever ``introd_ALM_from``, and has no free first step.
-        mu, rho, mu_limit: as for :class:`Constraint`.
+        against: whom a sample of a critical class must outrank, where there are more than two classes: ``rest``, all
+            others together, or ``classes``, each other class by itself, so that small ones count as much as large ones
+            (then the multipliers are num_samples x K numbers).
+        mu, rho, mu_limit, classes, critical: as for :class:`Constraint`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -51,9 +66,18 @@ class AugmentedLagrangian(Constraint):
     >>> constraint.update_multipliers()
     >>> constraint.multipliers.tolist()                                      # 0.5 * 1.5
     [0.75, 0.0]
+    >>> constraint = AugmentedLagrangian(3, delta=1.0, mu=0.5, classes=3, critical=(1,), against="classes")
+    >>> scores, targets = torch.tensor([[0.0], [0.5], [0.0]]), torch.tensor([1, 0, 2])     # q = 1.5 and 1
+    >>> constraint.penalty(scores, targets, torch.arange(3)).item()                        # 0.5/2 * (1.5^2 + 1^2)
+    0.8125
+    >>> constraint.update_multipliers()
+    >>> constraint.multipliers[0].tolist()
+    [0.75, 0.0, 0.5]
     """
 
     facts = ("num_samples", "first_epoch")
+    class_facts: ClassVar[tuple[str, ...]] = ("classes", "critical")
+    column_of: Tensor
 
     def __init__(
         self,
@@ -67,39 +91,63 @@ class AugmentedLagrangian(Constraint):
         cap_mu: bool = True,
         introd_ALM_from: int = 0,
         first_epoch: int = 0,
+        against: str = "rest",
+        classes: int = 2,
+        critical: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(mu=mu, rho=rho, mu_limit=mu_limit)
+        super().__init__(mu=mu, rho=rho, mu_limit=mu_limit, classes=classes, critical=critical)
         require(num_samples >= 1, "num_samples must be >= 1", num_samples)
         require(math.isfinite(delta) and delta >= 0, "delta must be a finite number >= 0", delta)
         require(math.isfinite(p2_norm) and p2_norm >= 0.5, "p2_norm must be a finite number >= 0.5", p2_norm)
         require(introd_ALM_from >= 0, "introd_ALM_from must be >= 0 epochs", introd_ALM_from)
+        require(against in AGAINST, f"against must be one of {', '.join(AGAINST)}", against)
+        self.against = against
         self.delta, self.p2_norm, self.cap_mu = float(delta), float(p2_norm), bool(cap_mu)
         self.introd_ALM_from = first_epoch - 1 if first_epoch else introd_ALM_from
         self.has_free_step = first_epoch == 0  # mu takes its first step whatever the AUC
-        self.register_buffer("multipliers", torch.zeros(num_samples))
+        of_each = (num_samples, classes) if classes > 2 and against == "classes" else (num_samples,)
+        self.register_buffer("multipliers", torch.zeros(of_each))
+        column_of = torch.full((classes,), -1)
+        column_of[list(self.critical)] = torch.arange(len(self.critical))
+        self.register_buffer("column_of", column_of, persistent=False)
         self._epochs_ended = first_epoch
         self._previous_auc = math.nan
         self._mu_is_final = False
 
     def shown_multipliers(self, indices: Tensor) -> Tensor:
-        """(n,) the multipliers of the positives ``indices`` (n,)."""
-        return self.multipliers[indices]
+        """The multipliers of the samples ``indices`` (n,) of critical classes: (n,), or (n K,) against each class."""
+        return self.multipliers[indices].flatten()
 
     def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
         """The two terms of the formula, >= 0; exactly 0 if the batch lacks a class. See :meth:`Constraint.penalty`."""
+        if self.classes > 2:
+            return self._penalty_of_classes(*checked_columns(self, scores, targets, indices), indices)
         scores = checked_scores(scores, targets, indices)
         positive = targets.detach().to(scores.dtype)
         negative = 1 - positive
         q = masked_violations(scores, targets, delta=self.delta)  # (B,) 0 at the negatives
-        multipliers = self._multipliers_of(indices).to(scores.dtype)
+        terms = self._terms(q, indices)
+        return terms.sum() / (positive.sum() * negative.sum()).clamp(min=1)
+
+    def _penalty_of_classes(self, scores: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        """The formulas for K classes, of (B, C) scores and (B,) int64 labels."""
+        q = class_violations(scores, labels, column_of=self.column_of, delta=self.delta)  # (B, K)
+        sizes = one_hot(labels, self.classes).to(scores.dtype).sum(dim=0)  # (K,)
+        own = sizes[labels]
+        if self.against == "rest":
+            return (self._terms(q.sum(dim=1), indices) / (own * (len(labels) - own)).clamp(min=1)).sum()
+        return (self._terms(q, indices) / (own[:, None] * sizes).clamp(min=1)).sum()
+
+    def _terms(self, q: Tensor, indices: Tensor) -> Tensor:
+        """Both terms for each violation, with the multipliers as they are; the violations are kept for the update."""
+        multipliers = self._multipliers_of(indices).to(q.dtype)
         self._collect(indices, q.detach().nan_to_num(0.0, posinf=0.0))
         if len(self._collected) > MOST_COLLECTED:
             self._collected = [self._summed(self._collected)]
-        terms = self.mu / 2 * q.pow(2 * self.p2_norm) + multipliers * q
-        return terms.sum() / (positive.sum() * negative.sum()).clamp(min=1)
+        return self.mu / 2 * q.pow(2 * self.p2_norm) + multipliers * q
 
     def _multipliers_of(self, indices: Tensor) -> Tensor:
-        """(B,) the multipliers of a batch."""
+        """(B,) or (B, K) the multipliers of a batch."""
         try:
             return self.multipliers.index_select(0, indices)
         except IndexError:  # on a CPU; a GPU asserts it on the device

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..losses.base import KeptPrecision, binary_targets, in_full_precision, require
+from ..losses.base import KeptPrecision, binary_targets, class_targets, in_full_precision, require
+from ..losses.softmax import checked_classes
 
 
 class Constraint(KeptPrecision):
@@ -34,12 +36,17 @@ class Constraint(KeptPrecision):
     score is infinite or NaN, so is the penalty, but what is infinite or NaN moves no multiplier: a ``GradScaler`` skips
     such a step.
 
+    With K > 2 classes the scores are (B, C), a column for each of the critical classes, such as ``SoftmaxLoss.score``
+    gives, and the targets 0..K-1. Each critical class is to a constraint what the positives of two classes are.
+
     As an attribute of a model it follows ``.to(device)``, ``train()`` and ``eval()``, and is saved with the model.
 
     Class attributes:
         facts: constructor parameters that the run supplies, not the user: ``num_samples``, the size of the data set
             that ``indices`` point into, ``first_epoch``, the number of the first epoch under the constraint (above 0
             where training continues from a baseline), and those that ``losses.base.Loss`` lists.
+        class_facts: those that it needs besides where there are more than two classes; empty for a constraint that
+            knows two only.
         needs_both_classes: whether a batch that lacks a class says nothing, so that its penalty is exactly 0.
 
     Every other constructor parameter is an option of the same name. Parameters of its own (``nn.Parameter``) are
@@ -50,29 +57,49 @@ class Constraint(KeptPrecision):
         mu: first weight of the quadratic term, > 0.
         rho: factor by which mu grows, >= 1.
         mu_limit: largest mu, >= mu. None: mu * rho^5, or mu * rho^3 where mu >= 1e-3.
+        classes: K, >= 2.
+        critical: the critical classes, without repetition, in the order of the columns of the scores; class 1 of two.
 
     Raises:
         ValueError: an option is out of its range.
     """
 
     facts: ClassVar[tuple[str, ...]] = ()
+    class_facts: ClassVar[tuple[str, ...]] = ()
     needs_both_classes: ClassVar[bool] = True
 
     multipliers: Tensor
     mu: Tensor
     threshold: Tensor
 
-    def __init__(self, *, mu: float = 0.1, rho: float = 2.0, mu_limit: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        mu: float = 0.1,
+        rho: float = 2.0,
+        mu_limit: float | None = None,
+        classes: int = 2,
+        critical: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
+        self.classes, self.critical = checked_classes(classes, critical)
+        require(
+            bool(self.critical), f"critical must be the critical ones of {classes} classes, such as (1, 2)", critical
+        )
         limit = default_mu_limit(mu, rho) if mu_limit is None else mu_limit
         require(math.isfinite(mu) and mu > 0, "mu must be a finite number > 0", mu)
         require(math.isfinite(rho) and rho >= 1, "rho must be a finite number >= 1", rho)
         require(math.isfinite(limit) and limit >= mu, f"mu_limit must be a finite number >= mu = {mu}", limit)
         self.rho, self.mu_limit = float(rho), float(limit)
         self.register_buffer("mu", torch.tensor(float(mu), dtype=torch.float64), persistent=False)
-        self.register_buffer("threshold", torch.zeros(()), persistent=False)
+        self.register_buffer("threshold", torch.zeros(self.columns), persistent=False)
         self._mu = float(mu)  # the same value on the host, so that reading it does not wait for the device
         self._collected: list[tuple[Tensor, ...]] = []  # what ``penalty`` leaves for ``update_multipliers``
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The shape of what there is for each critical class: (C,), and () of two classes."""
+        return (len(self.critical),) if self.classes > 2 else ()
 
     @property
     def mu_value(self) -> float:
@@ -87,16 +114,16 @@ class Constraint(KeptPrecision):
         """What is added to the objective of one batch.
 
         Args:
-            scores: (B,) raw logits (for a two-output head the output of class 1).
-            targets: (B,) 0 or 1.
+            scores: (B,) raw logits (for a two-output head the output of class 1); of K > 2 classes (B, C).
+            targets: (B,) 0 or 1; of K > 2 classes 0..K-1.
             indices: (B,) dataset index of each sample.
 
         Returns:
             A scalar with a graph, also where a class is missing from the batch.
 
         Raises:
-            ValueError: the three do not have one shape (B,), a target is neither 0 nor 1, or an index is not one of
-                the data set (on a GPU this is an assertion on the device).
+            ValueError: the shapes do not match, a target is not one of the classes, or an index is not one of the data
+                set (on a GPU this is an assertion on the device).
         """
         raise NotImplementedError(f"{type(self).__name__} must define penalty")  # pragma: no cover
 
@@ -160,6 +187,17 @@ def checked_scores(scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
     scores = in_full_precision(scores)
     binary_targets(targets, dtype=scores.dtype)
     return scores
+
+
+def checked_columns(constraint: Constraint, scores: Tensor, targets: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of K > 2 classes: (B, C) scores in float32 or float64, and (B,) targets as int64."""
+    shape = (*targets.shape, *constraint.columns)
+    if targets.dim() != 1 or scores.shape != shape or indices.shape != targets.shape:
+        found = tuple(scores.shape), tuple(targets.shape), tuple(indices.shape)
+        expected = f"scores must be (B, {len(constraint.critical)}), targets and indices (B,)"
+        raise ValueError(f"{expected} with {constraint.classes} classes, got {found}")
+    scores = in_full_precision(scores)
+    return scores, class_targets(targets, classes=constraint.classes, dtype=scores.dtype)
 
 
 def default_mu_limit(mu: float, rho: float) -> float:

@@ -13,6 +13,10 @@ negatives.
 The gradient of a rate is zero almost everywhere, so the penalty uses its surrogate, an upper bound. The multipliers
 follow the rate itself.
 
+Of K classes each critical one has its own threshold b, rates and multipliers, with the samples of all other classes as
+its negatives; the penalty is the sum over the critical classes. ``[C]`` in a shape is their number, absent with two
+classes.
+
 Reference: Cotter, Jiang, Gupta, Wang, Narayan, You, Sridharan, "Optimization with non-differentiable constraints with
 applications to fairness, recall, churn, and other goals", JMLR 2019; Nocedal, Wright, "Numerical optimization", 2nd ed.
 2006, section 17.4 (inequalities).
@@ -21,13 +25,14 @@ applications to fairness, recall, churn, and other goals", JMLR 2019; Nocedal, W
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..losses.base import require
-from .base import Constraint, checked_scores
+from .base import Constraint, checked_columns, checked_scores
 
 MEMORY = 100  # samples of a class over which its surrogate is averaged
 
@@ -57,7 +62,7 @@ class RateConstraint(Constraint):
     Args:
         tpr_at_least: t, in (0, 1].
         fpr_at_most: a, in (0, 1]; None: not constrained.
-        mu, rho, mu_limit: as for :class:`Constraint`.
+        mu, rho, mu_limit, classes, critical: as for :class:`Constraint`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -72,11 +77,13 @@ class RateConstraint(Constraint):
     """
 
     needs_both_classes = False
+    class_facts: ClassVar[tuple[str, ...]] = ("classes", "critical")
 
     bounds: Tensor
     asked: Tensor
     running: Tensor
     epoch_counts: Tensor
+    own_classes: Tensor
 
     def __init__(
         self,
@@ -86,31 +93,36 @@ class RateConstraint(Constraint):
         mu: float = 0.1,
         rho: float = 2.0,
         mu_limit: float | None = None,
+        classes: int = 2,
+        critical: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(mu=mu, rho=rho, mu_limit=mu_limit)
+        super().__init__(mu=mu, rho=rho, mu_limit=mu_limit, classes=classes, critical=critical)
         require(0 < tpr_at_least <= 1, "tpr_at_least must be in (0, 1]", tpr_at_least)
         require(fpr_at_most is None or 0 < fpr_at_most <= 1, "fpr_at_most must be in (0, 1]", fpr_at_most)
         self.tpr_at_least, self.fpr_at_most = float(tpr_at_least), fpr_at_most
-        self.threshold = nn.Parameter(torch.zeros(()))
+        columns, float64 = self.columns, torch.float64
+        self.threshold = nn.Parameter(torch.zeros(columns))
         bounds = [1 - tpr_at_least, 1.0 if fpr_at_most is None else fpr_at_most]  # on the error rates
-        float64 = torch.float64
-        self.register_buffer("multipliers", torch.zeros(2))
-        self.register_buffer("running", torch.zeros(2, 2))  # hinges and samples
-        self.register_buffer("epoch_counts", torch.zeros(2, 2, dtype=float64))  # errors and samples
-        self.register_buffer("bounds", torch.tensor(bounds, dtype=float64), persistent=False)
-        self.register_buffer("asked", torch.tensor([True, fpr_at_most is not None]), persistent=False)
+        for_each = (2, *(1 for _ in columns))
+        asked = torch.tensor([True, fpr_at_most is not None])
+        self.register_buffer("multipliers", torch.zeros(2, *columns))
+        self.register_buffer("running", torch.zeros(2, 2, *columns))  # hinges and samples
+        self.register_buffer("epoch_counts", torch.zeros(2, 2, *columns, dtype=float64))  # errors and samples
+        self.register_buffer("bounds", torch.tensor(bounds, dtype=float64).view(for_each), persistent=False)
+        self.register_buffer("asked", asked.view(for_each), persistent=False)
+        self.register_buffer("own_classes", torch.tensor(self.critical), persistent=False)
         self._previous_violation = math.inf
 
     def shown_multipliers(self, indices: Tensor) -> Tensor:
-        """(1,) or (2,) the multipliers of the constrained rates, whatever ``indices``."""
-        return self.multipliers if self.fpr_at_most is not None else self.multipliers[:1]
+        """(1,) or (2,), for each critical class, the multipliers of the constrained rates, whatever ``indices``."""
+        return (self.multipliers if self.fpr_at_most is not None else self.multipliers[:1]).flatten()
 
     def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
         """The formula at the running g~_i, with the gradient described above; see :meth:`Constraint.penalty`.
 
         It is negative where a constraint with a multiplier > 0 is met. ``indices`` are not used.
         """
-        batch = self._sums(checked_scores(scores, targets, indices), targets)
+        batch = self._sums(*self._views(scores, targets, indices))
         _, hinges, sizes = batch
         surrogates = hinges / sizes.clamp(min=1)
         with torch.no_grad():
@@ -121,25 +133,32 @@ class RateConstraint(Constraint):
         slopes: Tensor = weights * (surrogates - surrogates.detach())  # 0, with the gradient
         return values.sum() + slopes.sum()
 
-    def _sums(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """(3, 2) numbers of errors, sums of hinges and numbers of samples of the batch."""
+    def _views(self, scores: Tensor, targets: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, [C]) scores, and 1 where a sample is of the critical class, else 0, in their dtype."""
+        if self.classes == 2:
+            scores = checked_scores(scores, targets, indices)
+            return scores, targets.detach().to(scores.dtype)
+        scores, labels = checked_columns(self, scores, targets, indices)
+        return scores, (labels[:, None] == self.own_classes).to(scores.dtype)
+
+    def _sums(self, scores: Tensor, positive: Tensor) -> Tensor:
+        """(3, 2, [C]) numbers of errors, sums of hinges and numbers of samples of the batch."""
         threshold = self.threshold.to(scores.dtype)
-        positive = targets.detach().to(scores.dtype)
         of_negatives = scores.detach() if self.fpr_at_most is None else scores
-        gaps = torch.stack([scores - threshold, threshold - of_negatives])  # (2, B) > 0: classified correctly
+        gaps = torch.stack([scores - threshold, threshold - of_negatives])  # (2, B, [C]) > 0: classified correctly
         errors = torch.stack([scores < threshold, scores >= threshold]).to(scores.dtype)
         terms = torch.stack([errors, (1 - gaps).relu(), torch.ones_like(gaps)])
         return (terms * torch.stack([positive, 1 - positive])).sum(dim=2)
 
     def _values_and_weights(self, running: Tensor, *, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(2,) terms of the penalty, and (2,) weights of the surrogates' gradients."""
+        """(2, [C]) terms of the penalty, and (2, [C]) weights of the surrogates' gradients."""
         hinges, seen = running
         multipliers, bounds, mu = (each.to(running.dtype) for each in (self.multipliers, self.bounds, self.mu))
         g = hinges / seen.clamp(min=1) - bounds
         pressed = multipliers + mu * g
         # the square expanded: for a small mu the difference of the squares would cancel
         values = torch.where(pressed > 0, g * (multipliers + mu / 2 * g), -multipliers.square() / (2 * mu))
-        pull = bounds[0] * present.all()  # on the threshold, see _sums
+        pull = bounds[0] * present.all(dim=0)  # on the threshold, see _sums
         weights = torch.where(self.asked, pressed.clamp(min=0), pull)
         return torch.where(self.asked & present, values, 0), weights
 
@@ -165,7 +184,7 @@ class RateConstraint(Constraint):
 
     def end_epoch(self, validation_auc: float) -> None:
         """Apply the mu rule to the rates of the epoch, independent of the AUC. Synchronises once with the device."""
-        errors, samples = self.epoch_counts.tolist()
+        errors, samples = self.epoch_counts.flatten(1).tolist()
         self.epoch_counts.zero_()
         violation = self._violation(errors, samples)
         if violation is None:
@@ -176,13 +195,17 @@ class RateConstraint(Constraint):
 
     def _violation(self, errors: list[float], samples: list[float]) -> float | None:
         """The larger g_i of an epoch, 0 if all are met within their standard error, None without samples."""
-        bounds = [1 - self.tpr_at_least, self.fpr_at_most]
         found = []
-        for wrong, number, bound in zip(errors, samples, bounds, strict=True):
+        for wrong, number, bound in zip(errors, samples, self._bounds_of_each(), strict=True):
             if bound is not None and number > 0:
                 g = wrong / number - bound
                 found.append(g if g > math.sqrt(bound * (1 - bound) / number) else 0.0)
         return max(found, default=None)
+
+    def _bounds_of_each(self) -> list[float | None]:
+        """The bound of each error rate: those of all positives, then those of all negatives."""
+        number = len(self.critical)
+        return [1 - self.tpr_at_least] * number + [self.fpr_at_most] * number
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the mu rule remembers, for ``state_dict``."""
@@ -195,6 +218,6 @@ class RateConstraint(Constraint):
 
 
 def _averaged(running: Tensor, batch: Tensor) -> Tensor:
-    """(2, 2) hinges and samples: what is kept of ``running``, and those of the (3, 2) sums of a batch."""
+    """(2, 2, [C]) hinges and samples: what is kept of ``running``, and those of the (3, 2, [C]) sums of a batch."""
     kept = (1 - batch[2] / MEMORY).clamp(min=0)
     return running.to(batch.dtype) * kept + batch[1:]

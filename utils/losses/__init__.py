@@ -3,13 +3,15 @@
 ``LOSSES`` maps each ``--training_type`` to ``"module:Class"``. A module is imported on first use::
 
     from rarecall.losses import LDAM
-    loss = LDAM(class_counts=(4410, 44))
+    loss = LDAM(class_counts=(4410, 44))                            # two classes: negatives and positives
+    loss = LDAM(class_counts=(5000, 2000, 50), critical=(1, 2))     # three, two of them critical
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
 from ..registry import lazy_attributes, load
 
 if TYPE_CHECKING:
@@ -48,11 +50,21 @@ LOSSES: dict[str, str] = {
 __getattr__ = lazy_attributes([*LOSSES.values(), "base:Loss"], package=__name__)
 
 
-def loss_class(training_type: str) -> type[Loss]:
+def loss_class(training_type: str, *, classes: int = 2) -> type[Loss]:
     """The class of a ``--training_type``.
 
+    Args:
+        classes: number of classes that it is for.
+
     Raises:
-        UserError: no such objective; the message suggests similar names.
+        UserError: no such objective (the message suggests similar names), or it does not know so many classes.
     """
     found: type[Loss] = load(LOSSES, training_type, kind="training_type", package=__name__)
+    if classes > 2 and not found.class_facts:
+        raise UserError(f"{training_type} knows two classes only, got {classes}; use {', '.join(many_classes())}")
     return found
+
+
+def many_classes() -> list[str]:
+    """The objectives for any number of classes."""
+    return [name for name in LOSSES if loss_class(name).class_facts]

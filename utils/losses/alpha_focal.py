@@ -45,5 +45,9 @@ def focal_terms(scores: Tensor, targets: Tensor, *, gamma: float) -> Tensor:
 
     The power is computed as exp(gamma * log(1 - q)): for gamma < 1 its slope at q = 1 would be infinite otherwise.
     """
-    signed = (2 * targets - 1) * scores
+    return focal_of((2 * targets - 1) * scores, gamma=gamma)
+
+
+def focal_of(signed: Tensor, *, gamma: float) -> Tensor:
+    """The same from the log-odds of the true class."""
     return -torch.exp(gamma * logsigmoid(-signed)) * logsigmoid(signed)

@@ -1,6 +1,6 @@
 """The base class of all objectives, argument checks, and masked means over the classes.
 
-Shapes: B samples in the batch, P positives (the critical, rare class, y = 1), N negatives.
+Shapes: B samples in the batch, P positives (the critical, rare class, y = 1), N negatives; K classes, C critical ones.
 """
 
 from __future__ import annotations
@@ -36,21 +36,27 @@ class KeptPrecision(nn.Module):
 class Loss(KeptPrecision):
     """Base class of all objectives. A subclass defines ``forward`` and, if its score is not the logit, ``score``.
 
-    Class attributes:
-        outputs: number of outputs of the model, 1 or 2.
+    Attributes:
+        outputs: number of outputs of the model: 1 or 2 for two classes, K for K classes.
+        classes: number of classes K; 2 unless the loss is a ``SoftmaxLoss`` and was told otherwise.
         normalised_head: whether the outputs must be cosines (L2-normalised features and class weights).
         facts: constructor parameters supplied by the run, not by the user: ``class_counts`` (negatives, positives) of
             the training set; ``ratio_pos_train``, the requested ratio, or the obtained one if it is natural;
             ``num_samples``, the size of the data set that ``indices`` refer to.
-        default_threshold: the score at or above which a sample is classified as positive.
+        class_facts: those that it needs besides where there are more than two classes: ``classes``, their number, and
+            ``critical``, the critical ones. Empty for a loss that knows two classes only.
+        default_threshold: the score at or above which a sample is classified as positive; that of each column where
+            there are several.
 
     Parameters of an objective are trained by the run's optimizer, without weight decay. They and its buffers stay in
     float32 or float64 where the model around it is cast to half precision.
     """
 
-    outputs: ClassVar[int] = 1
+    outputs: int = 1
+    classes: int = 2
     normalised_head: ClassVar[bool] = False
     facts: ClassVar[tuple[str, ...]] = ()
+    class_facts: ClassVar[tuple[str, ...]] = ()
     default_threshold: ClassVar[float] = 0.0
 
     @property
@@ -63,7 +69,9 @@ class Loss(KeptPrecision):
         if outputs.dim() == 2 and outputs.shape[1] == 1:
             outputs = outputs[:, 0]
         if outputs.dim() != 1:
-            raise ValueError(f"{type(self).__name__} needs outputs of shape (B,) or (B, 1), got {tuple(outputs.shape)}")
+            more = f"; {for_more_classes(self)}" if outputs.dim() == 2 and outputs.shape[1] > 2 else ""
+            expected = f"{type(self).__name__} needs outputs of shape (B,) or (B, 1)"
+            raise ValueError(f"{expected}, got {tuple(outputs.shape)}{more}")
         return in_full_precision(outputs)
 
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
@@ -71,14 +79,14 @@ class Loss(KeptPrecision):
 
         Args:
             outputs: (B, ``self.outputs``) outputs of the model; (B,) is accepted too if ``self.outputs`` is 1.
-            targets: (B,) 0 or 1, of any dtype; they get no gradient.
+            targets: (B,) 0 or 1, of any dtype; they get no gradient. Of K classes 0..K-1.
             indices: (B,) dataset indices, int32 or int64, for objectives with a state per sample.
 
         Returns:
             A scalar with a graph, even if a class is missing from the batch.
 
         Raises:
-            ValueError: the shapes do not match, or a target is neither 0 nor 1 (see :func:`binary_targets`).
+            ValueError: the shapes do not match, or a target is not one of the classes (see :func:`binary_targets`).
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")  # pragma: no cover
 
@@ -124,14 +132,47 @@ def binary_targets(targets: Tensor, *, dtype: torch.dtype) -> Tensor:
     """
     values = targets.detach().to(dtype)
     wrong = (values * (1 - values)).any()  # 0 for 0 and 1 alone; NaN and infinity count as wrong
+    _refuse(wrong, TARGETS, targets)
+    return values
+
+
+def class_targets(targets: Tensor, *, classes: int, dtype: torch.dtype) -> Tensor:
+    """``targets`` as int64, after a check that each of them is one of 0..K-1; see :func:`binary_targets`.
+
+    Args:
+        targets: (B,) of any dtype.
+        classes: K.
+        dtype: a floating-point type, in which they are compared.
+
+    >>> class_targets(torch.tensor([2.0, 0.0]), classes=3, dtype=torch.float32).tolist()
+    [2, 0]
+    """
+    if classes == 2:
+        return binary_targets(targets, dtype=dtype).long()
+    values = targets.detach().to(dtype)
+    is_class = (values >= 0) & (values < classes) & (values == values.floor())
+    _refuse(~is_class.all(), f"targets must be class indices 0..{classes - 1}", targets)
+    return values.long()
+
+
+def _refuse(wrong: Tensor, expected: str, targets: Tensor) -> None:
+    """Raise where ``wrong``, a scalar, is true; on a GPU without a wait."""
     try:
-        torch._assert_async(~wrong, TARGETS)
+        torch._assert_async(~wrong, expected)
     except RuntimeError:  # raised at once on a CPU, and by devices that lack this assertion
         if wrong.device.type == "cuda":
             raise
         if wrong:
-            raise ValueError(f"{TARGETS}, got {targets.unique()[:5].tolist()}") from None
-    return values
+            raise ValueError(f"{expected}, got {targets.unique()[:5].tolist()}") from None
+
+
+def for_more_classes(loss: Loss | None = None) -> str:
+    """What to do where there are more than two classes, in words."""
+    from . import many_classes
+
+    if loss is not None and loss.class_facts:
+        return f"it was built for {loss.classes} classes: build it with classes, or with class_counts, of as many"
+    return f"two classes only: for more use {', '.join(many_classes())}"
 
 
 def require(condition: bool, expected: str, value: object) -> None:
@@ -152,13 +193,11 @@ def require_positive(name: str, value: float) -> float:
     return float(value)
 
 
-def require_class_counts(class_counts: tuple[int, int]) -> tuple[int, int]:
+def require_class_counts(class_counts: tuple[int, ...]) -> tuple[int, int]:
     """``(negatives, positives)`` of the training set, each at least 1."""
-    require(
-        len(class_counts) == 2 and min(class_counts) >= 1,
-        "class_counts must be (negatives, positives), each >= 1",
-        class_counts,
-    )
+    more = f" ({for_more_classes()})" if len(class_counts) > 2 else ""
+    expected = f"class_counts must be (negatives, positives), each >= 1{more}"
+    require(len(class_counts) == 2 and min(class_counts) >= 1, expected, class_counts)
     return int(class_counts[0]), int(class_counts[1])
 
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .base import Loss, in_full_precision, require_class_counts, require_positive
+from .base import require_positive
+from .softmax import SoftmaxLoss, one_hot, require_counts
 
 
-class LDAM(Loss):
+class LDAM(SoftmaxLoss):
     """Label-distribution-aware margin loss: the rarer a class, the larger its margin.
 
     mean over the batch of  -log softmax_y(scale * (z - m_y e_y)),  m_c = C / n_c^(1/4),  max_c m_c = max_margin
 
-    z are the two outputs of a normalised linear head (cosines). The score is the output of class 1.
+    z are the outputs of a normalised linear head (cosines), one for each class. Of two classes the score is the output
+    of class 1; of K > 2 the log-odds of the critical classes in softmax(scale * z), that is, without the margins.
 
     Args:
-        class_counts: (negatives, positives) of the training set (supplied by the run).
+        class_counts: (negatives, positives) of the training set, or the samples of each of K classes (supplied by the
+            run).
         max_margin: margin of the rarest class, > 0, in units of the cosine.
         scale: factor on the cosines, > 0.
+        critical: as for :class:`SoftmaxLoss`.
 
     Reference: Cao et al., "Learning imbalanced datasets with label-distribution-aware margin loss", NeurIPS 2019,
     equations 12-13.
@@ -32,32 +37,40 @@ class LDAM(Loss):
     0.6931
     """
 
-    outputs: ClassVar[int] = 2
+    outputs: int = 2
     normalised_head: ClassVar[bool] = True
     facts: ClassVar[tuple[str, ...]] = ("class_counts",)
+    class_facts: ClassVar[tuple[str, ...]] = ("critical",)
     margins: Tensor
 
-    def __init__(self, *, class_counts: tuple[int, int], max_margin: float = 0.5, scale: float = 30.0) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        class_counts: tuple[int, ...],
+        max_margin: float = 0.5,
+        scale: float = 30.0,
+        critical: Sequence[int] | None = None,
+    ) -> None:
+        counts = require_counts(class_counts)
+        super().__init__(classes=len(counts), critical=critical)
         require_positive("max_margin", max_margin)
         self.scale = require_positive("scale", scale)
-        raw = [count**-0.25 for count in require_class_counts(class_counts)]
+        raw = [count**-0.25 for count in counts]
         margins = torch.tensor([max_margin * value / max(raw) for value in raw], dtype=torch.float64)
         self.register_buffer("margins", margins, persistent=False)
 
     def score(self, outputs: Tensor) -> Tensor:
-        """(B, 2) outputs -> (B,) the output of class 1."""
-        if outputs.dim() != 2 or outputs.shape[1] != 2:
-            raise ValueError(f"{type(self).__name__} needs outputs of shape (B, 2), got {tuple(outputs.shape)}")
-        return in_full_precision(outputs)[:, 1]
+        """Two classes: (B, 2) outputs -> (B,) the output of class 1. K > 2: (B, K) -> (B, C) log-odds."""
+        cosines = self.logits(outputs)
+        return cosines[:, 1] if self.classes == 2 else self.log_odds(self.scale * cosines)
 
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
-        logits, classes = self.logits_and_classes(outputs, targets)
-        return cross_entropy(logits, classes)
+        return self.of_classes(*self.logits_and_labels(outputs, targets))
 
-    def logits_and_classes(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 2) scaled cosines, minus the margin for the true class, and (B,) int64 true classes."""
-        scores, targets = self.scores_and_targets(outputs, targets)
-        true_class = torch.stack([1 - targets, targets], dim=1)  # (B, 2)
-        logits = in_full_precision(outputs) - true_class * self.margins.to(scores.dtype)
-        return self.scale * logits, targets.long()
+    def of_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(self.with_margins(logits, labels), labels)
+
+    def with_margins(self, cosines: Tensor, labels: Tensor) -> Tensor:
+        """(B, K) scaled cosines, minus the margin for the true class."""
+        true_class = one_hot(labels, self.classes).to(cosines.dtype)
+        return self.scale * (cosines - true_class * self.margins.to(cosines.dtype))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -17,16 +19,18 @@ class LDAMDRW(LDAM):
     sum_i w_{y_i} l_i / sum_i w_{y_i} over the batch,  l the loss of a sample in :class:`LDAM`
 
     Before epoch ``drw_from`` all weights are 1, which is LDAM. From then on w_c ~ (1 - beta) / (1 - beta^n_c),
-    w_0 + w_1 = 2: features are learned without weights, and the boundary moves at the end. (The paper also lowers the
+    sum_c w_c = K: features are learned without weights, and the boundary moves at the end. (The paper also lowers the
     step size at that epoch; here the scheduler decides.) The weights depend only on the last call of ``begin_epoch``;
     without a call it is epoch 0.
 
     Args:
-        class_counts: (negatives, positives) of the training set (supplied by the run).
+        class_counts: (negatives, positives) of the training set, or the samples of each of K classes (supplied by the
+            run).
         max_margin: margin of the rarest class, > 0, in units of the cosine.
         scale: factor on the cosines, > 0.
         beta: base of the effective number of samples, in [0, 1); at 0 all weights are 1.
         drw_from: first epoch with weights, >= 0, counted from 0.
+        critical: as for :class:`SoftmaxLoss`.
 
     Reference: Cao et al., "Learning imbalanced datasets with label-distribution-aware margin loss", NeurIPS 2019,
     algorithm 1; the weights are those of the authors' code (Cui et al., CVPR 2019).
@@ -47,13 +51,14 @@ class LDAMDRW(LDAM):
     def __init__(
         self,
         *,
-        class_counts: tuple[int, int],
+        class_counts: tuple[int, ...],
         max_margin: float = 0.5,
         scale: float = 30.0,
         beta: float = 0.9999,
         drw_from: int = 80,
+        critical: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(class_counts=class_counts, max_margin=max_margin, scale=scale)
+        super().__init__(class_counts=class_counts, max_margin=max_margin, scale=scale, critical=critical)
         require(drw_from >= 0, "drw_from must be an epoch >= 0", drw_from)
         self.drw_from = drw_from
         deferred = torch.tensor(normalised_weights(beta, class_counts), dtype=torch.float64)
@@ -68,6 +73,6 @@ class LDAMDRW(LDAM):
         else:
             self.class_weights.fill_(1)
 
-    def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
-        logits, classes = self.logits_and_classes(outputs, targets)
-        return cross_entropy(logits, classes, weight=self.class_weights.to(logits.dtype))
+    def of_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weights = self.class_weights.to(logits.dtype)
+        return cross_entropy(self.with_margins(logits, labels), labels, weight=weights)

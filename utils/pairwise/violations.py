@@ -87,9 +87,9 @@ class _SortedMasked(torch.autograd.Function):
         return torch.empty_like(grad).scatter_(0, order, gradient.to(grad.dtype)), None, None
 
 
-def sums_from_the_end(values: Tensor) -> Tensor:
-    """Sums of each value and all behind it."""
-    return values.flip(0).cumsum(0).flip(0)
+def sums_from_the_end(values: Tensor, *, dim: int = 0) -> Tensor:
+    """Sums of each value and all behind it along ``dim``."""
+    return values.flip(dim).cumsum(dim).flip(dim)
 
 
 def full_precision(values: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
 from ..registry import lazy_attributes, load
 
 if TYPE_CHECKING:
@@ -37,11 +38,21 @@ SAMPLERS: dict[str, str] = {
 __getattr__ = lazy_attributes([*SAMPLERS.values(), "base:Sampler"], package=__name__)
 
 
-def sampler_class(name: str) -> type[Sampler]:
+def sampler_class(name: str, *, classes: int = 2) -> type[Sampler]:
     """The class behind a ``--sampler``.
 
+    Args:
+        classes: number of classes that it is for.
+
     Raises:
-        UserError: there is no such sampler; the text lists the near ones.
+        UserError: there is no such sampler (the text lists the near ones), or it does not know so many classes.
     """
     found: type[Sampler] = load(SAMPLERS, name, kind="sampler", package=__name__)
+    if classes > found.most_classes:
+        raise UserError(f"{name} knows two classes only, got {classes}; use {', '.join(many_classes())}")
     return found
+
+
+def many_classes() -> list[str]:
+    """The samplers for any number of classes."""
+    return [name for name in SAMPLERS if sampler_class(name).most_classes > 2]

@@ -1,13 +1,14 @@
 """What every sampler shares: the contract, the position in the stream, the rows of the two classes.
 
-Shapes: n training samples, P positives (the rare class, y = 1), N negatives, B samples in a batch. A pass is
-``steps_per_epoch`` batches, drawn at once.
+Shapes: n training samples, P positives (the rare class, y = 1), N negatives, B samples in a batch; K classes of n_c
+samples. A pass is ``steps_per_epoch`` batches, drawn at once.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, NotRequired, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class LabelledArguments(SamplerArguments):
     """The same for a sampler that distinguishes the classes."""
 
     labels: Tensor
+    classes: NotRequired[int]
 
 
 class Sampler:
@@ -44,6 +46,8 @@ class Sampler:
 
     Class attributes:
         facts: constructor parameters that the run supplies, not the user: ``labels``, (n,) 0 or 1, of ``indices``.
+        class_facts: those that it needs besides where there are more than two classes: ``classes``, their number.
+        most_classes: 2 for a sampler that knows two classes only.
         synthesises: whether the run must add synthetic positives to ``indices``.
 
     Args:
@@ -56,6 +60,8 @@ class Sampler:
     """
 
     facts: ClassVar[tuple[str, ...]] = ()
+    class_facts: ClassVar[tuple[str, ...]] = ()
+    most_classes: ClassVar[int] = sys.maxsize
     synthesises: ClassVar[bool] = False
 
     def __init__(self, indices: Tensor, *, batch_size: int, generator: torch.Generator) -> None:
@@ -150,23 +156,37 @@ class LabelledSampler(Sampler):
     """Base of the samplers that distinguish the classes.
 
     Args:
-        labels: (n,) the class of each of ``indices``, 0 or 1; both must occur.
+        labels: (n,) the class of each of ``indices``, 0..K-1; each must occur.
+        classes: K, >= 2. With two, class 1 are the positives.
         indices, batch_size, generator: as for :class:`Sampler`.
+
+    Attributes:
+        members: K tensors (n_c,), the row numbers of each class.
+        positives, negatives: (P,) and (N,), those of class 1 and 0 where there are two.
     """
 
     facts: ClassVar[tuple[str, ...]] = ("labels",)
+    class_facts: ClassVar[tuple[str, ...]] = ("classes",)
 
-    def __init__(self, indices: Tensor, *, labels: Tensor, **arguments: Unpack[SamplerArguments]) -> None:
+    def __init__(
+        self, indices: Tensor, *, labels: Tensor, classes: int = 2, **arguments: Unpack[SamplerArguments]
+    ) -> None:
         super().__init__(indices, **arguments)
+        require_classes(type(self), classes)
         shape = tuple(indices.shape)
         require(labels.shape == indices.shape, f"labels must have the shape of indices, {shape}", tuple(labels.shape))
+        self.classes = classes
         of_each = labels.cpu()
-        if not ((of_each == 0) | (of_each == 1)).all():
-            raise ValueError("labels must be 0 or 1, got others")
-        self.positives = (of_each == 1).nonzero()[:, 0]  # (P,) row numbers
-        self.negatives = (of_each == 0).nonzero()[:, 0]  # (N,)
-        counts = f"{len(self.positives)} positives and {len(self.negatives)} negatives"
-        require(min(len(self.positives), len(self.negatives)) > 0, "there must be samples of both classes", counts)
+        self.members = [(of_each == label).nonzero()[:, 0] for label in range(classes)]
+        if sum(map(len, self.members)) < len(of_each):
+            known = "0 or 1" if classes == 2 else f"0..{classes - 1}"
+            raise ValueError(f"labels must be {known}, got others")
+        if classes == 2:
+            self.negatives, self.positives = self.members
+            counts = f"{len(self.positives)} positives and {len(self.negatives)} negatives"
+            require(min(map(len, self.members)) > 0, "there must be samples of both classes", counts)
+        missing = [label for label, rows in enumerate(self.members) if len(rows) == 0]
+        require(not missing, f"there must be samples of each of the {classes} classes", f"none of {missing[:5]}")
 
     def _random_rows(self, count: int, *, positive_share: float) -> Tensor:
         """(count,) rows: each of a positive with that probability, else of a negative, and any of its class."""
@@ -177,6 +197,13 @@ class LabelledSampler(Sampler):
         )
         return torch.where(is_positive, positives, negatives)
 
+    def _random_rows_of_classes(self, count: int, shares: Tensor) -> Tensor:
+        """(count,) rows: each of class c with a probability proportional to ``shares[c]``, and any of its class."""
+        label = torch.multinomial(shares, count, replacement=True, generator=self.generator)
+        sizes = torch.tensor([len(rows) for rows in self.members])
+        places = torch.rand(count, generator=self.generator, dtype=torch.float64) * sizes[label]
+        return torch.cat(self.members)[(sizes.cumsum(0) - sizes)[label] + places.long()]
+
 
 def require(condition: bool, expected: str, value: object) -> None:
     """Raise ``ValueError`` with what was expected and what came, unless ``condition`` holds."""
@@ -184,10 +211,25 @@ def require(condition: bool, expected: str, value: object) -> None:
         raise ValueError(f"{expected}, got {value}")
 
 
-def require_share(positive_share: float) -> float:
-    """``positive_share`` if it lies between 0 and 1."""
-    require(0 < positive_share < 1, "positive_share must lie between 0 and 1", positive_share)
-    return positive_share
+def require_classes(kind: type[Sampler], classes: int) -> None:
+    """Raise ``ValueError`` unless the sampler knows so many classes."""
+    require(isinstance(classes, int) and classes >= 2, "classes must be an integer >= 2", classes)
+    if classes > kind.most_classes:
+        from . import many_classes
+
+        more = ", ".join(many_classes())
+        raise ValueError(f"{kind.__name__} knows two classes only, got classes {classes}; use one of {more}")
+
+
+def require_share(positive_share: float | None, *, classes: int = 2) -> float:
+    """``positive_share`` if it lies between 0 and 1; None is 1/2. It has no meaning with more than two classes."""
+    if classes > 2 and positive_share is not None:
+        raise ValueError(
+            f"positive_share is of two classes; each of {classes} has the same share of a batch: leave it out"
+        )
+    share = 0.5 if positive_share is None else positive_share
+    require(0 < share < 1, "positive_share must lie between 0 and 1", share)
+    return share
 
 
 def steps_for(samples: int, batch_size: int) -> int:

@@ -6,7 +6,7 @@ from typing import ClassVar, Unpack
 
 from torch import Tensor
 
-from .base import SamplerArguments, require
+from .base import SamplerArguments, require, require_classes
 from .natural import NaturalSampler
 
 
@@ -21,6 +21,7 @@ class SmoteSampler(NaturalSampler):
         batch_size: B, samples a batch, >= 1.
         generator: a CPU generator of this sampler's own.
         neighbours: number of nearest positives to interpolate with, >= 1; read by the run.
+        classes: 2; what is interpolated are the positives of two classes.
 
     Reference: Chawla, Bowyer, Hall, Kegelmeyer, "SMOTE: synthetic minority over-sampling technique", JAIR 2002.
 
@@ -31,8 +32,12 @@ class SmoteSampler(NaturalSampler):
     """
 
     synthesises: ClassVar[bool] = True
+    most_classes: ClassVar[int] = 2
 
-    def __init__(self, indices: Tensor, *, neighbours: int = 5, **arguments: Unpack[SamplerArguments]) -> None:
+    def __init__(
+        self, indices: Tensor, *, neighbours: int = 5, classes: int = 2, **arguments: Unpack[SamplerArguments]
+    ) -> None:
         super().__init__(indices, **arguments)
+        require_classes(type(self), classes)
         require(neighbours >= 1, "neighbours must be >= 1", neighbours)
         self.neighbours = neighbours

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor
@@ -38,6 +38,8 @@ class StratifiedSampler(LabelledSampler):
     >>> (both < 2).sum(dim=1).tolist(), sorted(both.flatten().tolist())
     ([1, 1], [0, 1, 2, 3, 4, 5])
     """
+
+    most_classes: ClassVar[int] = 2
 
     def __init__(self, indices: Tensor, *, least_positives: int = 1, **arguments: Unpack[LabelledArguments]) -> None:
         super().__init__(indices, **arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Unpack
 
+import torch
 from torch import Tensor
 
 from .base import LabelledArguments, LabelledSampler, passes_in, require
@@ -19,7 +20,7 @@ class TemperatureSampler(LabelledSampler):
     ceil(n / B) batches, all of B samples.
 
     Args:
-        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`.
+        indices, labels, batch_size, generator, classes: as for :class:`~.base.LabelledSampler`.
         temperature: T at first, >= 1.
         cool_down: passes until T is 1, >= 1.
 
@@ -27,7 +28,6 @@ class TemperatureSampler(LabelledSampler):
     challenges", arXiv 1907.05019, 2019 (T fixed); Li, Xu, Tan, Murray, Khashabi, "Upsample or upweight? Balanced
     training on heavily imbalanced datasets", NAACL 2025 (T falls).
 
-    >>> import torch
     >>> sampler = TemperatureSampler(
     ...     torch.arange(5),
     ...     labels=torch.tensor([1, 0, 0, 0, 0]),
@@ -55,9 +55,14 @@ class TemperatureSampler(LabelledSampler):
         return self.temperature + (1 - self.temperature) * min(number / self.cool_down, 1.0)
 
     def _draw_pass(self) -> Tensor:
-        share = positive_probability(len(self.positives), len(self.negatives), self.temperature_in(self._passes))
+        size, temperature = self.steps_per_epoch * self.batch_size, self.temperature_in(self._passes)
         self._passes += 1
-        return self._random_rows(self.steps_per_epoch * self.batch_size, positive_share=share)
+        if self.classes == 2:
+            share = positive_probability(len(self.positives), len(self.negatives), temperature)
+            return self._random_rows(size, positive_share=share)
+        largest = max(map(len, self.members))
+        shares = torch.tensor([len(rows) / largest for rows in self.members], dtype=torch.float64)
+        return self._random_rows_of_classes(size, shares ** (1 / temperature))
 
     def _carried(self) -> dict[str, Any]:
         return {"passes": self._passes}

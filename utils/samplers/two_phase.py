@@ -18,8 +18,8 @@ class TwoPhaseSampler(BalancedSampler):
     The second phase gives the scores back what the first took from them: the prior of the training set.
 
     Args:
-        indices, labels, batch_size, generator: as for :class:`~.base.LabelledSampler`; batch_size >= 2.
-        positive_share: of a balanced batch, in (0, 1).
+        indices, labels, batch_size, generator, classes: as for :class:`~.base.LabelledSampler`; batch_size >= 2.
+        positive_share: of a balanced batch, in (0, 1); None is 1/2. Of two classes only.
         natural_from: number of the first natural pass, counted from 0; 0: all are natural.
 
     Reference: Havaei, Davy, Warde-Farley, Biard, Courville, Bengio, Pal, Jodoin, Larochelle, "Brain tumor segmentation
@@ -40,7 +40,7 @@ class TwoPhaseSampler(BalancedSampler):
         self,
         indices: Tensor,
         *,
-        positive_share: float = 0.5,
+        positive_share: float | None = None,
         natural_from: int = 80,
         **arguments: Unpack[LabelledArguments],
     ) -> None:

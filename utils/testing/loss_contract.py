@@ -16,17 +16,21 @@ from .promises import Promises, expect, expect_error, expect_scalar, gradient_of
 FACTS: dict[str, Any] = {"class_counts": (90, 10), "ratio_pos_train": 9, "num_samples": 32}
 ORDER = "the order of the samples does not matter"
 SIZE = 12  # samples in a batch; their dataset indices lie in 0..31
+LARGEST = 90  # samples of the largest of K classes, class 0; class c has about 1/(c + 1) as many
 Build = Callable[[], Loss]
 loss_promises = Promises[Build]()
 
 
-def check_loss(loss: type[Loss] | Loss, *, permutation_invariant: bool = True, **options: Any) -> None:
+def check_loss(
+    loss: type[Loss] | Loss, *, permutation_invariant: bool = True, classes: int = 2, **options: Any
+) -> None:
     """Check the contract of a loss.
 
     Args:
         loss: a class, built with the facts it names and with ``options``; or an instance, which is copied and not
             changed. It must accept dataset indices 0..31.
         permutation_invariant: whether the order of the samples in a batch must not matter.
+        classes: number of classes that a class is built for, 2 to ``SIZE``; two of more than two are critical.
         **options: constructor arguments of a class.
 
     Raises:
@@ -34,25 +38,38 @@ def check_loss(loss: type[Loss] | Loss, *, permutation_invariant: bool = True, *
 
     >>> from ..losses.bce import BCE
     >>> check_loss(BCE)
+    >>> check_loss(BCE, classes=5)
     """
+    known = facts_of(classes)
+    names = (*getattr(loss, "facts", ()), *(getattr(loss, "class_facts", ()) if classes > 2 else ()))
 
     def build() -> Loss:
         if isinstance(loss, type):
-            return loss(**{name: FACTS[name] for name in getattr(loss, "facts", ())}, **options)
+            return loss(**{name: known[name] for name in names}, **options)
         return copy.deepcopy(loss)
 
-    unknown = set(getattr(loss, "facts", ())) - set(FACTS)
-    expect(not unknown, f"facts among {', '.join(FACTS)}", unknown)
+    unknown = set(names) - set(known)
+    expect(not unknown, f"facts among {', '.join(known)}", unknown)
+    for_many = classes == 2 or not isinstance(loss, type) or bool(getattr(loss, "class_facts", ()))
+    expect(for_many, f"class_facts of a loss for {classes} classes", "none")
     loss_promises.check(name_of(loss), build, skip=() if permutation_invariant else (ORDER,))
 
 
+def facts_of(classes: int) -> dict[str, Any]:
+    """What a loss may ask of the run, for so many classes."""
+    if classes == 2:
+        return FACTS
+    counts = tuple(max(LARGEST // (label + 1), 1) for label in range(classes))
+    return {**FACTS, "class_counts": counts, "classes": classes, "critical": (classes - 1, 1)}
+
+
 def batch_for(loss: Loss, *, size: int = SIZE, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs (B, K), cosines where the head is normalised, targets (B,) of both classes, and indices (B,)."""
+    """Outputs (B, ``outputs``), cosines where the head is normalised, targets (B,) of all classes, indices (B,)."""
     generator = torch.Generator().manual_seed(1)
     outputs = 3 * torch.randn(size, loss.outputs, generator=generator, dtype=torch.float64)
     if loss.normalised_head:
         outputs = outputs / (outputs.abs().amax() + 0.1)
-    targets = torch.arange(size) % 3 == 1
+    targets = torch.arange(size) % 3 == 1 if loss.classes == 2 else torch.arange(size) % loss.classes
     return outputs.to(dtype), targets.long(), torch.randperm(32, generator=generator)[:size]
 
 
@@ -72,7 +89,8 @@ def _class(build: Build) -> None:
     named = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     expect(not named, "keyword-only options", f"positional {named}")
     expect("device" not in parameters, "no device argument; .to(device) moves the loss", "device")
-    expect(loss.outputs in (1, 2), "outputs of 1 or 2", loss.outputs)
+    possible = (1, 2) if loss.classes == 2 else (loss.classes,)
+    expect(loss.outputs in possible, f"outputs of {' or '.join(map(str, possible))}", loss.outputs)
     expect(isinstance(loss.default_threshold, float), "a default_threshold of type float", loss.default_threshold)
 
 
@@ -86,13 +104,14 @@ def _scalar(build: Build) -> None:
         expect(bool(gradient.any()), "a gradient that is not 0 everywhere", "0")
 
 
-@loss_promises("score returns one score for each sample")
+@loss_promises("score returns one score for each sample, and for each critical class of more than two")
 def _score(build: Build) -> None:
     loss = build()
+    columns = () if loss.classes == 2 else (len(getattr(loss, "critical", ())),)
     for size in (1, SIZE):
         outputs, targets, _ = batch_for(loss, size=size)
         score = loss.score(outputs)
-        expect(score.shape == (size,), f"scores of shape ({size},)", tuple(score.shape))
+        expect(score.shape == (size, *columns), f"scores of shape {(size, *columns)}", tuple(score.shape))
         if loss.outputs == 1:
             same = torch.equal(loss.score(outputs[:, 0]), score) and torch.equal(
                 build()(outputs[:, 0], targets), build()(outputs, targets)
@@ -102,7 +121,7 @@ def _score(build: Build) -> None:
 
 @loss_promises("a batch of one class has a finite value with a graph")
 def _one_class(build: Build) -> None:
-    for label in (0, 1):
+    for label in range(build().classes):
         for size in (1, 5):
             loss = build()
             outputs, _, _ = batch_for(loss, size=size)
@@ -116,7 +135,10 @@ def _extreme(build: Build) -> None:
             loss = build()
             far = 1.0 if loss.normalised_head else far
             values = torch.tensor([far, -far, 0.98 * far, -0.99 * far, 0.0], dtype=dtype)
-            outputs = torch.stack([-values, values], dim=1)[:, 2 - loss.outputs :]
+            if loss.classes == 2:
+                outputs = torch.stack([-values, values], dim=1)[:, 2 - loss.outputs :]
+            else:
+                outputs = torch.stack([values.roll(number) for number in range(loss.classes)], dim=1)
             for targets in (torch.tensor([1, 1, 0, 0, 1]), torch.ones(5), torch.zeros(5)):
                 value_and_gradient(loss, outputs, targets, f"at outputs of {far:g} in {dtype}")
 
@@ -148,7 +170,8 @@ def _autocast(build: Build) -> None:
 def _target_types(build: Build) -> None:
     outputs, targets, _ = batch_for(build())
     expected = build()(outputs, targets)
-    for dtype in (torch.bool, torch.uint8, torch.int32, torch.float32, torch.float64):
+    types = (torch.uint8, torch.int32, torch.float32, torch.float64)
+    for dtype in (*types, torch.bool) if build().classes == 2 else types:
         value = build()(outputs, targets.to(dtype))
         same = value.dtype == expected.dtype and torch.equal(value, expected)
         expect(same, f"{expected.item()} for targets of {dtype}", value.item())

@@ -16,6 +16,7 @@ from .promises import ContractError, Promises, expect, expect_error, name_of, sa
 # 43 samples of which 9 are positive, under dataset indices that are no row numbers; 5 divides none of these numbers
 INDICES = torch.randperm(1000, generator=torch.Generator().manual_seed(0))[:43]
 LABELS = (torch.arange(43) % 5 == 1).long()
+SHARES = torch.tensor([1 / (label + 1) for label in range(20)])  # of the classes where there are more than two
 BATCH_SIZE = 5
 PASSES = 3
 
@@ -26,17 +27,23 @@ class Builder:
 
     sampler: type[Sampler] | Sampler
     options: dict[str, Any]
+    classes: int
+    labels: Tensor
 
     @property
     def is_class(self) -> bool:
         return isinstance(self.sampler, type)
 
     def __call__(
-        self, *, seed: int = 1, indices: Tensor = INDICES, labels: Tensor = LABELS, batch_size: int = BATCH_SIZE
+        self, *, seed: int = 1, indices: Tensor = INDICES, labels: Tensor | None = None, batch_size: int = BATCH_SIZE
     ) -> Sampler:
         if not isinstance(self.sampler, type):
             return copy.deepcopy(self.sampler)
-        facts = {"labels": labels} if "labels" in self.sampler.facts else {}
+        facts: dict[str, Any] = {}
+        if "labels" in self.sampler.facts:
+            facts["labels"] = self.labels if labels is None else labels
+        if self.classes > 2:
+            facts |= dict.fromkeys(self.sampler.class_facts, self.classes)
         generator = torch.Generator().manual_seed(seed)
         return self.sampler(indices, batch_size=batch_size, generator=generator, **facts, **self.options)
 
@@ -44,12 +51,13 @@ class Builder:
 sampler_promises = Promises[Builder]()
 
 
-def check_sampler(sampler: type[Sampler] | Sampler, **options: Any) -> None:
+def check_sampler(sampler: type[Sampler] | Sampler, *, classes: int = 2, **options: Any) -> None:
     """Check the contract of a sampler.
 
     Args:
         sampler: a class, built over 43 samples with ``options``; or an instance, which is copied and not changed. What
             concerns the constructor is checked of a class only.
+        classes: number of classes that a class is built for, 2 to 20.
         **options: constructor arguments of a class, besides indices, labels, batch_size and generator.
 
     Raises:
@@ -58,7 +66,17 @@ def check_sampler(sampler: type[Sampler] | Sampler, **options: Any) -> None:
     >>> from ..samplers.natural import NaturalSampler
     >>> check_sampler(NaturalSampler)
     """
-    sampler_promises.check(name_of(sampler), Builder(sampler, options))
+    sampler_promises.check(name_of(sampler), Builder(sampler, options, classes, labels_for(classes)))
+
+
+def labels_for(classes: int) -> Tensor:
+    """(43,) labels with samples of all classes, of later ones fewer; of two classes ``LABELS``."""
+    if classes == 2:
+        return LABELS
+    more = torch.arange(43 - classes) / (43 - classes)  # after one sample of each class
+    shares = SHARES[:classes].cumsum(0) / SHARES[:classes].sum()
+    labels = torch.cat([torch.arange(classes), torch.searchsorted(shares, more, right=True)])
+    return labels[torch.randperm(43, generator=torch.Generator().manual_seed(1))]
 
 
 def stream(sampler: Sampler, batches: int) -> list[list[int]]:
@@ -190,13 +208,14 @@ def _arguments(build: Builder) -> None:
         return
     for batch_size in (0, -1):
         expect_error(ValueError, lambda size=batch_size: build(batch_size=size), f"batch_size {batch_size}")  # type: ignore[misc]
-    expect_error(ValueError, lambda: build(indices=INDICES[:0], labels=LABELS[:0]), "no samples")
+    good = build.labels
+    expect_error(ValueError, lambda: build(indices=INDICES[:0], labels=good[:0]), "no samples")
     if "labels" in build.sampler.facts:
         wrong = {
-            "one label too few": LABELS[1:],
-            "labels other than 0 and 1": 2 * LABELS,
-            "no positives": 0 * LABELS,
-            "no negatives": 0 * LABELS + 1,
+            "one label too few": good[1:],
+            "labels other than 0 and 1": build.classes * good,
+            "no positives": 0 * good,
+            "no negatives": good.clamp(min=1),
         }
         for what, labels in wrong.items():
             expect_error(ValueError, lambda labels=labels: build(labels=labels), what)  # type: ignore[misc]
@@ -205,7 +224,9 @@ def _arguments(build: Builder) -> None:
 @sampler_promises("one sample of each class is enough")
 def _two_samples(build: Builder) -> None:
     if build.is_class:
-        sampler = build(indices=torch.tensor([42, 7]), labels=torch.tensor([0, 1]), batch_size=2)
+        labels = torch.arange(build.classes)
+        indices = 42 - 35 * labels if build.classes == 2 else 42 + labels
+        sampler = build(indices=indices, labels=labels, batch_size=2)
         drawn = {index for batch in stream(sampler, 20 * sampler.steps_per_epoch) for index in batch}
-        if drawn != {42, 7}:
-            raise ContractError(f"expected both samples in 20 passes, got {sorted(drawn)}")
+        if drawn != set(indices.tolist()):
+            raise ContractError(f"expected all samples in 20 passes, got {sorted(drawn)}")
