@@ -46,6 +46,23 @@ class NormalisedHead(nn.Linear):
         self.weight.div_(self.weight.norm(dim=1, keepdim=True))
 
 
+def head_of(model: nn.Module) -> nn.Linear:
+    """The last layer, as a ``head_factory`` created it."""
+    (head,) = (module for module in model.modules() if isinstance(module, (LinearHead, NormalisedHead)))
+    return head
+
+
+def features_of(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """What the last layer of ``model`` takes, (B, F), and what the model gives, (B, K), for ``images``."""
+    taken: list[Tensor] = []
+    hook = head_of(model).register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
+    try:
+        outputs = model(images)
+    finally:
+        hook.remove()
+    return taken[0], outputs
+
+
 @torch.no_grad()
 def set_bias(model: nn.Module, value: float) -> None:
     """Set the biases of the last layer to ``value``.
@@ -53,7 +70,7 @@ def set_bias(model: nn.Module, value: float) -> None:
     Raises:
         ValueError: the last layer has no bias.
     """
-    (head,) = (module for module in model.modules() if isinstance(module, (LinearHead, NormalisedHead)))
+    head = head_of(model)
     if head.bias is None:
         raise ValueError("the last layer must have a bias to set, got a normalised head, whose outputs are cosines")
     head.bias.fill_(value)
