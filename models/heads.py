@@ -52,17 +52,6 @@ def head_of(model: nn.Module) -> nn.Linear:
     return head
 
 
-def features_of(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """What the last layer of ``model`` takes, (B, F), and what the model gives, (B, K), for ``images``."""
-    taken: list[Tensor] = []
-    hook = head_of(model).register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
-    try:
-        outputs = model(images)
-    finally:
-        hook.remove()
-    return taken[0], outputs
-
-
 @torch.no_grad()
 def set_bias(model: nn.Module, value: float) -> None:
     """Set the biases of the last layer to ``value``.

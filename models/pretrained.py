@@ -95,9 +95,7 @@ def _head_names(model: nn.Module) -> tuple[str, ...]:
     return (f"{path}.", f"{path.removeprefix('body.')}.")
 
 
-def _named(
-    found: Mapping[str, Tensor], ours: Mapping[str, Tensor], head: tuple[str, ...]
-) -> dict[str, Tensor] | None:
+def _named(found: Mapping[str, Tensor], ours: Mapping[str, Tensor], head: tuple[str, ...]) -> dict[str, Tensor] | None:
     """The tensors of the file for ``ours`` if names and shapes are the same."""
     rest = {name: value for name, value in found.items() if not name.startswith((*head, *AUXILIARY))}
     needed = {name for name in ours if not name.endswith(COUNTER)}

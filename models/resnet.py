@@ -107,6 +107,12 @@ class ResNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.head = head(widths[-1])
 
+    @property
+    def stem_text(self) -> str:
+        """The stem in words, if it is that for large images."""
+        why = f"as the shorter side is at least {LARGE} pixels"
+        return f"7x7 convolution with stride 2 and max-pooling, {why}" if self.large else ""
+
     def forward(self, images: Tensor) -> Tensor:
         x = functional.relu(self.norm(self.stem(images)), inplace=True)
         if self.large:

@@ -73,9 +73,16 @@ def print_version() -> None:
 
 
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:
-    return {"switch": "0|1", "int": "N", "float": "X", "ints": "N", "floats": "X", "pairs": "X", "seeds": "S"}.get(
-        kind, "|".join(choices) or "TEXT"
-    )
+    return {
+        "switch": "0|1",
+        "int": "N",
+        "float": "X",
+        "ints": "N",
+        "floats": "X",
+        "pairs": "X",
+        "seeds": "S",
+        "epochs": "N|all",
+    }.get(kind, "|".join(choices) or "TEXT")
 
 
 def _help(item: Any, models: Iterable[str]) -> str:

@@ -16,7 +16,8 @@ from .task import Task
 class Batches:
     """Normalised float32 batches (B, C, H, W) of a task's images.
 
-    A pixel v in 0..255 becomes (v/255 - mean) / std of its channel. There is no synchronisation and every shape depends
+    They are resized to the task's ``image_size`` after the augmentation; then a pixel v in 0..255 becomes
+    (v/255 - mean) / std of its channel. There is no synchronisation and every shape depends
     on B only, so a step that uses this can be captured in a CUDA graph (register ``generator`` with it).
 
     Args:
@@ -49,11 +50,7 @@ class Batches:
         # stored in the memory format of the batches: cheaper than converting each batch
         self._images = task.images.to(device).contiguous(memory_format=self._memory_format)
         self._normalised = task.image_format.normalised(device, self._memory_format)
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the images, in pixels."""
-        return self._images.shape[2], self._images.shape[3]
+        self.image_size = task.image_format.input_size  # height and width of what the model sees
 
     @functools.cached_property
     def _padded(self) -> Tensor:
@@ -61,7 +58,7 @@ class Batches:
         return padded(self._images).contiguous(memory_format=self._memory_format)
 
     def training(self, indices: Tensor) -> Tensor:
-        """The images ``indices`` (B,) int64, augmented and normalised."""
+        """The images ``indices`` (B,) int64, augmented, resized and normalised."""
         if self.augment == "none":
             return self.plain(indices)
         offsets = draw_offsets(len(indices), generator=self.generator)
@@ -71,5 +68,5 @@ class Batches:
         return self._normalised(images)
 
     def plain(self, indices: Tensor) -> Tensor:
-        """The images ``indices`` (B,) int64, normalised only."""
+        """The images ``indices`` (B,) int64, resized and normalised only."""
         return self._normalised(self._images[indices])

@@ -64,6 +64,7 @@ class Task:
     std: tuple[float, ...]
     size_in_file: tuple[int, int]
     repeats: dict[str, int]
+    image_size: tuple[int, int] | None = None  # what the model sees, if that is not the size of ``images``
 
     @property
     def channels(self) -> int:
@@ -80,7 +81,8 @@ class Task:
     @property
     def image_format(self) -> ImageFormat:
         """What a model that is trained on this task takes."""
-        return ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std)
+        size = self.image_size
+        return ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std, image_size=size)
 
     def split(self, seed: int) -> Split:
         """Rows of the disjoint sets, each sorted; all but training are the same for every seed.

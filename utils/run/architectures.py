@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..system.installation import MODELS_PACKAGE
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from models import BACKBONES, MODELS, ONE_THREAD, build_model, default_weights, own_normalisation
 else:
@@ -26,7 +26,6 @@ __all__ = [
     "ONE_THREAD",
     "build_model",
     "default_weights",
-    "features_of",
     "head_of",
     "own_normalisation",
     "take_over",
@@ -36,12 +35,6 @@ __all__ = [
 def head_of(model: nn.Module) -> nn.Linear:
     """The last layer of a model."""
     found: nn.Linear = import_module(f"{MODELS_PACKAGE}.heads").head_of(model)
-    return found
-
-
-def features_of(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """What the last layer takes, (B, F), and what the model gives, (B, K)."""
-    found: tuple[Tensor, Tensor] = import_module(f"{MODELS_PACKAGE}.heads").features_of(model, images)
     return found
 
 

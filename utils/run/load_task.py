@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,15 @@ from ..data import default_augment, defaults_for, load_raw
 from ..data.folds import Resampling
 from ..data.task import Task, build_task
 from ..errors import UserError
+from .architectures import BACKBONES, own_normalisation
+from .components import built
+
+# mean and SD of the channels, or of every channel, of pixels in 0..1
+NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5,), (0.5,)),
+    "lite": ((127 / 255,), (128 / 255,)),  # pixels (v - 127) / 128, of EfficientNet-Lite
+}
 
 
 def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]:
@@ -49,7 +59,30 @@ def load_task(settings: Settings, device: torch.device) -> tuple[Settings, Task]
     classes = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
     is_rest = config.negative_classes is not None or config.positive_classes is not None
     settings = settings.completed(classes, "the other classes" if is_rest else origin)
-    return settings.completed({"augment": default_augment(channels=task.channels)}, origin), task
+    settings = settings.completed({"augment": default_augment(channels=task.channels)}, origin)
+    own = config.weights is not None and config.resnet_type.startswith(tuple(BACKBONES))
+    settings = settings.completed({"normalisation": "weights" if own else "data"}, "default of the model")
+    return settings, as_seen(task, settings.config)
+
+
+def as_seen(task: Task, config: Config) -> Task:
+    """``task`` with the image size and the normalisation that the options ask for in place of the data's own.
+
+    Raises:
+        UserError: the model has no normalisation of its own.
+    """
+    size = None if config.image_size is None else (config.image_size, config.image_size)
+    if config.normalisation == "data":
+        return replace(task, image_size=size)
+    if config.normalisation == "weights":
+        mean, std = built(lambda: own_normalisation(config.resnet_type))
+    else:
+        mean, std = NORMALISATIONS[str(config.normalisation)]
+    if len(mean) == 1:  # the same for all channels
+        mean, std = mean * task.channels, std * task.channels
+    if task.channels not in (1, len(mean)):
+        raise UserError(f"normalisation {config.normalisation} is of 3 channels, the images have {task.channels}")
+    return replace(task, image_size=size, mean=mean, std=std)
 
 
 def _resampling(config: Config) -> Resampling | None:

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from ..constraints.base import Constraint
 from ..data.batches import Batches
+from ..data.computed_features import ComputedFeatures
 from ..losses.base import Loss
 from ..samplers.base import Sampler
+from .freezing import Freezing
 from .optimizers import restore_optimizer
 
 TRAIN_AUC_SLACK = 0.05  # at equal validation AUC, the train AUC of a new best may be lower by less than this
@@ -31,7 +33,7 @@ class Best:
 class TrainingData:
     """What one seed trains and validates on: dataset indices on the device, and their batches."""
 
-    batches: Batches
+    batches: Batches | ComputedFeatures
     labels: Tensor  # (M,) 0 or 1, by dataset index; synthetic samples follow those of the data set
     train: Tensor  # (n,) dataset indices
     validation: Tensor
@@ -39,7 +41,10 @@ class TrainingData:
 
 @dataclass
 class TrainState:
-    """Exactly what last.pt holds. ``epoch`` counts the completed epochs, so it is the number of the next one."""
+    """Exactly what last.pt holds. ``epoch`` counts the completed epochs, so it is the number of the next one.
+
+    ``model`` is what the steps train: on computed features the last layer of ``network``, else the network.
+    """
 
     model: nn.Module
     loss: Loss
@@ -51,6 +56,23 @@ class TrainState:
     train_scores: Tensor  # (M,) score of each sample in its latest training step; NaN if it had none
     epoch: int = 0
     best: Best | None = None
+    freezing: Freezing | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The whole, from images to outputs, which best.pt holds."""
+        return self.freezing.network if self.freezing else self.model
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the next epoch trains the last layer alone."""
+        return self.freezing is not None and self.freezing.applies(self.epoch)
+
+    def set_mode(self) -> None:
+        """Training mode for what the next epoch trains."""
+        self.model.train()
+        if self.freezing:
+            self.freezing.set_mode(self.epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and dicts of them."""
