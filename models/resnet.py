@@ -18,9 +18,9 @@ from .image_size import check_image_size
 from .initialisation import drawn_by_generator
 
 SMALLEST_IMAGE = 8  # three stages halve the image
-# From this shorter side on the ImageNet family has its own stem. It quarters the image, so that the first stage sees 16 x
-# 16 pixels of an image of 64 x 64; with the small stem it would see all 64 x 64. Both are a factor of 2 from the 32 x 32
-# for which the small stem was made. It needs a sixteenth of the memory and time of that stage.
+# From this shorter side on the ImageNet family has its own stem, which quarters the image: of 64 x 64 pixels the first
+# stage sees 16 x 16, with the small stem all 64 x 64. Both are a factor of 2 from the 32 x 32 that the small
+# stem was made for; of larger images the stem of ImageNet is nearer to that. docs/transfer.md has memory and time.
 LARGE = 64
 
 

@@ -129,8 +129,8 @@ class Config:
     image_size: int | None = _option("model", Kind("int", "an integer in 1..4096", low=1, high=4096), None,
         "side in pixels to which images are resized for the model (default: as they are; sides below 28 become 32)")
     normalisation: str | None = _option("model", choice("data", "weights", "imagenet", "half", "lite"), None,
-        "mean and SD of the pixels: those of the training set, of the backbone's own weights, of ImageNet, 1/2 and 1/2, "
-        "127/255 and 128/255 (default: weights for a backbone with --weights, else data)")
+        "mean and SD of the pixels: of the training set, as the backbone's own weights expect, of ImageNet, 1/2 and "
+        "1/2, 127/255 and 128/255 (default: weights for a backbone with --weights, else data)")
 
     training_type: str = _option("objective", TEXT, "BCE",
         "{names}", names=LOSSES)

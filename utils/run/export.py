@@ -57,7 +57,9 @@ class Ensemble(nn.Module):
         batch = images.float()
         if self.image_size is not None:
             batch = resized(batch, self.image_size)
-        batch = batch.repeat(1, self.repeats, 1, 1) * self.scale + self.shift
+        if self.repeats > 1:
+            batch = batch.repeat(1, self.repeats, 1, 1)
+        batch = batch * self.scale + self.shift
         return torch.stack([member(batch) for member in self.members]).mean(0)
 
 

@@ -157,7 +157,9 @@ def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> ModelFile
 def _form(content: Mapping[str, Any]) -> ImageFormat:
     seen = content.get("image_size")
     form = ImageFormat(
-        *(content[name] for name in ("channels", "height", "width")),
+        channels=content["channels"],
+        height=content["height"],
+        width=content["width"],
         mean=tuple(content["mean"]),
         std=tuple(content["std"]),
         image_size=None if seen is None else tuple(seen),
