@@ -161,8 +161,10 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     whole.to(device).to(memory_format=torch.channels_last)
     if config.compile:
         compile_model(whole, device)
-    freezing = Freezing(whole, head_of(whole), config.frozen_epochs) if config.frozen_epochs else None
-    model = freezing.head if freezing and config.freeze_epochs == "all" else whole
+    head = head_of(whole)
+    frozen = config.frozen_epochs
+    freezing = Freezing(whole, head, tuple(body_of(whole, head)), frozen) if frozen else None
+    model = head if config.freeze_epochs == "all" else whole
     augmentation = torch_stream(seed, f"augmentation{suffix}", device)
     assert config.augment is not None
     data = training_data(
@@ -178,7 +180,7 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         data = on_features(data, experiment.features, freezing, machine=machine)
     saved = load(baseline, BEST) if baseline else None
     is_apart = freezing or (saved and saved["config"]["freeze_epochs"])
-    optimizer = _optimizer(config, machine, whole, head=head_of(whole) if is_apart else None)
+    optimizer = _optimizer(config, machine, whole, head=head if is_apart else None)
     add_parameters(optimizer, loss.parameters())
     if saved and baseline:
         _start_from(saved, baseline, experiment, whole, loss, optimizer)

@@ -20,11 +20,13 @@ class Freezing:
     Attributes:
         network: the whole.
         head: its last layer, which is always trained.
+        body: the parameters below it that are trained when they are not frozen.
         epochs: the epochs in which the rest is frozen; ``math.inf`` for all.
     """
 
     network: nn.Module
     head: nn.Linear
+    body: tuple[nn.Parameter, ...]
     epochs: float
 
     def applies(self, epoch: int) -> bool:
@@ -40,7 +42,7 @@ class Freezing:
         frozen = self.applies(epoch)
         self.network.train(not frozen)
         self.head.train()
-        for parameter in body_of(self.network, self.head):
+        for parameter in self.body:
             parameter.requires_grad_(not frozen)
             if frozen:
                 parameter.grad = None
@@ -72,6 +74,6 @@ class Freezing:
 
 
 def body_of(network: nn.Module, head: nn.Module) -> list[nn.Parameter]:
-    """The parameters of ``network`` below its last layer ``head``, in order."""
+    """The parameters of ``network`` below its last layer ``head`` that are trained, in order."""
     own = set(head.parameters())
-    return [parameter for parameter in network.parameters() if parameter not in own]
+    return [each for each in network.parameters() if each.requires_grad and each not in own]
