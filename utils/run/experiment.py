@@ -92,7 +92,8 @@ def prepare(settings: Settings) -> Experiment:
         threads=config.threads,
         deterministic=bool(config.deterministic),
         seeds=len(config.seeds) if config.train else 1,
-        seeds_at_once=config.parallel_seeds,
+        # features are computed once, on all cores; what is left for each seed is one small layer
+        seeds_at_once=config.parallel_seeds or int(config.freeze_epochs == "all"),
     )
     weights = find_weights(settings.config)
     settings, task = load_task(settings, machine.device)
