@@ -62,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
     choices = choose(frozen)
     chosen = max(choices, key=lambda choice: choice["validation_auc"]["mean"])["options"]
     objective = " ".join(chosen.split()[: chosen.split().index("--lr")])
-    rows, seconds = [], None
+    rows: list[dict[str, Any]] = []
+    seconds = None
     for label, words in (
         ("Lite0, frozen", [*frozen, *chosen.split()]),
         ("from scratch, BCE", [*common, *SCRATCH.split()]),
@@ -96,7 +97,8 @@ def weights() -> str:
 
 def choose(frozen: Sequence[str]) -> list[dict[str, Any]]:
     """Mean validation AUC of each candidate's best epochs; features are computed once for all of them."""
-    choices, features = [], None
+    choices: list[dict[str, Any]] = []
+    features = None
     for candidate in CANDIDATES:
         experiment = prepare(resolve([*frozen, *candidate.split()]))
         experiment = with_features(experiment) if features is None else replace(experiment, features=features)
