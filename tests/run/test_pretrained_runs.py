@@ -190,7 +190,10 @@ def images_of_test_csv(root: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
     images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
     place = {image.tobytes(): number for number, image in enumerate(enlarged(images[..., None]))}
-    return images[[place[image.tobytes()] for image in load_raw("digits", data_root=root).test_images]]
+    found: np.ndarray[Any, np.dtype[np.uint8]] = images[
+        [place[image.tobytes()] for image in load_raw("digits", data_root=root).test_images]
+    ]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -322,6 +325,18 @@ def test_weights_that_are_refused(tmp_path: Path, weights: Path, capsys: pytest.
         line = refused(tmp_path / "root", f"{TINY} {more}", capsys)
         assert words in line, line
         assert not (tmp_path / "root").exists()
+
+
+def test_damaged_weights_are_refused_before_anything_is_written(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "damaged.pth"
+    content = torch.load(weights, weights_only=True)["state_dict"]
+    content["module.norm.bias"][0] = torch.nan
+    torch.save(content, path)
+    line = refused(tmp_path / "root", f"{TINY} --weights {path} --freeze_epochs all", capsys)
+    assert "the frozen network gives outputs that are not finite; its weights are damaged (--weights)" in line
+    assert not (tmp_path / "root").exists()
 
 
 @pytest.mark.filterwarnings("default")  # of torchvision's import

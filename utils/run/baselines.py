@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
-from ..config.options import Config
+from ..config.options import Config, convert
 from ..config.settings import Settings
 from ..errors import UserError
 from ..run_files.best_pt import BEST
 from ..run_files.checkpoints import load
 from ..run_files.paths import RunPaths
+from .components import built
 
 TAKEN_OVER = ("image_size", "normalisation")  # what its network sees, so that it need not be said again
 
@@ -19,8 +21,11 @@ def of_baseline(settings: Settings) -> Settings:
     best = find_baselines(settings.config)
     if not best:
         return settings
-    saved = load(best[settings.config.seeds[0]], BEST)["config"]
-    return settings.completed({name: saved.get(name) for name in TAKEN_OVER}, "the baseline")
+    path = best[settings.config.seeds[0]]
+    saved = {name: load(path, BEST)["config"].get(name) for name in TAKEN_OVER}
+    known = {name: value for name, value in saved.items() if value is not None}
+    checked = {name: built(functools.partial(convert, name, value, str(path))) for name, value in known.items()}
+    return settings.completed(checked, "the baseline")
 
 
 def find_baselines(config: Config) -> dict[int, Path]:

@@ -180,7 +180,7 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     if freezing and experiment.features is not None:
         data = on_features(data, experiment.features, freezing, machine=machine)
     saved = load(baseline, BEST) if baseline else None
-    is_apart = freezing or (saved and saved["config"]["freeze_epochs"])
+    is_apart = freezing or (saved and saved["config"].get("freeze_epochs"))
     optimizer = _optimizer(config, machine, whole, head=head if is_apart else None)
     add_parameters(optimizer, loss.parameters())
     if saved and baseline:
@@ -262,7 +262,7 @@ def _start_from(
     """
     same = [*SAME_DATA, "resnet_type", "image_size", "normalisation", "training_type", "optimizer", "bsize"]
     for name in same:
-        ours, theirs = asdict(experiment.config)[name], saved["config"][name]
+        ours, theirs = asdict(experiment.config)[name], saved["config"].get(name)
         if plain(ours) != plain(theirs):
             raise UserError(
                 f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"

@@ -68,13 +68,13 @@ def train_run(settings: Settings) -> int:
                 _check_files(paths.seed(seed), _plan(paths.seed(seed), config, seed))
     for seed in paths.seeds_with("done"):
         read_done(paths.seed(seed))
-    make_folder(paths.folder)
-    with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
-        text = write_config(paths.config, settings, config_facts(experiment))
     announce(experiment, paths)
     is_done = all(_plan(paths.seed(seed), config, seed) == "skip" for seed in config.seeds)
     if not is_done and not _reads_in_children(experiment):
         experiment = with_features(experiment)
+    make_folder(paths.folder)
+    with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
+        text = write_config(paths.config, settings, config_facts(experiment))
     failures = _train_seeds(experiment, paths, baselines, text)
     if paths.seeds_with("done"):
         facts = functools.partial(result_facts, experiment, paths)

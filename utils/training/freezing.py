@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batches
+from ..errors import UserError
 from ..system.devices import Machine
 from ..system.interruption import check
 from .evaluation import batch_size
@@ -52,7 +53,7 @@ class Freezing:
         """(B, F) float32, what the last layer takes for normalised ``images`` in evaluation mode.
 
         Raises:
-            ValueError: the network does something with the outputs of that layer, so that it is not the last.
+            UserError: a feature is not finite, or the network does something with what that layer gives.
         """
         taken: list[Tensor] = []
         hook = self.head.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
@@ -62,8 +63,13 @@ class Freezing:
                 outputs = self.network(images)
         finally:
             hook.remove()
+        if not outputs.isfinite().all():
+            raise UserError("the frozen network gives outputs that are not finite; its weights are damaged (--weights)")
         if len(taken) != 1 or taken[0].ndim != 2 or not torch.equal(outputs, self.head(taken[0])):
-            raise ValueError("freeze_epochs all needs a network that ends in one layer on vectors of features")
+            raise UserError(
+                "freeze_epochs all needs a network that ends in one layer on vectors of features, this one does not; "
+                "freeze a number of epochs instead (--freeze_epochs)"
+            )
         return taken[0].float()
 
     def fill(self, features: Tensor, batches: Batches, rows: Tensor, *, machine: Machine) -> None:
