@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"{paths.folder} is there; move it away: its time is not known")
         rows.append({"label": label} | timed(words, paths, limit=seconds))
         seconds = seconds or rows[0]["seconds"]
-    content = record(NAME, _portable(argv)) | {"choices": choices, "chosen": chosen, "goal": GOAL, "rows": rows}
+    content = record(NAME, portable(argv)) | {"choices": choices, "chosen": chosen, "goal": GOAL, "rows": rows}
     write(content, text(content), options.out)
     return 0
 
@@ -140,7 +140,7 @@ def timed(words: Sequence[str], paths: RunPaths, *, limit: float | None) -> dict
     parts = {part: {seed: block[part] for seed, block in blocks.items()} for part in ("auc", "fpr_at_tpr")}
     ensemble = {name: found["ensemble"]["test"][name] for name in ("auc", "fpr_at_tpr", "fpr_at_tpr_interval")}
     return {
-        "command": shlex.join(["python", "main.py", *_portable(words)]),
+        "command": shlex.join(["python", "main.py", *portable(words)]),
         "seconds": seconds,
         "epochs": epochs,
         "test": parts | {"fpr_at_tpr_interval": {seed: block["fpr_at_tpr_interval"] for seed, block in blocks.items()}},
@@ -148,7 +148,7 @@ def timed(words: Sequence[str], paths: RunPaths, *, limit: float | None) -> dict
     }
 
 
-def _portable(words: Sequence[str]) -> list[str]:
+def portable(words: Sequence[str]) -> list[str]:
     """The words of a command without the folders of this machine."""
     own = {"--data_root", "--checkpoint_root", "--out"}
     kept = [word for at, word in enumerate(words) if not {word, words[at - 1]} & own]
