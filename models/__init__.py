@@ -15,13 +15,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["BACKBONES", "FLAT", "MODELS", "ONE_THREAD", "build_model"]
+    from .pretrained import DefaultWeights
+
+__all__ = ["BACKBONES", "FLAT", "MODELS", "ONE_THREAD", "build_model", "default_weights", "own_normalisation"]
 
 MODELS: dict[str, str] = {
     "resnet10": "resnet:resnet10",
@@ -33,7 +35,10 @@ MODELS: dict[str, str] = {
     "linear": "dense:linear",
     "dense": "dense:dense",
 }
-BACKBONES: dict[str, str] = {"torchvision:": "backbones:torchvision_backbone"}  # what a name begins with -> its builder
+BACKBONES: dict[str, str] = {  # what a name begins with -> its builder
+    "torchvision:": "backbones:torchvision_backbone",
+    "timm:": "backbones:timm_backbone",
+}
 FLAT = frozenset({"linear", "dense"})  # they see a row of numbers, so that they take features too
 ONE_THREAD = frozenset({"lenet5", "linear", "dense"})  # too small to gain from a second CPU thread
 
@@ -92,3 +97,31 @@ def build_model(
     if bias is not None:
         set_bias(model, bias)
     return model
+
+
+def own_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, of pixels in 0..1, that the default weights of a backbone expect.
+
+    Raises:
+        ValueError: it has no weights of its own.
+    """
+    mean, std = _of_package(name, "normalisation")
+    return tuple(map(float, mean)), tuple(map(float, std))
+
+
+def default_weights(name: str) -> DefaultWeights:
+    """Where the default weights of a backbone lie, on this machine and on the network.
+
+    Raises:
+        ValueError: it has none.
+    """
+    found: DefaultWeights = _of_package(name, "weights")
+    return found
+
+
+def _of_package(name: str, what: str) -> Any:
+    """What ``torchvision_<what>`` or ``timm_<what>`` of ``backbones`` says of the architecture ``name``."""
+    package, _, architecture = name.partition(":")
+    if f"{package}:" not in BACKBONES:
+        raise ValueError(f"{name} has no {what} of its own; only torchvision:NAME and timm:NAME have")
+    return getattr(import_module(".backbones", __name__), f"{package}_{what}")(architecture)

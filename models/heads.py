@@ -46,6 +46,12 @@ class NormalisedHead(nn.Linear):
         self.weight.div_(self.weight.norm(dim=1, keepdim=True))
 
 
+def head_of(model: nn.Module) -> nn.Linear:
+    """The last layer, as a ``head_factory`` created it."""
+    (head,) = (module for module in model.modules() if isinstance(module, (LinearHead, NormalisedHead)))
+    return head
+
+
 @torch.no_grad()
 def set_bias(model: nn.Module, value: float) -> None:
     """Set the biases of the last layer to ``value``.
@@ -53,7 +59,7 @@ def set_bias(model: nn.Module, value: float) -> None:
     Raises:
         ValueError: the last layer has no bias.
     """
-    (head,) = (module for module in model.modules() if isinstance(module, (LinearHead, NormalisedHead)))
+    head = head_of(model)
     if head.bias is None:
         raise ValueError("the last layer must have a bias to set, got a normalised head, whose outputs are cosines")
     head.bias.fill_(value)

@@ -1,11 +1,12 @@
-"""Residual networks with a 3x3 stem, for small images.
+"""Residual networks, for small and large images.
 
-He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016: the ImageNet family with the
-stem that small images need (resnet10, 18, 34), and the CIFAR family of section 4.2 (resnet20, 32).
+He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016: the ImageNet family (resnet10, 18, 34),
+with the stem that small images need below ``LARGE`` pixels, and the CIFAR family of section 4.2 (resnet20, 32).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -17,10 +18,18 @@ from .image_size import check_image_size
 from .initialisation import drawn_by_generator
 
 SMALLEST_IMAGE = 8  # three stages halve the image
+# From this shorter side on the ImageNet family has its own stem, which quarters the image: of 64 x 64 pixels the first
+# stage sees 16 x 16, with the small stem all 64 x 64. Both are a factor of 2 from the 32 x 32 that the small
+# stem was made for; of larger images the stem of ImageNet is nearer to that. docs/transfer.md has memory and time.
+LARGE = 64
 
 
 def _conv3x3(channels_in: int, channels_out: int, *, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
+
+
+def _conv7x7(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size=7, stride=2, padding=3, bias=False)
 
 
 class ZeroPaddedShortcut(nn.Module):
@@ -70,6 +79,7 @@ class ResNet(nn.Module):
         widths: channels of each stage; every stage but the first halves the image.
         depths: number of blocks of each stage.
         projected: whether shortcuts that change the shape are 1x1 convolutions (option B) instead of option A.
+        large: whether the stem is a 7x7 convolution and a max-pooling, which quarter the image, instead of a 3x3 one.
         head: creates the last layer.
     """
 
@@ -80,10 +90,12 @@ class ResNet(nn.Module):
         widths: Sequence[int],
         depths: Sequence[int],
         projected: bool,
+        large: bool = False,
         head: HeadFactory,
     ) -> None:
         super().__init__()
-        self.stem = _conv3x3(channels, widths[0])
+        self.large = large
+        self.stem = _conv7x7(channels, widths[0]) if large else _conv3x3(channels, widths[0])
         self.norm = nn.BatchNorm2d(widths[0])
         blocks: list[nn.Module] = []
         channels_in = widths[0]
@@ -95,8 +107,16 @@ class ResNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.head = head(widths[-1])
 
+    @property
+    def stem_text(self) -> str:
+        """The stem in words, if it is that for large images."""
+        why = f"as the shorter side is at least {LARGE} pixels"
+        return f"7x7 convolution with stride 2 and max-pooling, {why}" if self.large else ""
+
     def forward(self, images: Tensor) -> Tensor:
         x = functional.relu(self.norm(self.stem(images)), inplace=True)
+        if self.large:
+            x = functional.max_pool2d(x, kernel_size=3, stride=2, padding=1)
         x = self.blocks(x)
         outputs: Tensor = self.head(x.mean(dim=(2, 3)))  # adaptive average pooling to one pixel
         return outputs
@@ -111,13 +131,16 @@ def _family(
     channels: int,
     image_size: tuple[int, int],
     head: HeadFactory,
+    large_from: float = math.inf,
     hidden_widths: Sequence[int] = (),  # for the dense model
 ) -> ResNet:
+    """``large_from``: the shorter side from which the stem is that for large images."""
     check_image_size(image_size, smallest=SMALLEST_IMAGE, model=name)
-    return ResNet(channels=channels, widths=widths, depths=depths, projected=projected, head=head)
+    large = min(image_size) >= large_from
+    return ResNet(channels=channels, widths=widths, depths=depths, projected=projected, large=large, head=head)
 
 
-_imagenet = partial(_family, widths=(64, 128, 256, 512), projected=True)
+_imagenet = partial(_family, widths=(64, 128, 256, 512), projected=True, large_from=LARGE)
 _cifar = partial(_family, widths=(16, 32, 64), projected=False)
 
 resnet10 = drawn_by_generator(partial(_imagenet, name="resnet10", depths=(1, 1, 1, 1)))  # the paper's CIFAR experiments

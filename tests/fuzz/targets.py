@@ -30,6 +30,7 @@ import main
 import predict
 import report
 import sweep
+from models import build_model
 from utils.config.settings import resolve
 from utils.data import load_raw, torchvision_files
 from utils.data.npz import read_npz
@@ -37,9 +38,11 @@ from utils.errors import UserError
 from utils.reporting.runs import read_folder
 from utils.run import train as train_run
 from utils.run.experiment import build_state
+from utils.run.weights_file import WeightsFile, load_weights
 from utils.run_files.done import read_done
 from utils.run_files.history_jsonl import History
 from utils.run_files.scores_csv import read_scores
+from utils.system.files import sha256
 from utils.system.yaml_files import read_yaml
 from utils.training.epoch import NonFiniteLossError, train_epoch
 from utils.training.step import TrainingSteps
@@ -57,6 +60,8 @@ COMMANDS = [
     [*NEW, "--folds", "3", "--fold", "1", "--subset_ratios", "1", "9", "--train_on", "other", "--downsample", "1"],
     [*NEW, "--negative_classes", "1", "3", "--positive_classes", "2", "--ratio_pos_train", "5", "--tpr", "0.9", "0.8"],
     [*NEW, "--resnet_type", "dense", "--hidden_widths", "9", "--data_root", "datasets", "--checkpoint_root", "x"],
+    [*NEW, "--resnet_type", "lenet5", "--weights", "w.pth", "--freeze_epochs", "all", "--normalisation", "half"],
+    [*NEW, "--image_size", "16", "--freeze_epochs", "2", "--weights", "default", "--download", "0"],
     [*BASE.split()[:-1], "--model_name", "new", "--continue_train", "1", "--baseline_cont_train", "base"],
 ]
 RUN = Path("checkpoint/runs/base")
@@ -103,6 +108,24 @@ def program(start: Callable[[Sequence[str]], int], argv: Sequence[str], *, accep
     return True
 
 
+def _lenet5() -> torch.nn.Module:
+    return build_model("lenet5", channels=1, image_size=(32, 32), generator=torch.Generator().manual_seed(1))
+
+
+def _saved(content: Any) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    return stream.getvalue()
+
+
+def _take_over(data: bytes) -> bool:
+    """Give a file of ``--weights`` to a model."""
+    path = Path("w.pth")
+    path.write_bytes(data)
+    load_weights(WeightsFile(path, sha256(path)), _lenet5())
+    return True
+
+
 class World:
     """A folder with a trained run, a sweep's folder and data, from which every case starts anew."""
 
@@ -121,7 +144,7 @@ class World:
         self.configs = [path.read_bytes() for path in sorted((ROOT / "configs").glob("[bA]*/*.yaml"))]
         self.tables = [path.read_bytes() for path in sorted((ROOT / "configs/table").glob("*.yaml"))]
         self.checkpoints = [self.files[SEED / name] for name in ("best.pt", "last.pt")]
-        self.checkpoints.append(self.files[RUN / "model.pt"])
+        self.checkpoints += [self.files[RUN / "model.pt"], _saved(_lenet5().state_dict())]
         self.arrays = [_arrays(keys) for keys in (("x_train", "y_train", "x_test", "y_test"), _MEDMNIST)]
 
     def restore(self) -> None:
@@ -146,6 +169,7 @@ class World:
             "table file": Target(2, self._table, self._sweep),
             ".npz": Target(15, self._npz, self._read_npz),
             "best.pt": Target(5, functools.partial(self._checkpoint, 0), self._in_place(SEED / "best.pt", EVALUATE)),
+            "weights": Target(4, functools.partial(self._checkpoint, 3), _take_over),
             "last.pt": Target(5, functools.partial(self._checkpoint, 1), self._in_place(SEED / "last.pt", RESUME)),
         }
         predicted = (("model.pt", RUN / "model.pt", SCORE, 4), ("image", NEW_IMAGES / "0.png", SCORE, 3))
@@ -223,10 +247,7 @@ class World:
             (name,) = [name for name in parts if name.endswith("/data.pkl")]
             parts[name] = mutated_bytes(random, parts[name], [*parts.values()])
             return _archived(parts, compressed=random.random() < 0.1)
-        content = mutated_value(random, torch.load(io.BytesIO(data), weights_only=True))
-        stream = io.BytesIO()
-        torch.save(content, stream)
-        return stream.getvalue()
+        return _saved(mutated_value(random, torch.load(io.BytesIO(data), weights_only=True)))
 
     def _file(self, path: Path) -> Callable[[Random], bytes]:
         data = self.files.get(path, b"it broke\n")

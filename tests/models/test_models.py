@@ -293,7 +293,8 @@ def test_weights_that_a_builder_loads_are_kept_and_the_rest_follows_the_seed(
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"model must be one of resnet10, .*dense, torchvision:NAME, got 'resnet11'"):
+    known = "resnet10, .*dense, torchvision:NAME, timm:NAME"
+    with pytest.raises(ValueError, match=f"model must be one of {known}, got 'resnet11'"):
         build("resnet11")
 
 

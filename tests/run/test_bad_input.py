@@ -214,6 +214,12 @@ CONTRADICTIONS = [
     ("--fold 2 --train_on all", r"fold, train_on \(from the command line\) cannot act with folds 0; add --folds K"),
     ("--folds 3 --ratio_pos_train 5", "folds and ratio_pos_train exclude each other; the subsets decide"),
     ("--introd_ALM_from 2 --use_ALM 1 --continue_train 1", "introd_ALM_from and continue_train 1 exclude each other"),
+    ("--weights w.pt", r"weights \(from the command line\) cannot act with linear, which is a last layer alone"),
+    ("--resnet_type lenet5 --weights w.pt --train 0", "weights and train 0 exclude each other; best.pt holds the weig"),
+    (
+        "--resnet_type lenet5 --weights w.pt --freeze_epochs all --augment crop",
+        "freeze_epochs all and augment crop exclude each other; features are computed once",
+    ),
     ("--resnet_type featureless --sampler smote", "cannot act with featureless, which is fitted, not .* at natural"),
     (
         "--resnet_type logistic_cv --lr 0.1 --schedule cosine",

@@ -26,7 +26,12 @@ def pixels() -> np.ndarray:
     return chosen
 
 
-@pytest.fixture(scope="module", params=["lenet5", "resnet10", "lenet5 --training_type LDAM", "torchvision:resnet18"])
+RESIZED = "lenet5 --image_size 40 --normalisation imagenet"  # and repeated in three channels
+
+
+@pytest.fixture(
+    scope="module", params=["lenet5", "resnet10", "lenet5 --training_type LDAM", "torchvision:resnet18", RESIZED]
+)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(tmp_path_factory.mktemp("run"), f"--seeds 1-2 --resnet_type {request.param}")
 

@@ -10,6 +10,7 @@ import torch
 from runs import OPTIONS_OF, assert_same_run, run, start_of
 from torch import Tensor
 
+from models import build_model
 from utils.constraints.augmented_lagrangian import AugmentedLagrangian
 from utils.losses import LOSSES
 from utils.pairwise.ranking import auc_and_mean_violation
@@ -89,6 +90,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, more: str) ->
     run(tmp_path / "resumed", f"{command} --num_epochs 3")
     resumed = run(tmp_path / "resumed", f"{command} --num_epochs 6 --resume 1")
     assert_same_run(resumed, run(tmp_path / "straight", f"{command} --num_epochs 6"))
+
+
+@pytest.mark.parametrize("frozen", ["2", "all"])
+def test_a_frozen_network_resumes_and_evaluates_to_its_own_numbers(tmp_path: Path, frozen: str) -> None:
+    """The captured step is captured anew when the body is trained too."""
+    model = build_model("resnet20", channels=1, image_size=(8, 8), generator=torch.Generator().manual_seed(1))
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    command = f"{CUDA} --resnet_type resnet20 --image_size 8 --weights {tmp_path}/w.pth --freeze_epochs {frozen}"
+    run(tmp_path / "resumed", f"{command} --num_epochs 1")
+    resumed = run(tmp_path / "resumed", f"{command} --num_epochs 4 --resume 1")
+    straight = run(tmp_path / "straight", f"{command} --num_epochs 4")
+    assert_same_run(resumed, straight)
+    before = (straight / "seed1" / "test.csv").read_bytes()
+    run(tmp_path / "straight", f"{CUDA} --resnet_type resnet20 --train 0")
+    assert (straight / "seed1" / "test.csv").read_bytes() == before
 
 
 def test_a_run_evaluates_to_its_own_numbers(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def print_version() -> None:
 
 
 def _metavar(kind: str, choices: tuple[str, ...]) -> str:
-    return {**SEVERAL, "switch": "0|1", "int": "N", "float": "X", "ratio": "X"}.get(kind, "|".join(choices) or "TEXT")
+    simple = {"switch": "0|1", "int": "N", "float": "X", "ratio": "X", "epochs": "N|all"}
+    return {**SEVERAL, **simple}.get(kind, "|".join(choices) or "TEXT")
 
 
 def _help(item: Any, models: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ class Kind:
 
     Args:
         name: one of int, float, text, path, name (a file or folder name), switch (0 or 1), ints, floats,
-            pairs, seeds, classes, ratio, ratios, augment.
+            pairs, seeds, classes, ratio, ratios, augment, epochs (a number, or the text ``all``).
         expected: the legal values in words, for ``--help`` and error messages.
         low, high: bounds of a number, or of each number of a list.
         open_low: whether ``low`` itself is excluded.
@@ -58,6 +58,7 @@ TPRS = Kind("floats", "true positive rates in (0, 1]", low=0, high=1, open_low=T
 FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=True)
 PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probability of missing it, each in (0, 1), such "
     "as 0.98 0.05", low=0, high=0.999999, open_low=True)  # fmt: skip
+EPOCHS = Kind("epochs", "an integer >= 0, or all", low=0)
 CLASSES = Kind("classes", "class numbers, such as 1 3 5 or 0-4,7, or names")
 RATIO = Kind("ratio", "natural or a number >= 1 (negatives per positive)", low=1)
 RATIOS = Kind("ratios", "numbers >= 1, such as 1 99, or natural alone", low=1)
@@ -91,6 +92,10 @@ def _int(value: Any, kind: Kind) -> int:
         raise ValueError(f"at most {MOST}")
     _check_bounds(number, kind)
     return number
+
+
+def _epochs(value: Any, kind: Kind) -> int | str:
+    return "all" if value == "all" else _int(value, kind)
 
 
 def _float(value: Any, kind: Kind) -> float:
@@ -243,6 +248,7 @@ _READERS = {
     "floats": _floats,
     "pairs": _pairs,
     "seeds": _seeds,
+    "epochs": _epochs,
     "classes": _classes,
     "ratio": _ratio,
     "ratios": _ratios,

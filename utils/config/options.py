@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
@@ -17,6 +18,7 @@ from .kinds import (
     AUGMENT,
     CLASSES,
     COUNT,
+    EPOCHS,
     FPRS,
     NAME,
     NON_NEGATIVE,
@@ -136,10 +138,20 @@ class Config:
         "1 reduces the training set to the size of the smallest of those three")
 
     resnet_type: str = _option("model", TEXT, "resnet10",
-        f"trained: {{models}}, torchvision:NAME; fitted at once: {', '.join(LEARNERS)}", alias="model")
+        f"trained: {{models}}, torchvision:NAME, timm:NAME; fitted at once: {', '.join(LEARNERS)}", alias="model")
     hidden_widths: tuple[int, ...] = _option("model",
         Kind("ints", "layer widths in 1..65536, such as 128 64", low=1, high=65536), (128, 64),
         "hidden layer widths of dense")
+    weights: str | None = _option("model", PATH, None,
+        "weights to start from, all but the last layer: a state dict (.pt, .pth, .safetensors), best.pt of a run, or "
+        "default for those of torchvision or timm (default: random)")
+    freeze_epochs: int | str = _option("model", EPOCHS, 0,
+        "epochs that train the last layer alone; all: on features that are computed once")
+    image_size: int | None = _option("model", Kind("int", "an integer in 1..4096", low=1, high=4096), None,
+        "side in pixels to which images are resized for the model (default: as they are; sides below 28 become 32)")
+    normalisation: str | None = _option("model", choice("data", "weights", "imagenet", "half", "lite"), None,
+        "mean and SD of the pixels: of the training set, as the backbone's own weights expect, of ImageNet, 1/2 and "
+        "1/2, 127/255 and 128/255 (default: weights for a backbone with --weights, else data)")
 
     training_type: str = _option("objective", TEXT, "BCE",
         "{names}", names=LOSSES, alias="loss")
@@ -275,6 +287,11 @@ class Config:
         """The name of the model in ``models.MODELS``."""
         return FITTED_MODEL if self.is_fitted else self.resnet_type
 
+    @property
+    def frozen_epochs(self) -> float:
+        """The epochs that train the last layer alone; infinite for all."""
+        return math.inf if self.freeze_epochs == "all" else float(self.freeze_epochs)
+
 
 SWITCHES = {"resampling": "folds", "constraint": "use_ALM"}  # group -> the option without which its others cannot act
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
@@ -284,6 +301,7 @@ FREE = {
     *("train", "seeds", "resume", "dry_run"),
     *("num_epochs", "name_file_bs", "name_file_alm", "model_name", "subfolder_name"),
     *("checkpoint_root", "data_root", "download", "tpr", "fpr", "promise", "cost_ratio", "alpha"),
+    "weights",  # compared by their checksum
     *("device", "threads", "deterministic", "keep_last", "images"),
     *("parallel_seeds", "compile", "hot_enc"),
 }

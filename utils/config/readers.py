@@ -39,10 +39,23 @@ def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
         (_group("constraint"), config.use_ALM, "use_ALM", "use_ALM 0; add --use_ALM 1 or an ALM file"),
         ({"momentum"}, config.optimizer == "sgd", "optimizer", f"optimizer {config.optimizer}; it belongs to sgd"),
         ({"hidden_widths"}, config.resnet_type == "dense", "resnet_type", f"{config.resnet_type}; it belongs to dense"),
+        *_of_weights(config),
         ({"patience_lr"}, course == "plateau", decides, f"{scheduled} plateau, which is --lr_decrease 1"),
         ({"lr_steps"}, course == "step", decides, f"{scheduled} step"),
         ({"lr_factor"}, course in ("plateau", "step"), decides, f"{scheduled} plateau and step"),
         (continued, config.continue_train, "continue_train", "continue_train 0; add --continue_train 1"),
+    ]
+
+
+def _of_weights(config: Config) -> list[tuple[set[str], object, str, str]]:
+    """The same of options about weights that were trained elsewhere."""
+    model, frozen = config.resnet_type, config.freeze_epochs
+    has_body = not config.is_fitted and model != "linear"
+    without = "random weights, which freezing would keep; add --weights"
+    return [
+        ({"weights"}, has_body, "resnet_type", f"{model}, which is a last layer alone; weights of that are drawn anew"),
+        ({"freeze_epochs"}, config.weights or not frozen, "weights", without),
+        ({"compile"}, frozen != "all" or not config.compile, "freeze_epochs", "freeze_epochs all; leave it out"),
     ]
 
 

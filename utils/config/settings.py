@@ -182,6 +182,8 @@ def with_defaults(settings: Settings) -> Settings:
     defaults = defaults_for(config.dataset_name)
     origin = f"default of {config.dataset_name}"
     names = ["lr", "augment", "train_fraction", "subset_ratios"]
+    if config.freeze_epochs == "all":  # features that are computed once are of images as they are
+        settings = settings.completed({"augment": "none"}, "freeze_epochs all")
     if config.negative_classes is None and config.positive_classes is None:
         names += ["negative_classes", "positive_classes"]  # of one side alone, the other is the rest
     names += [] if config.folds else ["ratio_pos_train"]  # the subsets decide
@@ -347,6 +349,19 @@ def _exclusions(settings: Settings, explicit: Mapping[str, str]) -> list[tuple[o
             for name in ("ratio_pos_train", "train_fraction", "validation_per_class", "calibration_fraction")
         ),
         (config.dry_run and not config.train, "dry_run 1 and train 0", "dry_run is of a training"),
+        *(
+            (given(name) and excluded, f"{name} and {what}", remedy)
+            for name, excluded, what, remedy in (
+                ("weights", not config.train, "train 0", "best.pt holds the weights"),
+                ("weights", config.continue_train, "continue_train 1", "the baseline holds the weights"),
+                ("freeze_epochs", config.continue_train, "continue_train 1", "the baseline was trained with it"),
+            )
+        ),
+        (
+            config.freeze_epochs == "all" and given("augment") and config.augment != "none",
+            f"freeze_epochs all and augment {config.augment}",
+            "features are computed once, of images as they are; leave augment out, or freeze a number of epochs",
+        ),
         (config.resume and not config.train, "resume 1 and train 0", "resume needs --train 1"),
         (config.continue_train and not config.train, "continue_train 1 and train 0", "continue_train needs --train 1"),
         *(

@@ -30,7 +30,11 @@ FLAGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("patience", "early_stopping", "early_stop"), ("patience_early_stopping",)),
     **dict.fromkeys(("eval", "evaluate", "test", "test_only", "eval_only"), ("train",)),
     **dict.fromkeys(("checkpoint", "ckpt", "resume_from", "load"), ("resume", "train")),
-    **dict.fromkeys(("finetune", "fine_tune", "init_from", "pretrained_path"), ("continue_train",)),
+    **dict.fromkeys(("finetune", "fine_tune"), ("weights", "freeze_epochs", "continue_train")),
+    **dict.fromkeys(("pretrained", "pretrain", "imagenet", "init_from", "pretrained_path", "init"), ("weights",)),
+    **dict.fromkeys(("freeze", "frozen", "freeze_backbone", "linear_probe"), ("freeze_epochs",)),
+    **dict.fromkeys(("img_size", "input_size", "resize", "crop_size", "resolution"), ("image_size",)),
+    **dict.fromkeys(("normalization", "normalize", "normalise", "norm", "mean", "std"), ("normalisation",)),
     **dict.fromkeys(("output_dir", "out_dir", "output", "save_dir", "log_dir", "logdir"), ("checkpoint_root",)),
     **dict.fromkeys(("name", "run_name", "exp_name", "experiment", "experiment_name"), ("model_name",)),
     **dict.fromkeys(("config", "cfg", "config_file"), ("name_file_bs", "name_file_alm")),
@@ -44,14 +48,6 @@ FLAGS: dict[str, tuple[str, ...]] = {
 }
 # other name -> why there is no such option
 ABSENT: dict[str, str] = {
-    **dict.fromkeys(
-        ("pretrained", "pretrain", "weights", "imagenet"),
-        "models start from random weights; --continue_train 1 starts from a baseline that was trained here",
-    ),
-    **dict.fromkeys(
-        ("image_size", "img_size", "input_size", "resize", "crop_size", "resolution"),
-        "images keep the size of their file (sides below 28 pixels are enlarged to 32); save them in another size",
-    ),
     **dict.fromkeys(
         ("num_workers", "workers", "n_workers"),
         "all images are kept in memory and no worker loads them; see --parallel_seeds and --threads",

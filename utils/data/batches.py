@@ -18,9 +18,9 @@ from .task import Task
 class Batches:
     """Normalised float32 batches (B, C, H, W) of a task's images.
 
-    A pixel v in 0..255 becomes (v/255 - mean) / std of its channel (see ``image_format.Normalised``). There is no
-    synchronisation and every shape depends on B only, so a step that uses this can be captured in a CUDA graph
-    (register ``generator`` with it).
+    They are resized to the task's ``image_size`` after the augmentation; then a pixel v in 0..255 becomes
+    (v/255 - mean) / std of its channel (see ``image_format.Normalised``). There is no synchronisation and every shape
+    depends on B only, so a step that uses this can be captured in a CUDA graph (register ``generator`` with it).
 
     Args:
         task: its images are copied only if device or memory format differ; a padded copy is made once if ``augment``
@@ -56,17 +56,13 @@ class Batches:
         self.generator = generator
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._normalised = task.image_format.normalised(device, self._memory_format)
+        self.image_size = task.image_format.input_size  # height and width of what the model sees
         self._device = torch.device(device)
         self._keep(task)
 
     def _keep(self, task: Task) -> None:
         # stored in the memory format of the batches: cheaper than converting each batch
         self._images = task.images.to(self._device).contiguous(memory_format=self._memory_format)
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the images, in pixels."""
-        return self._images.shape[2], self._images.shape[3]
 
     @property
     def bytes_to_come(self) -> int:
@@ -82,7 +78,7 @@ class Batches:
         return padded(self._images).contiguous(memory_format=self._memory_format)
 
     def training(self, indices: Tensor) -> Tensor:
-        """The images ``indices`` (B,) int64, augmented and normalised."""
+        """The images ``indices`` (B,) int64, augmented, resized and normalised."""
         if "crop" in self._transforms:
             images = self._cropped(indices, draw_offsets(len(indices), generator=self.generator))
         else:
@@ -99,7 +95,7 @@ class Batches:
         return cropped(self._padded, indices, offsets)
 
     def plain(self, indices: Tensor) -> Tensor:
-        """The images ``indices`` (B,) int64, normalised only."""
+        """The images ``indices`` (B,) int64, resized and normalised only."""
         return self._normalised(as_numbers(self._images[indices]))
 
     def ahead(self, sampler: Iterator[Tensor], steps: int) -> Iterator[Tensor]:
@@ -108,6 +104,6 @@ class Batches:
             yield next(sampler)
 
     def in_order(self, indices: Tensor, size: int) -> Iterator[Tensor]:
-        """The images ``indices``, normalised only, ``size`` at a time."""
+        """The images ``indices``, resized and normalised only, ``size`` at a time."""
         for chunk in indices.split(size):
             yield self.plain(chunk)

@@ -18,9 +18,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..seeding import numpy_stream
-from .group_splits import draw_groups, folds_of_groups
 from .raw import Int64Array
 from .splits import NATURAL, Ratio, Split, even_shares, positives_for
+from .whole_groups import draw_groups, folds_of_groups
 
 TRAIN_ON = ("same", "other", "all")
 _FIXED = 0  # instead of the run's seed: subsets and folds are the same in every run

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .raw import Pixels, enlarged, enlarged_size
 
@@ -16,10 +17,11 @@ FULL = {8: 255, 16: 65535, 32: 1}  # bits -> the value of a white pixel; 32: fea
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """Channels (1 grey, 3 RGB), height and width in the files, the normalisation, and the bits of a pixel.
+    """Channels (1 grey, 3 RGB), height and width in the files, normalisation, bits, and what images are resized to.
 
-    ``mean`` and ``std`` are per channel, of pixels in 0..1. ``bits`` is 8, 16, or 32 of features: height and width are
-    1, and each channel is a feature.
+    ``mean`` and ``std`` are per channel of what the model sees, of pixels in 0..1; a grey image is repeated in as many
+    channels as they have. ``bits`` of a pixel are 8, 16, or 32 of features: height and width are 1, and each channel is
+    a feature. ``image_size`` is height and width of what the model sees, None for those in the file.
     """
 
     channels: int
@@ -28,6 +30,7 @@ class ImageFormat:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     bits: int = 8
+    image_size: tuple[int, int] | None = None
 
     @property
     def has_features(self) -> bool:
@@ -36,19 +39,28 @@ class ImageFormat:
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of what the model sees: short sides of images are enlarged (``raw.enlarged``)."""
-        return (self.height, self.width) if self.has_features else enlarged_size(self.height, self.width)
+        """Height and width of what the model sees: ``image_size``, or short sides enlarged (``raw.enlarged``)."""
+        if self.has_features:
+            return self.height, self.width
+        return self.image_size or enlarged_size(self.height, self.width)
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of what the model sees."""
+        return len(self.mean)
 
     def as_dict(self) -> dict[str, Any]:
         """As best.pt and model.pt record it, with lists for tuples."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def normalised(self, device: str | torch.device, memory_format: torch.memory_format) -> Normalised:
-        """The function that normalises batches on ``device``."""
-        return Normalised(self.mean, self.std, device, memory_format, full=FULL[self.bits])
+        """The function that resizes and normalises batches on ``device``."""
+        return Normalised(
+            self.mean, self.std, device, memory_format, full=FULL[self.bits], image_size=self.image_size
+        )
 
     def batch(self, images: Pixels) -> Tensor:
-        """Images (B, height, width, channels) as the tensor (B, C, *input_size) of numbers, channels last in memory."""
+        """Images (B, height, width, channels) as the tensor (B, C, H, W) of numbers, short sides enlarged."""
         tensor = as_numbers(stored(images if self.has_features else enlarged(images)))
         return tensor.contiguous(memory_format=torch.channels_last)
 
@@ -56,7 +68,9 @@ class ImageFormat:
 class Normalised:
     """Pixels (B, C, H, W) -> float32: a pixel v becomes (v/full - mean) / std of its channel.
 
-    There is no synchronisation, so it can be captured in a CUDA graph.
+    Images of another size than ``image_size`` are resized first, as floats that are not rounded: bilinearly, pixel
+    centres at half-integers, with a wider kernel where they shrink (antialias). A single channel is repeated for
+    several means. There is no synchronisation, so it can be captured in a CUDA graph.
     """
 
     def __init__(
@@ -67,15 +81,29 @@ class Normalised:
         memory_format: torch.memory_format,
         *,
         full: int = 255,
+        image_size: tuple[int, int] | None = None,
     ) -> None:
         means, stds = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
         self._scale = (1 / (full * stds)).float().to(device)
         self._shift = (-means / stds).float().to(device)
+        self._channels = len(mean)
         self._memory_format = memory_format
+        self._image_size = image_size
 
     def __call__(self, images: Tensor) -> Tensor:
         floats = images.to(torch.float32, memory_format=self._memory_format, copy=True)  # features are float32 before
+        if self._image_size is not None:
+            floats = resized(floats, self._image_size)
+        if floats.shape[1] < self._channels:
+            floats = floats.expand(-1, self._channels, -1, -1).contiguous(memory_format=self._memory_format)
         return floats.mul_(self._scale).add_(self._shift)
+
+
+def resized(images: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Floating-point images (B, C, H, W) -> (B, C, *image_size), bilinearly with antialias, as torchvision's v2."""
+    if tuple(images.shape[2:]) == image_size:
+        return images
+    return functional.interpolate(images, size=image_size, mode="bilinear", antialias=True)
 
 
 def stored(images: Pixels) -> Tensor:

@@ -32,10 +32,6 @@ class MappedBatches(Batches):
         self._inputs: dict[int, Tensor] = {}  # batch size -> what the step of that size reads; on a CPU one at a time
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        return self._mapped.shape[2], self._mapped.shape[3]
-
-    @property
     def bytes_to_come(self) -> int:
         """That of two batches is so little that it is not counted."""
         return 0

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from ..errors import UserError
 from ..registry import unknown
-from .group_splits import group_numbers
 from .mapped_images import MappedImages
 from .moments import Moments, moments_of_features, moments_of_pixels, moments_of_statistics
 from .prepared_files import SPLITS, PreparedFiles
 from .raw import Int64Array, RawData
 from .repeats import count_repeats, shared_digests
 from .rows import data_checksum, rows_in_use
+from .whole_groups import group_numbers
 
 
 @dataclass(frozen=True, eq=False)

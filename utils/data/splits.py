@@ -15,8 +15,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..seeding import numpy_stream
-from .group_splits import draw_groups
 from .raw import Int64Array
+from .whole_groups import draw_groups
 
 NATURAL = "natural"  # as a ratio: as many negatives per positive as there are
 Ratio = float | str  # negatives per positive, >= 1, or NATURAL
@@ -87,7 +87,7 @@ def fixed_validation(
     """Draw the validation set, the same for every run.
 
     Of each class with n_c rows it takes ``validation_per_class`` if given, else int(n_c * validation_fraction) but at
-    least 1; with groups, about as many (see ``group_splits.draw_groups``).
+    least 1; with groups, about as many (see ``whole_groups.draw_groups``).
 
     Args:
         classes: (n,) the original class of each row of the training file; all are in use.

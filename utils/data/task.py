@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..errors import UserError
 from .folds import Resampling, resampled_split
-from .group_splits import check_groups
 from .image_format import ImageFormat, stored
 from .mapped_images import MappedImages
 from .prepared_files import PreparedFiles
@@ -31,6 +30,7 @@ from .splits import (
     named,
     training_indices,
 )
+from .whole_groups import check_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +78,7 @@ class Task:
     group_names: npt.NDArray[np.object_] | None = None
     paths: npt.NDArray[np.object_] | None = None
     class_names: tuple[str, ...] | None = None
+    image_size: tuple[int, int] | None = None  # what the model sees, if that is not the size of ``images``
 
     @property
     def images(self) -> Tensor:
@@ -100,7 +101,9 @@ class Task:
     @property
     def image_format(self) -> ImageFormat:
         """What a model that is trained on this task takes."""
-        return ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std, bits=self.bits)
+        seen = self.image_size
+        form = ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std, bits=self.bits)
+        return form if seen is None else replace(form, image_size=seen)
 
     def split(self, seed: int) -> Split:
         """Rows of the disjoint sets, each sorted; all but training are the same for every seed.

@@ -35,6 +35,8 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
         f"{config.resnet_type}, {config.training_type}{constraint}{sampler}, seeds {' '.join(map(str, config.seeds))}, "
         f"on {_shown(experiment.machine)} -> {paths.folder}"
     )
+    for line in _network_lines(experiment):
+        print(line)
     if line := _unused(experiment, train["positive"]):
         print(f"note: {line}")
     for line in data_notices(counts, tprs=config.tpr, repeats=task.repeats):
@@ -51,6 +53,21 @@ def _unused(experiment: Experiment, used: int) -> str:
         flags += ["--ratio_pos_train natural"] if config.ratio_pos_train != NATURAL else []
         flags += ["--train_fraction 1"] if config.train_fraction != 1 else []
     return f"{used} of {there} positives of the training file are used; {' '.join(flags)} uses all"
+def _network_lines(experiment: Experiment) -> list[str]:
+    """What the network sees and starts from, where that is not the usual."""
+    config, weights, form = experiment.config, experiment.weights, experiment.task.image_format
+    lines = []
+    if weights:
+        matched = "" if weights.matched == "names" else ", whose names are others: matched by the order of the shapes"
+        lines.append(f"weights  {weights.path} (SHA-256 {weights.sha256:.12}){matched}; the last layer is drawn anew")
+    if config.freeze_epochs:
+        lines.append(f"frozen   all but the last layer, for {config.freeze_epochs} epochs")
+    if form.image_size or config.normalisation != "data":
+        size = " x ".join(map(str, form.input_size))
+        lines.append(f"input    {form.input_channels} channels of {size} pixels, normalisation {config.normalisation}")
+    if experiment.stem:
+        lines.append(f"stem     {experiment.stem}")
+    return lines
 
 
 def _classes(experiment: Experiment) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from ..config.guarantees import compared, promises
+from ..data.batches import Batches
+from ..data.computed_features import ComputedFeatures
 from ..data.raw import Int64Array
 from ..data.task import Task
 from ..errors import UserError
@@ -26,6 +28,7 @@ from ..seeding import torch_stream
 from ..system.files import locked
 from ..training.evaluation import model_outputs
 from ..training.state import TrainState
+from .architectures import head_of
 from .components import build_loss
 from .experiment import Experiment, build_network, plain, plain_batches, run_facts
 
@@ -35,7 +38,7 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
     assert state.best is not None
     task = experiment.task
     return {
-        "weights": state.evaluated.state_dict(),
+        "weights": state.weights_to_keep(),
         "loss": state.loss.state_dict(),
         # subtracted from every score, so that a threshold learned by a constraint lies at score 0
         "threshold": state.constraint.threshold.detach() if state.constraint else torch.zeros(()),
@@ -53,7 +56,14 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "data_checksum": task.checksum,
         "normalisation": normalisation(task),
         **standing_alone(experiment),
+        **({"pretrained": experiment.weights.as_dict()} if experiment.weights else {}),
+        **({"stem": experiment.stem} if experiment.stem else {}),
     }
+
+
+def _of_network(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What a best.pt says of its network beside the options: the file of its first weights, and its stem."""
+    return {name: checkpoint[name] for name in ("pretrained", "stem") if name in checkpoint}
 
 
 def standing_alone(experiment: Experiment) -> dict[str, Any]:
@@ -87,6 +97,7 @@ def bundle(experiment: Experiment, paths: RunPaths) -> None:
             "decisions": decisions_of(ensemble["test"], validation=ensemble["validation"]).as_dict(),
             "checksums": {seed: block["checksums"] for seed, block in result["seeds"].items()},
             **standing_alone(experiment),
+            **_of_network(next(iter(checkpoints.values()))),
         }
         write_model(paths.model, shared, list(checkpoints.values()))
 
@@ -108,7 +119,9 @@ def score_checkpoint(
     restore(model, checkpoint["weights"], path=files.best, what="model")
     restore(loss, checkpoint["loss"], path=files.best, what="objective")
     model.to(device).to(memory_format=torch.channels_last)
-    batches = plain_batches(experiment)
+    batches: Batches | ComputedFeatures = plain_batches(experiment)
+    if experiment.features is not None:
+        model, batches = head_of(model), ComputedFeatures(experiment.features, image_size=batches.image_size)
     split = task.split(seed)
     result = {}
     for part, rows in split.parts().items():
@@ -153,6 +166,7 @@ def config_facts(experiment: Experiment) -> Facts:
         normalisation=normalisation(task),
         device=machine.name,
         threads=machine.threads,
+        weights=experiment.weights.as_dict() if experiment.weights else None,
     )
 
 

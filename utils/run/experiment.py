@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..config.options import OPTIONS, Config, convert
 from ..config.settings import Settings, called, check_names
 from ..config.synonyms import VALUES
 from ..data.batches import Batches
+from ..data.image_format import ImageFormat
 from ..data.mapped_batches import batches_of
 from ..data.splits import NATURAL, Split
 from ..data.task import Task
@@ -26,6 +27,7 @@ from ..run_files.checkpoints import load, restore
 from ..seeding import torch_stream
 from ..system.devices import Machine, keep_freed_memory, set_up_machine
 from ..system.memory import check_widths
+from ..training.freezing import Freezing, body_of
 from ..training.memory_needs import MemoryNeeds, check_memory, estimate
 from ..training.optimizers import (
     add_parameters,
@@ -38,11 +40,12 @@ from ..training.optimizers import (
 )
 from ..training.schedules import Schedule
 from ..training.state import TrainingData, TrainState
-from ..training.training_data import samples_to_make, training_data
+from ..training.training_data import on_features, samples_to_make, training_data
 from ..training.weight_average import WeightAverage
-from .architectures import BACKBONES, FLAT, MODELS, build_model
+from .architectures import BACKBONES, FLAT, MODELS, build_model, head_of
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
+from .weights_file import WeightsFile, find_weights, load_weights
 
 SAME_DATA = [  # options that decide which samples a seed trains, validates and tests on
     "dataset_name",
@@ -64,6 +67,9 @@ class Experiment:
     settings: Settings
     task: Task
     machine: Machine
+    weights: WeightsFile | None = None  # what the network starts from
+    features: torch.Tensor | None = None  # (M, F), what the last layer takes, if the rest is frozen in all epochs
+    stem: str = ""  # of a network whose stem depends on the size of the images
 
     @property
     def config(self) -> Config:
@@ -90,8 +96,10 @@ def prepare(settings: Settings) -> Experiment:
         threads=config.threads,
         deterministic=bool(config.deterministic),
         seeds=len(config.seeds) if config.train else 1,
-        seeds_at_once=config.parallel_seeds,
+        # features are computed once, on all cores; what is left for each seed is one small layer
+        seeds_at_once=config.parallel_seeds or int(config.freeze_epochs == "all"),
     )
+    weights = find_weights(settings.config)
     settings, task = load_task(settings, machine)
     if task.image_format.has_features and settings.config.architecture not in FLAT:
         raise UserError(
@@ -105,15 +113,16 @@ def prepare(settings: Settings) -> Experiment:
     if config.train and not config.is_fitted:
         needs = memory_needs(experiment, state, data)
         check_memory(needs, machine, seeds_at_once=machine.seeds_at_once)
-    return experiment
+    loaded = load_weights(weights, state.network) if weights else None
+    return replace(experiment, weights=loaded, stem=getattr(state.network, "stem_text", ""))
 
 
 def memory_needs(experiment: Experiment, state: TrainState, data: TrainingData) -> MemoryNeeds:
     """What a seed needs beside the images that are loaded, and its weights."""
-    config, task = experiment.config, experiment.task
+    config, form = experiment.config, experiment.task.image_format
     return estimate(
-        state.model,
-        input_shape=(task.channels, task.height, task.width),
+        state.network,
+        input_shape=(form.input_channels, *form.input_size),
         batch_size=min(config.bsize, len(data.train)),
         optimizer=config.optimizer,
         machine=experiment.machine,
@@ -137,13 +146,12 @@ def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
 
 def build_network(task: Task, config: Config, loss: Loss, generator: torch.Generator) -> torch.nn.Module:
     """The model that the objective asks for, with its initial weights, on the CPU."""
-    return network(config, loss, task.channels, (task.height, task.width), generator)
+    return network(config, loss, task.image_format, generator)
 
 
-def network(
-    config: Config, loss: Loss, channels: int, image_size: tuple[int, int], generator: torch.Generator
-) -> torch.nn.Module:
-    """The same for images of ``channels`` and ``image_size`` (height, width)."""
+def network(config: Config, loss: Loss, form: ImageFormat, generator: torch.Generator) -> torch.nn.Module:
+    """The same for images of this form."""
+    channels, image_size = form.input_channels, form.input_size
     if config.resnet_type == "dense":
         check_widths((channels * image_size[0] * image_size[1], *config.hidden_widths))
     return built(
@@ -174,10 +182,16 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     suffix = " after the baseline" if baseline else ""
     facts = run_facts(experiment, split)
     loss = build_loss(experiment.settings, facts).to(device)
-    model = build_network(experiment.task, config, loss, torch_stream(seed, "initialisation"))
-    model.to(device).to(memory_format=torch.channels_last)
+    whole = build_network(experiment.task, config, loss, torch_stream(seed, "initialisation"))
+    if experiment.weights:
+        load_weights(experiment.weights, whole)
+    whole.to(device).to(memory_format=torch.channels_last)
     if config.compile:
-        compile_model(model, device)
+        compile_model(whole, device)
+    head = head_of(whole)
+    frozen = config.frozen_epochs
+    freezing = Freezing(whole, head, tuple(body_of(whole, head)), frozen) if frozen else None
+    model = head if config.freeze_epochs == "all" else whole
     augmentation = torch_stream(seed, f"augmentation{suffix}", device)
     assert config.augment is not None
     data = training_data(
@@ -189,9 +203,14 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         neighbours=config.neighbours,
         augmentation=augmentation,
     )
-    optimizer = _optimizer(config, machine, model)
+    if freezing and experiment.features is not None:
+        data = on_features(data, experiment.features, freezing, machine=machine)
+    saved = load(baseline, BEST) if baseline else None
+    is_apart = freezing or (saved and saved["config"].get("freeze_epochs"))
+    optimizer = _optimizer(config, machine, whole, head=head if is_apart else None)
     add_parameters(optimizer, loss.parameters())
-    saved = _start_from(baseline, experiment, model, loss, optimizer) if baseline else None
+    if saved and baseline:
+        _start_from(saved, baseline, experiment, whole, loss, optimizer)
     first_epoch = int(saved["epoch"]) + 1 if saved else 0
     constraint = build_constraint(experiment.settings, {**facts, "first_epoch": first_epoch})
     if constraint:
@@ -219,19 +238,24 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         epoch=first_epoch,
         schedule=schedule,
         average=WeightAverage(model, decay=config.ema) if config.ema else None,
+        freezing=freezing,
     )
     return state, data
 
 
-def _optimizer(config: Config, machine: Machine, model: torch.nn.Module) -> torch.optim.Optimizer:
+def _optimizer(
+    config: Config, machine: Machine, model: torch.nn.Module, *, head: torch.nn.Module | None
+) -> torch.optim.Optimizer:
+    """The optimizer of ``model``, with its last layer as a group of its own where ``head`` is given."""
     assert config.lr is not None
     return build_optimizer(
         config.optimizer,
-        model.parameters(),
+        body_of(model, head) if head else model.parameters(),
         lr=torch.tensor(config.lr, device=machine.device) if machine.captures else config.lr,
         weight_decay=config.weight_dec,
         momentum=config.momentum,
         capturable=machine.captures,
+        head=head.parameters() if head else (),
     )
 
 
@@ -268,21 +292,21 @@ def plain_batches(experiment: Experiment) -> Batches:
 
 
 def _start_from(
+    saved: dict[str, Any],
     path: Path,
     experiment: Experiment,
     model: torch.nn.Module,
     loss: Loss,
     optimizer: torch.optim.Optimizer,
-) -> dict[str, Any]:
-    """Load a baseline's best weights, those of its objective too, and its optimizer; returns the content of best.pt.
+) -> None:
+    """Take over a baseline's best weights, those of its objective too, and its optimizer from its best.pt at ``path``.
 
     Raises:
         UserError: the baseline was trained on other data, or with other options that must be the same.
     """
-    saved = load(path, BEST)
-    same = [*SAME_DATA, "resnet_type", "training_type", "optimizer", "bsize"]
+    same = [*SAME_DATA, "resnet_type", "image_size", "normalisation", "training_type", "optimizer", "bsize"]
     for name in same:
-        ours, theirs = asdict(experiment.config)[name], saved["config"][name]
+        ours, theirs = asdict(experiment.config)[name], saved["config"].get(name)
         if plain(ours) != plain(theirs):
             raise UserError(
                 f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"
@@ -306,7 +330,6 @@ def _start_from(
         group.update(values)
         if rate:
             set_learning_rate(group, rate)
-    return saved
 
 
 def _starts_anew(config: Config, saved: dict[str, Any], path: Path) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.image_files import find_images
+from ..data.image_format import resized
 from ..data.image_pixels import BrokenImageError
 from ..data.raw import UInt8Array, enlarging
 from ..data.reading_ahead import read_ahead
@@ -43,6 +44,7 @@ class Ensemble(nn.Module):
         mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (form.mean, form.std))
         self.register_buffer("scale", (1 / (255 * std)).float())
         self.register_buffer("shift", (-mean / std).float())
+        self.image_size, self.repeats = form.image_size, form.input_channels // form.channels
         enlarged = enlarging(form.height, form.width)
         self.divisor = enlarged[2] if enlarged else 0
         for name, matrix in zip(("rows", "columns"), enlarged[:2] if enlarged else (), strict=False):
@@ -54,7 +56,12 @@ class Ensemble(nn.Module):
         if self.divisor:
             sums = self.rows @ images.double() @ self.columns.T
             images = torch.floor((sums + self.divisor // 2) / self.divisor)
-        batch = images.float() * self.scale + self.shift
+        batch = images.float()
+        if self.image_size is not None:
+            batch = resized(batch, self.image_size)
+        if self.repeats > 1:
+            batch = batch.repeat(1, self.repeats, 1, 1)
+        batch = batch * self.scale + self.shift
         return torch.stack([member(batch) for member in self.members]).mean(0)
 
 

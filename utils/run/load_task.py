@@ -21,10 +21,18 @@ from ..data.task import Task, build_task
 from ..errors import UserError
 from ..system.devices import Machine
 from ..system.memory import memory_to_spare
+from .architectures import BACKBONES, own_normalisation
+from .components import built
 
 MARKED, RARER = "the data say so", "the rarer one in training"
 CHOSEN_BY_DATA = (MARKED, RARER)  # origins of positive_classes
 MAX_SHARE = 0.5  # of the free memory that the images of prepared data may take before they stay on the disk
+# mean and SD of the channels, or of every channel, of pixels in 0..1
+NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5,), (0.5,)),
+    "lite": ((127 / 255,), (128 / 255,)),  # pixels (v - 127) / 128, of EfficientNet-Lite
+}
 
 
 def load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
@@ -69,7 +77,10 @@ def load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
         mapped=_stays_on_disk(settings, data, machine),
     )
     settings = settings.completed({"ratio_pos_train": task.ratio_pos_train}, "the subsets")
-    return _with_classes(settings, task, source, origin), task
+    settings = _with_classes(settings, task, source, origin)
+    own = config.weights is not None and config.resnet_type.startswith(tuple(BACKBONES))
+    settings = settings.completed({"normalisation": "weights" if own else "data"}, "default of the model")
+    return settings, as_seen(task, settings.config)
 
 
 def _read(config: Config) -> RawData | PreparedFiles:
@@ -155,6 +166,26 @@ def _typed(task: Task, number: int) -> int | str:
     if INTEGER.fullmatch(name) and str(int(name)) == name:
         return int(name)
     return number if "," in name or not name.strip("+-0123456789 ") or name != name.strip() else name
+
+
+def as_seen(task: Task, config: Config) -> Task:
+    """``task`` with the image size and the normalisation that the options ask for in place of the data's own.
+
+    Raises:
+        UserError: the model has no normalisation of its own.
+    """
+    size = None if config.image_size is None else (config.image_size, config.image_size)
+    if config.normalisation == "data":
+        return replace(task, image_size=size)
+    if config.normalisation == "weights":
+        mean, std = built(lambda: own_normalisation(config.resnet_type))
+    else:
+        mean, std = NORMALISATIONS[str(config.normalisation)]
+    if len(mean) == 1:  # the same for all channels
+        mean, std = mean * task.channels, std * task.channels
+    if task.channels not in (1, len(mean)):
+        raise UserError(f"normalisation {config.normalisation} is of 3 channels, the images have {task.channels}")
+    return replace(task, image_size=size, mean=mean, std=std)
 
 
 def _resampling(config: Config) -> Resampling | None:

@@ -27,7 +27,7 @@ from ..run_files.paths import RunPaths, SeedPaths
 from ..run_files.results_json import seed_result
 from ..run_files.roc_png import roc_figure
 from ..run_files.scores_csv import write_scores
-from ..system.devices import Machine, keep_freed_memory
+from ..system.devices import keep_freed_memory
 from ..system.files import locked, make_folder, remove_leftovers
 from ..system.shared_tensor import SharedTensor, memory_file
 from ..training.epoch import NonFiniteLossError, train_epoch, training_multipliers
@@ -36,6 +36,7 @@ from ..training.notices import Watch
 from ..training.state import TrainState
 from ..training.step import TrainingSteps
 from .announcement import announce
+from .baselines import find_baselines, of_baseline
 from .best_checkpoint import (
     bundle,
     checkpoint_content,
@@ -46,6 +47,7 @@ from .best_checkpoint import (
 )
 from .epoch_writer import EpochWriter
 from .experiment import Experiment, build_state, prepare
+from .frozen_features import with_features
 from .printed_table import report
 from .progress import Progress
 from .seed_workers import train_in_processes
@@ -53,11 +55,11 @@ from .seed_workers import train_in_processes
 
 def train_run(settings: Settings) -> int:
     """Train what is not trained yet, then write and print the results of all finished seeds of the run."""
-    experiment = prepare(settings)
+    experiment = prepare(of_baseline(settings))
     settings, config, paths = experiment.settings, experiment.config, RunPaths.of(experiment.config)
-    baselines = _baselines(config)
+    baselines = find_baselines(config)
     if paths.config.exists():
-        compare(read_config(paths.config), settings, paths.config, checksum=experiment.task.checksum)
+        _check_same(experiment, paths)
     for seed in config.seeds:  # before anything is written, check that each seed can start
         if seed in baselines:
             build_state(experiment, seed, baseline=baselines[seed])
@@ -66,10 +68,13 @@ def train_run(settings: Settings) -> int:
                 _check_files(paths.seed(seed), _plan(paths.seed(seed), config, seed))
     for seed in paths.seeds_with("done"):
         read_done(paths.seed(seed))
+    announce(experiment, paths)
+    is_done = all(_plan(paths.seed(seed), config, seed) == "skip" for seed in config.seeds)
+    if not is_done and not _reads_in_children(experiment):
+        experiment = with_features(experiment)
     make_folder(paths.folder)
     with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
         text = write_config(paths.config, settings, config_facts(experiment))
-    announce(experiment, paths)
     failures = _train_seeds(experiment, paths, baselines, text)
     if paths.seeds_with("done"):
         facts = functools.partial(result_facts, experiment, paths)
@@ -78,22 +83,36 @@ def train_run(settings: Settings) -> int:
     return 1 if failures else 0
 
 
+def _check_same(experiment: Experiment, paths: RunPaths) -> None:
+    """Compare with config.yaml; see ``compare``."""
+    facts = config_facts(experiment)
+    old = read_config(paths.config)
+    compare(old, experiment.settings, paths.config, checksum=facts.checksum, weights=facts.weights)
+
+
+def _reads_in_children(experiment: Experiment) -> bool:
+    """Whether each seed trains in a process that reads the data itself, and computes features of its own."""
+    machine = experiment.machine
+    return machine.seeds_at_once > 1 and machine.device.type != "cpu"
+
+
 def _train_seeds(experiment: Experiment, paths: RunPaths, baselines: dict[int, Path], text: str) -> dict[int, str]:
     """Train all seeds, one after the other or several at once; returns the error of each seed that failed."""
     machine, seeds = experiment.machine, experiment.config.seeds
     if machine.seeds_at_once == 1:
         failures = {seed: _train_locked(experiment, paths, baselines, text, seed) for seed in seeds}
         return {seed: failure for seed, failure in failures.items() if failure}
-    if machine.device.type != "cpu":
+    if _reads_in_children(experiment):
         afresh = functools.partial(_train_afresh, experiment.settings, paths, baselines, text)
         return train_in_processes(afresh, seeds, at_once=machine.seeds_at_once)
     with contextlib.ExitStack() as files:
-        task = {
+        shared = {
             name: SharedTensor.write(value, files.enter_context(memory_file())) if isinstance(value, Tensor) else value
-            for name, value in vars(experiment.task).items()
+            for name, value in {**vars(experiment.task), "features": experiment.features}.items()
         }
-        inherited = [value.file for value in task.values() if isinstance(value, SharedTensor)]
-        train = functools.partial(_train_on_shared, experiment.settings, task, machine, paths, baselines, text)
+        inherited = [value.file for value in shared.values() if isinstance(value, SharedTensor)]
+        bare = {name: value for name, value in vars(experiment).items() if name not in ("task", "features")}
+        train = functools.partial(_train_on_shared, bare, shared, paths, baselines, text)
         return train_in_processes(train, seeds, at_once=machine.seeds_at_once, files=inherited)
 
 
@@ -120,25 +139,24 @@ def _train_locked(
 def _train_afresh(settings: Settings, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int) -> str | None:
     """The same in a child on a GPU, where each process has the data on the device: it reads them again."""
     experiment = prepare(settings)
-    # the data may have changed since
-    compare(read_config(paths.config), experiment.settings, paths.config, checksum=experiment.task.checksum)
+    _check_same(experiment, paths)  # the data may have changed since
+    if _plan(paths.seed(seed), experiment.config, seed) != "skip":
+        experiment = with_features(experiment)
     return _train_locked(experiment, paths, baselines, text, seed)
 
 
 def _train_on_shared(
-    settings: Settings,
-    task: dict[str, Any],
-    machine: Machine,
-    paths: RunPaths,
-    baselines: dict[int, Path],
-    text: str,
-    seed: int,
+    bare: dict[str, Any], shared: dict[str, Any], paths: RunPaths, baselines: dict[int, Path], text: str, seed: int
 ) -> str | None:
-    """The same in a child on the CPU, which shares the data with its parent."""
-    torch.set_num_threads(machine.threads)
+    """The same in a child on the CPU, which shares its parent's task and features; ``bare`` is the rest it is given."""
+    torch.set_num_threads(bare["machine"].threads)
     keep_freed_memory()
-    task = {name: value.tensor() if isinstance(value, SharedTensor) else value for name, value in task.items()}
-    return _train_locked(Experiment(settings, Task(**task), machine), paths, baselines, text, seed)
+    parts: dict[str, Any] = {
+        name: value.tensor() if isinstance(value, SharedTensor) else value for name, value in shared.items()
+    }
+    features = parts.pop("features")
+    experiment = Experiment(**bare, task=Task(**parts), features=features)
+    return _train_locked(experiment, paths, baselines, text, seed)
 
 
 def _plan(files: SeedPaths, config: Config, seed: int) -> str:
@@ -189,26 +207,6 @@ def _check_files(files: SeedPaths, plan: str) -> None:
     if plan == "skip":
         load(files.best, BEST)
         check_unchanged(files, read_done(files))
-
-
-def _baselines(config: Config) -> dict[int, Path]:
-    """best.pt of each seed's baseline, if training continues from one."""
-    if not config.continue_train:
-        return {}
-    assert config.baseline_cont_train is not None
-    paths = RunPaths.of(config)
-    baseline = RunPaths(paths.root, paths.subfolder_name, config.baseline_cont_train)
-    if baseline.folder == paths.folder:
-        raise UserError(
-            f"baseline_cont_train and model_name are both {config.model_name}; give the new run another name"
-        )
-    missing = [seed for seed in config.seeds if not baseline.seed(seed).best.is_file()]
-    if missing:
-        raise UserError(
-            f"continue_train needs a trained baseline: no {baseline.seed(missing[0]).best} "
-            f"(--baseline_cont_train names its model_name); seeds missing: {' '.join(map(str, missing))}"
-        )
-    return {seed: baseline.seed(seed).best for seed in config.seeds}
 
 
 def _train_seed(

@@ -137,7 +137,7 @@ class TrainedModel:
         content, form = self.content, self.form
         loss = build_loss(content.settings, seed.facts)
         generator = torch_stream(seed.seed, "initialisation")
-        model = network(content.config, loss, form.channels, form.input_size, generator)
+        model = network(content.config, loss, form, generator)
         restore(model, seed.weights, path=content.path, what="model")
         restore(loss, seed.loss, path=content.path, what="objective")
         model.to(self.machine.device).to(memory_format=torch.channels_last)

@@ -37,6 +37,7 @@ class Facts:
     normalisation: Mapping[str, list[float]]  # "mean" and "std" of each channel
     device: str
     threads: int  # of each seed
+    weights: Mapping[str, str] | None = None  # the file that the network starts from: its name, SHA-256, how it matched
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def describe(settings: Settings, facts: Facts, commands: list[str]) -> dict[str,
             "negatives_per_positive": facts.ratio,
             **({"classes": list(facts.class_names)} if facts.class_names else {}),
         },
+        **({"weights": dict(facts.weights)} if facts.weights else {}),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "device": facts.device,
         "threads": facts.threads,
@@ -81,7 +83,7 @@ def write_config(path: Path, settings: Settings, facts: Facts) -> str:
     commands = [settings.command]
     if path.exists():
         old = read_config(path)
-        compare(old, settings, path, checksum=facts.checksum)
+        compare(old, settings, path, checksum=facts.checksum, weights=facts.weights)
         commands = old["commands"] if settings.command in old["commands"] else [*old["commands"], settings.command]
     content = describe(settings, facts, commands)
     text = yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
@@ -134,7 +136,9 @@ def recorded_threads(path: Path) -> int | None:
     return threads if isinstance(threads, int) and 1 <= threads <= (os.cpu_count() or 1) else None
 
 
-def compare(old: dict[str, Any], settings: Settings, path: Path, *, checksum: str) -> None:
+def compare(
+    old: dict[str, Any], settings: Settings, path: Path, *, checksum: str, weights: Mapping[str, str] | None = None
+) -> None:
     """Refuse to continue in the folder of another run. What is not given now, and nothing would read, may differ.
 
     Raises:
@@ -149,6 +153,9 @@ def compare(old: dict[str, Any], settings: Settings, path: Path, *, checksum: st
         differences.append(f"{name} {_listed(theirs)} there, {_listed(ours)} now")
     if old["data"]["checksum"] != checksum:
         differences.append(f"data checksum {old['data']['checksum'][:12]} there, {checksum[:12]} now")
+    theirs, ours = ((found or {}).get("sha256", "none") for found in (old.get("weights"), weights))
+    if theirs != ours and settings.config.train:
+        differences.append(f"weights with the SHA-256 {theirs:.12} there, {ours:.12} now")
     if differences:
         raise UserError(f"{path.parent} holds another run: {'; '.join(differences)}. Choose another --model_name")
     _compare_epochs(old, settings, path)

@@ -73,20 +73,27 @@ def _check_form(content: dict[str, Any], state: TrainState) -> None:
         raise ValueError("best")
     if content["epoch"] < 0 or not 0 <= content["sampler"]["step"] <= state.sampler.steps_per_epoch:
         raise ValueError("epoch or step")
-    _check_optimizer(content["optimizer"], expected["optimizer"], state.optimizer)
+    frozen = state.freezing is not None and content["epoch"] <= state.freezing.epochs
+    _check_optimizer(content["optimizer"], expected["optimizer"], state.optimizer, frozen=frozen)
 
 
-def _check_optimizer(found: dict[str, Any], expected: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Refuse other options than the learning rate that differ, or a state for some of the parameters only."""
+def _check_optimizer(
+    found: dict[str, Any], expected: dict[str, Any], optimizer: torch.optim.Optimizer, *, frozen: bool
+) -> None:
+    """Refuse other options than the learning rate that differ, or a state for some of the parameters only.
+
+    As long as they are ``frozen``, those of the first group have no state.
+    """
     for theirs, ours in zip(found["param_groups"], expected["param_groups"], strict=True):
         check_like(theirs["lr"], 0.0, at="lr")
         if {**theirs, "lr": 0} != {**ours, "lr": 0}:
             raise ValueError("options of the optimizer")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    if found["state"] and set(found["state"]) != set(range(len(parameters))):
+    first = len(optimizer.param_groups[0]["params"]) if frozen else 0
+    if found["state"] and set(found["state"]) != set(range(first, len(parameters))):
         raise ValueError("parameters of the optimizer")
     for number, values in found["state"].items():
-        if values.keys() != found["state"][0].keys() or not all(map(torch.is_tensor, values.values())):
+        if values.keys() != found["state"][first].keys() or not all(map(torch.is_tensor, values.values())):
             raise ValueError("state of the optimizer")
         for name, value in values.items():
             check_like(value, torch.zeros(()) if name == "step" else parameters[number].detach(), at=name)

@@ -157,22 +157,27 @@ def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> ModelFile
 
 
 def _form(content: Mapping[str, Any]) -> ImageFormat:
+    seen = content.get("image_size")
     form = ImageFormat(
-        content["channels"],
-        content["height"],
-        content["width"],
-        tuple(content["mean"]),
-        tuple(content["std"]),
+        channels=content["channels"],
+        height=content["height"],
+        width=content["width"],
+        mean=tuple(content["mean"]),
+        std=tuple(content["std"]),
         bits=content.get("bits", 8),  # older versions had no other
+        image_size=None if seen is None else tuple(seen),
     )
     if form.bits not in FULL:
         raise ValueError(f"{form.bits} bits")
-    sizes = (form.channels, form.height, form.width)
-    if any(type(size) is not int or size < 1 for size in sizes) or math.prod(sizes) > LARGEST_INPUT:
-        raise ValueError(f"images of {sizes}")
+    for sizes in ((form.channels, form.height, form.width), (len(form.mean), *form.input_size)):
+        if any(type(size) is not int or size < 1 for size in sizes) or math.prod(sizes) > LARGEST_INPUT:
+            raise ValueError(f"images of {sizes}")
     numbers = (*form.mean, *form.std)
-    if len(form.mean) != form.channels or len(form.std) != form.channels:
+    repeated = (form.channels, len(form.mean)) == (1, 3)  # a grey image in three channels
+    if (len(form.mean) != form.channels and not repeated) or len(form.std) != len(form.mean):
         raise ValueError("mean and std of other channels")
+    if seen is not None and len(seen) != 2:
+        raise ValueError("image_size")
     if not all(isinstance(value, float) and math.isfinite(value) for value in numbers) or min(form.std) <= 0:
         raise ValueError("mean and std that are not numbers")
     return form

@@ -6,14 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batches
+from ..data.computed_features import ComputedFeatures
 from ..system.devices import Machine
 
 BATCH = 512  # images of 32 x 32; fewer of larger ones, so that memory stays about the same
 
 
 @torch.inference_mode()
-def model_outputs(model: nn.Module, batches: Batches, indices: Tensor, *, machine: Machine) -> Tensor:
-    """(n, K) float32 outputs of ``model`` in evaluation mode for the images ``indices``, in that order."""
+def model_outputs(
+    model: nn.Module, batches: Batches | ComputedFeatures, indices: Tensor, *, machine: Machine
+) -> Tensor:
+    """(n, K) float32 outputs of ``model`` in evaluation mode for the images ``indices``, in that order.
+
+    With computed features ``model`` is the last layer.
+    """
     model.eval()
     parts = []
     for images in batches.in_order(indices, batch_size(*batches.image_size)):

@@ -38,6 +38,7 @@ def build_optimizer(
     weight_decay: float,
     momentum: float,
     capturable: bool = False,
+    head: Iterable[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
     """Fused SGD, Adam or AdamW: one kernel for all parameters.
 
@@ -49,10 +50,15 @@ def build_optimizer(
         lr: a tensor on the device if the step is captured in a CUDA graph, which reads it at each replay.
         momentum: of sgd; ignored by the others.
         capturable: whether ``step`` will be captured in a CUDA graph.
+        head: parameters that make a second group with the same options: a fused SGD cannot start the momentum of some
+            parameters of a group later than that of others.
     """
     options: dict[str, Any] = {"momentum": momentum} if name == "sgd" else {"capturable": capturable}
     trained = [parameter for parameter in parameters if parameter.requires_grad]  # a pretrained network may be frozen
-    return _BUILT[name](trained, lr=lr, weight_decay=weight_decay, fused=True, **options)  # type: ignore[call-arg]
+    optimizer = _BUILT[name](trained, lr=lr, weight_decay=weight_decay, fused=True, **options)  # type: ignore[call-arg]
+    if last := list(head):
+        optimizer.add_param_group({"params": last, "lr": optimizer.param_groups[0]["lr"]})
+    return optimizer
 
 
 def add_parameters(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:

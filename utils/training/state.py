@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from ..constraints.base import Constraint
 from ..data.batches import Batches
+from ..data.computed_features import ComputedFeatures
 from ..losses.base import Loss
 from ..samplers.base import Sampler
+from .freezing import Freezing
 from .optimizers import restore_optimizer
 from .schedules import CONSTANT, Schedule
 from .weight_average import WeightAverage
@@ -33,7 +35,7 @@ class Best:
 class TrainingData:
     """What one seed trains and validates on: dataset indices on the device, and their batches."""
 
-    batches: Batches
+    batches: Batches | ComputedFeatures
     labels: Tensor  # (M,) 0 or 1, by dataset index; synthetic samples follow those of the data set
     train: Tensor  # (n,) dataset indices
     validation: Tensor
@@ -41,7 +43,10 @@ class TrainingData:
 
 @dataclass
 class TrainState:
-    """Exactly what last.pt holds. ``epoch`` counts the completed epochs, so it is the number of the next one."""
+    """Exactly what last.pt holds. ``epoch`` counts the completed epochs, so it is the number of the next one.
+
+    ``model`` is what the steps train: on computed features the last layer of ``network``, else the network.
+    """
 
     model: nn.Module
     loss: Loss
@@ -55,11 +60,38 @@ class TrainState:
     best: Best | None = None
     schedule: Schedule = CONSTANT  # a function of the epoch, so last.pt holds nothing of it
     average: WeightAverage | None = None
+    freezing: Freezing | None = None
 
     @property
     def evaluated(self) -> nn.Module:
         """The model whose weights are validated and kept in best.pt: the averaged one, if weights are averaged."""
         return self.average.model if self.average else self.model
+
+    @property
+    def network(self) -> nn.Module:
+        """The whole, from images to outputs, which best.pt holds."""
+        return self.freezing.network if self.freezing else self.model
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the next epoch trains the last layer alone."""
+        return self.freezing is not None and self.freezing.applies(self.epoch)
+
+    def set_mode(self) -> None:
+        """Training mode for what the next epoch trains."""
+        self.model.train()
+        if self.freezing:
+            self.freezing.set_mode(self.epoch)
+
+    def weights_to_keep(self) -> dict[str, Any]:
+        """The state dict of ``network`` that best.pt holds, with the averaged weights if weights are averaged."""
+        if self.average is None:
+            return self.network.state_dict()
+        averaged = self.average.model.state_dict()
+        if self.model is self.network:
+            return averaged
+        place = next(name for name, layer in self.network.named_modules() if layer is self.model)
+        return {**self.network.state_dict(), **{f"{place}.{name}": value for name, value in averaged.items()}}
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and dicts of them."""

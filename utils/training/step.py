@@ -57,11 +57,21 @@ class TrainingSteps:
         # the fused optimizers skip the update while this is 1
         self._skip_update = torch.zeros((), device=device)
         state.optimizer.found_inf = self._skip_update  # type: ignore[attr-defined]
-        self._run_step = CapturedStep(self.step, generators=[state.augmentation]) if machine.captures else self.step
+        self._was_frozen = state.is_frozen
+        self._run_step = self._captured()
+
+    def _captured(self) -> Callable[[Tensor], None]:
+        """The step, replayed from CUDA graphs if the machine captures."""
+        if not self.machine.captures:
+            return self.step
+        return CapturedStep(self.step, generators=[self.state.augmentation])
 
     def run(self, steps: int, *, after_step: Callable[[int], None] | None = None) -> Sums:
         """Take the next ``steps`` batches of the sampler; ``after_step`` is told how many have been taken."""
-        self.state.model.train()
+        self.state.set_mode()
+        if self.state.is_frozen != self._was_frozen:
+            self._was_frozen = self.state.is_frozen
+            self._run_step = self._captured()  # anew: the graphs hold no gradients of what was frozen
         self.sums.reset()
         for indices in self.data.batches.ahead(self.state.sampler, steps):
             interruption.check()

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ..data.batches import Batches
+from ..data.computed_features import ComputedFeatures
 from ..data.mapped_batches import batches_of
 from ..data.mapped_images import MappedImages
 from ..data.splits import Split
@@ -16,6 +18,8 @@ from ..data.task import Task
 from ..errors import UserError
 from ..samplers import sampler_class
 from ..seeding import numpy_stream
+from ..system.devices import Machine
+from .freezing import Freezing
 from .state import TrainingData
 
 
@@ -49,6 +53,19 @@ def training_data(
         enlarged = replace(task, pixels=torch.cat([task.images, made]))
     batches = batches_of(enlarged, augment=augment, device=device, generator=augmentation)
     return TrainingData(batches, labels, train, torch.from_numpy(split.validation).to(device))
+
+
+def on_features(data: TrainingData, features: torch.Tensor, freezing: Freezing, *, machine: Machine) -> TrainingData:
+    """``data`` with the ``features`` (M, F) of a task's images in place of its images.
+
+    Those of synthetic samples, which follow the task's and belong to one seed, are computed here.
+    """
+    assert isinstance(data.batches, Batches)
+    made = torch.arange(len(features), len(data.labels), device=features.device)
+    if len(made):
+        features = torch.cat([features, features.new_empty(len(made), features.shape[1])])
+        freezing.fill(features, data.batches, made, machine=machine)
+    return replace(data, batches=ComputedFeatures(features, image_size=data.batches.image_size))
 
 
 def samples_to_make(sampler: str, counts: Mapping[str, int]) -> int:
