@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..config.kinds import NATURAL
 from ..config.options import OPTIONS, convert
 from ..constraints import label
 from ..learners import LEARNERS
@@ -107,13 +108,17 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
     for run in runs:
         options = run.record.options
         given = [(name, shown(options[name])) for name in varying if options.get(name) is not None]
-        found[run.name] = ", ".join(f"{PREFIXES.get(name, f'{name}=')}{value}" for name, value in given)
+        found[run.name] = ", ".join(f"{_prefix(name, value)}{value}" for name, value in given)
         full[run.name] = (objective(options), constraint(options), found[run.name])
     repeated = Counter(full.values())
     for name in found:
         if repeated[full[name]] > 1:
             found[name] = ", ".join(filter(None, (found[name], name)))
     return found
+
+
+def _prefix(name: str, value: str) -> str:
+    return "ratio " if value == NATURAL else PREFIXES.get(name, f"{name}=")
 
 
 def varying_options(options: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -38,7 +38,7 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
     for line in _network_lines(experiment):
         print(line)
     if line := _unused(experiment, train["positive"]):
-        print(f"note: {line}")
+        print(line)
     for line in data_notices(counts, tprs=config.tpr, repeats=task.repeats):
         print(f"note: {line}")
 
