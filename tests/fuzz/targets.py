@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import hashlib
 import io
 import json
 import shutil
@@ -28,12 +29,14 @@ from report_folders import make_run
 
 import main
 import predict
+import prepare
 import report
 import sweep
 from models import build_model
 from utils.config.settings import resolve
 from utils.data import load_raw, torchvision_files
 from utils.data.npz import read_npz
+from utils.data.prepared_files import read_prepared
 from utils.errors import UserError
 from utils.reporting.runs import read_folder
 from utils.run import train as train_run
@@ -69,6 +72,11 @@ NEW_IMAGES = Path("new")
 PREDICT = [str(RUN), "--images", "new", "--threads", "1", "--device", "cpu"]
 SCORE = [*PREDICT, "--out", "pred.csv", "--overwrite", "1"]
 JUDGE = [*PREDICT, "--labels", "new/labels.csv", "--name", "other", "--overwrite", "1", "--by", "site"]
+UNPREPARED = Path("unprepared")  # images, and tables of them and of numbers
+PREPARED = Path("datasets/prepared")
+BY_TABLE = ["--csv", "unprepared/labels.csv", "--group", "who", "--out", "datasets/new", "--skip_broken", "1"]
+OF_NUMBERS = ["--csv", "unprepared/numbers.csv", "--pixels", "2x2", "--out", "datasets/new", "--skip_broken", "1"]
+BY_FOLDER = ["unprepared", "--out", "datasets/new", "--size", "5", "--skip_broken", "1", "--bits", "8"]
 SEED = RUN / "seed1"
 REPORTED = Path("made_up/row")
 
@@ -136,6 +144,8 @@ class World:
         make_run(Path("made_up"), "other", seeds=(1,), counts={"train": (9, 3), "validation": (6, 5), "test": (7, 6)})
         (REPORTED / "results.json").write_bytes((RUN / "results.json").read_bytes())
         _save_images(NEW_IMAGES, self.digits.test_labels)
+        _save_unprepared(UNPREPARED)
+        assert program(prepare.main, ["unprepared", "--out", str(PREPARED)])
         names = ("row", "other")
         rows: list[dict[str, Any]] = [{"name": name, "folder": name, "seeds": [1], "options": {}} for name in names]
         Path("made_up/table.json").write_text(json.dumps({"title": "Made up", "rows": rows}))
@@ -176,6 +186,15 @@ class World:
         for name, path, argv, share in (*predicted, ("labels.csv", NEW_IMAGES / "labels.csv", JUDGE, 3)):
             make = functools.partial(self._checkpoint, 2) if name == "model.pt" else self._bytes(path)
             targets[name] = Target(share, make, self._in_predict(path, argv))
+        for name, argv, share in (
+            *(("labels.csv", BY_TABLE, 3), ("numbers.csv", OF_NUMBERS, 3)),
+            *(("a/1.png", BY_FOLDER, 2), ("a/2.tif", BY_FOLDER, 2), ("b/3.dcm", BY_FOLDER, 2)),
+        ):
+            path = UNPREPARED / name
+            targets[f"{path.name} (prepare)"] = Target(share, self._bytes(path), self._in_prepare(path, argv))
+        for name in ("manifest.yaml", "samples.csv", "images.npy"):
+            path = PREPARED / name
+            targets[f"{name} (prepared)"] = Target(2, self._file(path), self._read_prepared(path))
         for name, argv, share in (("config.yaml", TRAIN, 3), ("done", TRAIN, 4), ("history.jsonl", RESUME, 3)):
             path = RUN / name if name == "config.yaml" else SEED / name
             targets[f"{name} (main)"] = Target(share, self._file(path), self._in_place(path, argv))
@@ -253,7 +272,7 @@ class World:
         data = self.files.get(path, b"it broke\n")
 
         def make(random: Random) -> bytes:
-            if random.random() < 0.5 or path.suffix == ".csv" or path.name == "failed":
+            if random.random() < 0.5 or path.suffix in (".csv", ".npy") or path.name == "failed":
                 return mutated_bytes(random, data, [data, *self.configs[:3]])
             if path.suffix == ".jsonl":
                 lines = mutated_value(random, [json.loads(line) for line in data.splitlines()])
@@ -274,6 +293,29 @@ class World:
             self.restore()
             path.write_bytes(data)
             return program(predict.main, argv, accepted=(0, 1))  # 1: an image could not be read
+
+        return run
+
+    def _in_prepare(self, path: Path, argv: list[str]) -> Callable[[bytes], bool]:
+        def run(data: bytes) -> bool:
+            self.restore()
+            path.write_bytes(data)
+            return program(prepare.main, argv)
+
+        return run
+
+    def _read_prepared(self, path: Path) -> Callable[[bytes], bool]:
+        """Beside a manifest that names the new content, so that its checksum is not all that refuses it."""
+
+        def run(data: bytes) -> bool:
+            self.restore()
+            old, new = (hashlib.sha256(content).hexdigest() for content in (self.files[path], data))
+            manifest = self.files[PREPARED / "manifest.yaml"].replace(old.encode(), new.encode())
+            (PREPARED / "manifest.yaml").write_bytes(manifest)
+            path.write_bytes(data)
+            found = read_prepared(PREPARED)
+            assert len(found.paths) == len(found.labels) == len(found.images) == len(found.splits)
+            return True
 
         return run
 
@@ -342,6 +384,40 @@ class World:
             ):
                 patches.enter_context(mock.patch(name, stand_in))
             yield
+
+
+def _save_unprepared(folder: Path) -> None:
+    """Sixteen images of two classes, one of them turned, one DICOM; a table of them, and one of numbers."""
+    rows = ["path,label,who"]
+    for number in range(16):
+        path = folder / "ab"[number % 2] / f"{number}.{'tif' if number == 2 else 'png'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        exif = Image.Exif()
+        exif[0x0112] = 6 if number == 2 else 1
+        Image.fromarray(np.full((5, 5), number, dtype=np.uint8)).save(path, exif=exif)
+        rows.append(f"{path.relative_to(folder)},{path.parent.name},p{number // 2}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    lines = [f"{number % 2},{number},0,255,7" for number in range(16)]
+    (folder / "numbers.csv").write_text("\n".join(["label,w,x,y,z", *lines]))
+    (folder / "b" / "3.dcm").write_bytes(_dicom())
+
+
+def _dicom() -> bytes:
+    """An image of 5 x 5 in 8 bits, explicit little endian, written by hand."""
+
+    def element(group: int, number: int, kind: bytes, value: bytes) -> bytes:
+        value += (b"\0" if kind in (b"UI", b"OB") else b" ") * (len(value) % 2)
+        long = b"\0\0" + len(value).to_bytes(4, "little") if kind == b"OB" else len(value).to_bytes(2, "little")
+        return group.to_bytes(2, "little") + number.to_bytes(2, "little") + kind + long + value
+
+    def short(number: int, value: int) -> bytes:
+        return element(0x28, number, b"US", value.to_bytes(2, "little"))
+
+    meta = element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1")
+    head = b"\0" * 128 + b"DICM" + element(2, 0, b"UL", len(meta).to_bytes(4, "little")) + meta
+    body = short(2, 1) + element(0x28, 4, b"CS", b"MONOCHROME2") + short(0x10, 5) + short(0x11, 5)
+    body += short(0x100, 8) + short(0x101, 8) + short(0x102, 7) + short(0x103, 0)
+    return head + element(8, 0x60, b"CS", b"MR") + body + element(0x7FE0, 0x10, b"OB", bytes(range(25)))
 
 
 def _restore_seed(experiment: Any, seed: int, files: Any, *, resume: bool, baseline: Path | None, **_: Any) -> None:

@@ -33,7 +33,7 @@ from ..errors import UserError, one_line
 from ..registry import unknown
 from ..system.files import locked, make_folder, sync_folder, write_text
 from ..system.installation import VERSION
-from . import group_splits, overview
+from . import overview, stratified_splits
 from .array_files import collect_arrays
 from .class_folders import collect_folders
 from .collection import Bar, Collection, class_names
@@ -150,14 +150,14 @@ def _splits(collection: Collection, kept: npt.NDArray[np.int64], request: Reques
         if request.split is not None:
             raise UserError("--split cannot act: the source says which split each sample is in; leave it out")
         splits = [collection.splits[number] for number in kept]
-        group_splits.check_given(splits, groups, column=collection.group_column)
+        stratified_splits.check_given(splits, groups, column=collection.group_column)
         return np.array(splits)
     classes, labels = class_names([collection.labels[number] for number in kept])
-    return group_splits.deal(
+    return stratified_splits.deal(
         labels,
         groups,
         classes=classes,
-        percentages=request.split or group_splits.DEFAULT,
+        percentages=request.split or stratified_splits.DEFAULT,
         seed=request.seed,
         column=collection.group_column,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from utils.errors import UserError
 from utils.preparing.collection import class_names
-from utils.preparing.group_splits import check_given, deal
+from utils.preparing.stratified_splits import check_given, deal
 
 CLASSES = ("ill", "well")
 
