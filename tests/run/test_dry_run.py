@@ -118,7 +118,8 @@ def test_times_and_memory_are_told(tmp_path: Path, capsys: pytest.CaptureFixture
     assert re.search(r"^parameters  60,941, of which 60,941 are trained$", out, flags=re.MULTILINE)
     assert re.search(r"^an epoch    [\d.]+ m?s: 4 steps, and [\d.]+ m?s of validation$", out, flags=re.MULTILINE)
     assert re.search(r"^training    at most [\d:]+ for 5 seeds, 2 at once, 7 epochs each; ", out, flags=re.MULTILINE)
-    assert re.search(r"^memory      about [\d.]+ MB beside images and weights: ", out, flags=re.MULTILINE)
+    memory = r"^memory      about [\d.]+ MB beside images and weights for each of 2 seeds at once: "
+    assert re.search(memory, out, flags=re.MULTILINE)
     assert re.search(r"^peak        [\d.]+ [MG]B in this dry run", out, flags=re.MULTILINE)
 
 

@@ -23,6 +23,7 @@ from .constructors import PACKAGES
 from .kinds import NATURAL
 from .options import ALIASES, OPTIONS, Config, convert
 from .readers import unread
+from .schedule_choice import check_schedule, contradict
 from .synonyms import FLAGS, VALUES
 
 COMMAND_LINE = "the command line"
@@ -158,17 +159,11 @@ def _merge(
             notes.append(f"{shown} = {value} ({place}) wins over {values[name]} ({origins[name]})")
         values[name], origins[name] = value, origin
     for name, other in (("schedule", "lr_decrease"), ("lr_decrease", "schedule")):  # one choice under two names
-        if name in found and other not in found and origins[other] != DEFAULT and _contradict(values):
+        if name in found and other not in found and origins[other] != DEFAULT and contradict(values):
             shown = f"{name} = {values[name]} ({place})"
             notes.append(f"{shown} wins over {other} = {values[other]} ({origins[other]})")
             values[other], origins[other] = OPTIONS[other].default, DEFAULT
     return notes
-
-
-def _contradict(values: Mapping[str, Any]) -> bool:
-    """Whether ``schedule`` and ``lr_decrease``, both given, do not say the same: lr_decrease 1 is a plateau."""
-    is_plateau: bool = values["schedule"] == "plateau"
-    return is_plateau != bool(values["lr_decrease"])
 
 
 def with_defaults(settings: Settings) -> Settings:
@@ -316,20 +311,7 @@ def _check_together(settings: Settings) -> None:
     if config.mu_limit is not None and config.mu_limit < config.mu:
         raise UserError(f"mu_limit {config.mu_limit:g} is below mu {config.mu:g}; raise mu_limit or leave it out")
     if config.train:
-        _check_schedule(config)
-
-
-def _check_schedule(config: Config) -> None:
-    """Refuse a schedule without its steps, or without an epoch to act in."""
-    if config.schedule == "step" and not config.lr_steps:
-        raise UserError("schedule step needs lr_steps, the epochs after which lr falls, such as --lr_steps 160 180")
-    steps = config.lr_steps or ()
-    if list(steps) != sorted(set(steps)):
-        raise UserError(f"lr_steps must increase, got {' '.join(map(str, steps))}; write each epoch once, in order")
-    option = "continue_train_epochs" if config.continue_train else "num_epochs"
-    epochs = getattr(config, option)
-    if config.schedule == "cosine" and config.warm_up >= epochs:
-        raise UserError(f"warm_up {config.warm_up} leaves none of {epochs} epochs to schedule cosine; raise {option}")
+        check_schedule(config)
 
 
 def _exclusions(settings: Settings, explicit: Mapping[str, str]) -> list[tuple[object, str, str]]:
@@ -340,7 +322,7 @@ def _exclusions(settings: Settings, explicit: Mapping[str, str]) -> list[tuple[o
     return [
         (both_validations, "validation_fraction and validation_per_class", "leave one of them out"),
         (
-            given("schedule") and given("lr_decrease") and _contradict(asdict(config)),
+            given("schedule") and given("lr_decrease") and contradict(asdict(config)),
             f"schedule {config.schedule} and lr_decrease {config.lr_decrease}",
             "lr_decrease 1 is schedule plateau; leave one of them out",
         ),

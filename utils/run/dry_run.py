@@ -81,11 +81,13 @@ def _training_lines(experiment: Experiment, state: TrainState, data: TrainingDat
     rounds = math.ceil(len(config.seeds) / machine.seeds_at_once)
     together = f", {machine.seeds_at_once} at once" if machine.seeds_at_once > 1 else ""
     seeds = f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}{together}"
+    each = f" for each of {machine.seeds_at_once} seeds at once" if machine.seeds_at_once > 1 else ""
     parts = f"{_size(needs.activations)} activations, {_size(needs.weights)} gradients and optimizer"
+    parts += f", {_size(needs.data)} copied images"
     total = f"at most {duration(rounds * epochs * epoch)} for {seeds}, {epochs} epochs each"
     return [
         *lines,
-        ("memory", f"about {_size(needs.total)} beside images and weights: {parts}, {_size(needs.data)} copied images"),
+        ("memory", f"about {_size(needs.total)} beside images and weights{each}: {parts}"),
         ("peak", f"{_size(_peak(machine))} in this dry run, all in all"),
         ("a step", f"{_time(step)} (mean of {number}, one seed alone)"),
         ("an epoch", f"{_time(epoch)}: {steps} steps, and {_time(validation)} of validation"),
