@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import bench_row, bench_run, bench_scale, bench_seed_processes, bench_step, summary
+from benchmarks import bench_classes, bench_row, bench_run, bench_scale, bench_seed_processes, bench_step, summary
 from benchmarks.goals import GOALS, Goal
 from benchmarks.measuring import Block, Report, alternate, common_arguments, ratios, row
 from benchmarks.plain_reference import LoopedConstraint
@@ -214,6 +214,17 @@ def test_bench_constraint(tmp_path: Path) -> None:
     errors = [item["median"] for item in json.loads(path.read_text())["rows"] if "error" in item["what"]]
     assert len(errors) == 6
     assert max(errors) < 1e-6
+
+
+def test_bench_classes(tmp_path: Path) -> None:
+    (content,) = quick(bench_classes, tmp_path / "out", tmp_path / "nowhere")
+    rows = {item["what"]: item for item in content["rows"]}
+    assert "ResNet-32, 10 classes, batch 8: step, classes, 2 critical / without" in rows
+    assert "batch of 1024: dense / ours" in rows
+    step = bench_classes.Step("classes", bench_classes.CRITICAL, device="cpu", batch=64)
+    step.run(1)
+    assert step._constraint is not None
+    assert step._constraint.multipliers.any()
 
 
 def test_bench_scale(tmp_path: Path) -> None:

@@ -86,6 +86,17 @@ def test_every_model_keeps_the_contract(name: str) -> None:
     check_model(partial(build_model, name))
 
 
+@pytest.mark.parametrize("classes", [3, 10, 100])
+def test_resnet32_has_a_cosine_for_each_class(classes: int) -> None:
+    """As for LDAM: no bias, so 464,154 - 10 parameters with ten classes, and 64 more or fewer for each class."""
+    model = build("resnet32", outputs=classes, normalised_head=True)
+    assert count(model) == 464_154 - 10 + 64 * (classes - 10)
+    outputs = model(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)))
+    assert outputs.shape == (4, classes)
+    assert outputs.abs().max() <= 1 + 1e-6
+    assert len(model.get_submodule("blocks")) == 15  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["resnet20", "lenet5", "linear", "dense"])
 def test_every_model_takes_a_normalised_head(name: str) -> None:
     check_model(partial(build_model, name, normalised_head=True), outputs=(2,))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from utils.constraints import CONSTRAINTS, AugmentedLagrangian
 from utils.losses import Loss
 from utils.losses.base import in_full_precision, mean_over
+from utils.losses.softmax import SoftmaxLoss, one_hot
 from utils.registry import load
 from utils.samplers import NaturalSampler, Sampler
 from utils.samplers.base import LabelledSampler
@@ -164,6 +165,11 @@ LOSSES = {
 class SoundConstraint(AugmentedLagrangian):
     def __init__(self, num_samples: int) -> None:
         super().__init__(num_samples, delta=1.0)
+
+
+class SoundConstraintOfClasses(AugmentedLagrangian):
+    def __init__(self, num_samples: int, **options: Any) -> None:
+        super().__init__(num_samples, delta=1.0, **options)
 
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -421,6 +427,66 @@ def test_an_instance_is_checked_and_left_alone() -> None:
         assert str(state) == str(each.state_dict())
     with pytest.raises(ContractError, match="state_dict"):
         check_loss(Forgetful())
+
+
+class SoundOfClasses(SoftmaxLoss):
+    """The mean squared distance of the outputs to 1 for the true class and 0 for the others."""
+
+    def of_two_classes(self, scores: Tensor, targets: Tensor) -> Tensor:
+        return ((scores - targets) ** 2).mean()
+
+    def of_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return ((logits - one_hot(labels, self.classes).to(logits.dtype)) ** 2).mean()
+
+
+class OneColumn(SoundOfClasses):
+    def score(self, outputs: Tensor) -> Tensor:
+        return super().score(outputs)[:, :1]
+
+
+class LastClassAlone(SoundOfClasses):
+    def of_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return super().of_classes(logits, labels) / (labels < self.classes - 1).sum()
+
+
+class OneThreshold(AugmentedLagrangian):
+    def __init__(self, num_samples: int, **options: Any) -> None:
+        super().__init__(num_samples, delta=1.0, **options)
+        self.threshold = torch.zeros(())
+
+
+class SilentOnRest(AugmentedLagrangian):
+    def penalty(self, scores: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
+        value = super().penalty(scores, targets, indices)
+        return value + 1.0 * (targets == 0).all()
+
+
+class ForgetsTheLast(LabelledSampler):
+    def _draw_pass(self) -> Tensor:
+        known = torch.cat(self.members[:-1])
+        return known[torch.randint(len(known), (len(self.indices),), generator=self.generator)]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_the_checks_of_many_classes(classes: int) -> None:
+    check_loss(SoundOfClasses, classes=classes)
+    check_constraint(SoundConstraintOfClasses, classes=classes)
+    check_sampler(NaturalSampler, classes=classes)
+    for broken, promise in ((OneColumn, "score returns"), (LastClassAlone, "a batch of one class")):
+        if classes > 2:
+            with pytest.raises(ContractError, match=f"- {promise}"):
+                check_loss(broken, classes=classes)
+    for broken_constraint, promise in ((OneThreshold, "threshold is"), (SilentOnRest, "the penalty of a batch")):
+        if classes > 2:
+            with pytest.raises(ContractError, match=f"- {promise}"):
+                check_constraint(broken_constraint, classes=classes)
+    with pytest.raises(ContractError, match="- one sample of each class is enough: expected all samples in 20 passes"):
+        check_sampler(ForgetsTheLast, classes=classes)
+
+
+def test_a_loss_of_two_classes_is_not_checked_for_more() -> None:
+    with pytest.raises(ContractError, match="expected class_facts of a loss for 5 classes, got none"):
+        check_loss(SoundLoss, classes=5)
 
 
 def test_options_and_exceptions_are_passed_on() -> None:

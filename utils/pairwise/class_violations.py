@@ -50,7 +50,7 @@ def dense_class_violations(scores: Tensor, labels: Tensor, *, column_of: Tensor,
     """``class_violations`` with all B x B pairs formed, each sample in the column of its class."""
     column = column_of[labels]
     is_critical, column = column >= 0, column.clamp(min=0)
-    of_row_BB = scores.t()[column]  # [j, k]: of sample k the score for the class of j
+    of_row_BB = scores.t().index_select(0, column)  # [j, k]: of sample k the score for the class of j
     hinges_BB = torch.relu(delta - (of_row_BB.diagonal()[:, None] - of_row_BB))
     # in float64, which neither autocast nor TF32 narrows
     q = (hinges_BB.to(torch.float64) @ _members(labels, len(column_of)).to(torch.float64)).to(scores.dtype)
