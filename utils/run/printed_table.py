@@ -65,7 +65,7 @@ def promises(test: dict[str, Any]) -> list[str]:
     for point in kept:
         promise = f"  TPR >= {point['tpr'] * 100:g} %, missed with probability <= {point['risk']:g}:"
         if point["threshold"] is None:
-            lines.append(f"{promise} needs {point['needed']} positives")
+            lines.append(f"{promise} needs {point['needed']} {groups}positives")
             continue
         found, typed = point["test"], point["shown"]
         lines.append(
