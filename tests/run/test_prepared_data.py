@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -406,6 +407,15 @@ def test_features_train_flat_models_and_are_scored_from_a_table(
     found = table(tmp_path / "out.csv")
     assert [row["path"] for row in found] == [row[0] for row in rows[1:]]
     assert [float(row["score"]) for row in found] == pytest.approx(scores.score.tolist(), abs=1e-6)
+    with (tmp_path / "labels.csv").open("w", newline="") as stream:
+        named = [
+            (f"r{row}", ("healthy", "tumour")[label]) for row, label in zip(scores.index, scores.label, strict=True)
+        ]
+        csv.writer(stream).writerows([("path", "label"), *named])
+    judged = ["--labels", str(tmp_path / "labels.csv"), "--name", "again", "--threads", "1"]
+    assert predict.main([*argv[:3], *judged]) == 0
+    again = json.loads((folder / "external/again/results.json").read_text())["test"]
+    assert again["auc"] == pytest.approx(results(folder)["ensemble"]["test"]["auc"], abs=1e-9)
     capsys.readouterr()
     for content, expected in (
         (
