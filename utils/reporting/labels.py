@@ -67,6 +67,14 @@ def shown(value: Any) -> str:
     return " ".join(map(shown, value)) if isinstance(value, tuple) else cut(str(value), 80)
 
 
+def named_classes(options: Mapping[str, Any]) -> str:
+    """``tumour against benign, normal``, where the data have class names; else nothing."""
+    positive, negative = (options.get(f"{side}_classes") or () for side in ("positive", "negative"))
+    if not any(isinstance(name, str) for name in (*positive, *negative)):
+        return ""
+    return " against ".join(cut(", ".join(map(str, names)), 80) for names in (positive, negative))
+
+
 def ratio(counts: Mapping[str, int]) -> str:
     """Negatives and positives."""
     return f"{counts['negative']} : {counts['positive']}"
