@@ -177,6 +177,7 @@ def one_byte(name: str) -> Callable[[Path], None]:
         (rewritten("manifest.yaml", "complete: true", "complete: false"), "must end with complete: true"),
         (rewritten("manifest.yaml", "format: 1", "format: 2"), "must have the format 1, .*, got 2"),
         (rewritten("manifest.yaml", "kind: images", "kind: features"), "got features and 16|features cannot have 16"),
+        (rewritten("manifest.yaml", "kind: images", 'kind: "a\\nb"'), "got a b and 16"),
         (rewritten("manifest.yaml", "bits: 16", "bits: 12"), "kind and bits must be"),
         (rewritten("manifest.yaml", "channels: 1", "channels: 2"), "channels must be 1 or 3, got 2"),
         (rewritten("manifest.yaml", "channels: 1", "channels: {}"), "lacks or garbles a value"),

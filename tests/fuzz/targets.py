@@ -188,7 +188,7 @@ class World:
             targets[name] = Target(share, make, self._in_predict(path, argv))
         for name, argv, share in (
             *(("labels.csv", BY_TABLE, 3), ("numbers.csv", OF_NUMBERS, 3)),
-            *(("a/1.png", BY_FOLDER, 2), ("a/2.tif", BY_FOLDER, 2), ("b/3.dcm", BY_FOLDER, 2)),
+            *(("b/1.png", BY_FOLDER, 2), ("a/2.tif", BY_FOLDER, 2), ("b/3.dcm", BY_FOLDER, 2)),
         ):
             path = UNPREPARED / name
             targets[f"{path.name} (prepare)"] = Target(share, self._bytes(path), self._in_prepare(path, argv))

@@ -179,7 +179,7 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "few groups": (
         labels(*((f"a/{n:03d}.png", "x" if n < 4 else "y", f"p{n // 4}", "") for n in range(8))),
         f"{CSV} --group who",
-        "class x has 1 groups of who, fewer than the 3 splits",
+        "class x has 1 group of who, fewer than the 3 splits",
     ),
     "one class in a table": (labels(*((f"a/{n:03d}.png", 1) for n in range(8)), header=PAIR), CSV, "got 1 alone"),
     "classes without end": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from PIL import Image
 import prepare
 from utils.data.image_files import read_image
 from utils.data.image_format import ImageFormat
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def pixels_of(path: Path) -> np.ndarray[Any, Any]:
@@ -44,6 +48,15 @@ def test_folders_are_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     sheets = sorted(path.name for path in (tmp_path / "scans" / "contact_sheets").iterdir())
     assert sheets == ["000_ill.png", "001_well.png"]
     assert pixels_of(tmp_path / "scans" / "contact_sheets" / "000_ill.png").shape == (3 * 4 + 2, 8 * 5 + 2)
+
+
+def test_torch_is_not_imported(tmp_path: Path) -> None:
+    """It takes seconds and hundreds of megabytes that this command does not need."""
+    source = class_folders(tmp_path / "images", {"a": 4, "b": 4})
+    code = "import sys, prepare; code = prepare.main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(code)"
+    command = [sys.executable, "-c", code, str(source), "--out", str(tmp_path / "s")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_the_same_command_gives_the_same_bytes_and_another_seed_another_split(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def _read_manifest(folder: Path) -> tuple[PreparedForm, dict[str, Any]]:
         raise UserError(f"{path} lacks or garbles a value ({one_line(error):.100}); {REMEDY}") from None
     wrong = _inconsistency(form)
     if wrong:
-        raise UserError(f"{path}: {wrong}; {REMEDY}")
+        raise UserError(f"{path}: {one_line(wrong)}; {REMEDY}")
     return form, {**content, "counts": counts, "sha256": sums}
 
 
@@ -389,7 +389,7 @@ def write_prepared(
         UserError: the form is not consistent, or the disk refuses.
     """
     if wrong := _inconsistency(form):
-        raise UserError(f"cannot write {folder}: {wrong}")
+        raise UserError(f"cannot write {folder}: {one_line(wrong)}")
     kind = np.dtype("<f8" if form.bits == 32 else "<u8")
     array = np.ascontiguousarray(statistics, dtype=kind)
     write_atomically(

@@ -90,7 +90,7 @@ def _without_groups(
     for label, name in enumerate(classes):
         rows = generator.permutation(np.flatnonzero(labels == label))
         if len(rows) < len(names):
-            raise UserError(_too_few(name, len(rows), "samples", names))
+            raise UserError(_too_few(name, len(rows), "sample", names))
         result[rows] = np.repeat(np.arange(len(names)), _counts(len(rows), shares))
     return result
 
@@ -141,7 +141,7 @@ def _with_groups(
             homes[label].append(group)
     for label in sorted(range(len(classes)), key=lambda label: len(homes[label])):
         if len(homes[label]) < len(names):
-            raise UserError(_too_few(classes[label], len(homes[label]), f"groups of {one_line(column)}", names))
+            raise UserError(_too_few(classes[label], len(homes[label]), f"group of {one_line(column)}", names))
         free = iter([group for group in homes[label] if result[group] < 0])
         for split in range(len(names)):
             if not found[split, label]:
@@ -170,7 +170,9 @@ def _content(labels: Int64Array, members: Int64Array) -> list[tuple[Int64Array, 
 
 
 def _too_few(name: str, count: int, what: str, names: Sequence[str]) -> str:
+    one, *rest = what.split(" ", 1)
+    counted = " ".join([f"{count} {one}{'s' * (count != 1)}", *rest])
     return (
-        f"the class {one_line(name)} has {count} {what}, fewer than the {len(names)} splits {', '.join(names)};"
+        f"the class {one_line(name)} has {counted}, fewer than the {len(names)} splits {', '.join(names)};"
         " add some, or leave the class out"
     )
