@@ -58,8 +58,13 @@ class TrainState:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The model whose weights are validated and kept in best.pt: the averaged one, if weights are averaged."""
+        """The model that is validated: ``model``, with the averaged weights if weights are averaged."""
         return self.average.model if self.average else self.model
+
+    @property
+    def kept(self) -> nn.Module:
+        """The same from images to outputs, which best.pt holds."""
+        return self.average.network if self.average else self.model
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and dicts of them."""
