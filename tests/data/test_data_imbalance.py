@@ -204,11 +204,30 @@ def test_the_ratios_named_as_possible_are_the_extreme_ones(sizes: dict[int, int]
     assert possible == list(range(sizes[0] // (sizes[1] + 1) + 1, sizes[0] + 1))
 
 
+@pytest.mark.parametrize("fraction, negatives, positives", [(1.0, 95, 19), (0.5, 47, 9)])
+def test_a_natural_ratio_draws_the_same_part_of_both_classes(fraction: float, negatives: int, positives: int) -> None:
+    labels = labels_of({0: 100, 1: 20})
+    excluded = np.concatenate([np.flatnonzero(labels == 0)[:5], np.flatnonzero(labels == 1)[:1]])
+    rows = drawn(labels, ratio_pos_train="natural", train_fraction=fraction, excluded=excluded)
+    assert np.bincount(labels[rows]).tolist() == [negatives, positives]
+    assert not set(rows.tolist()) & set(excluded.tolist())
+    assert set(drawn(labels, ratio_pos_train="natural", train_fraction=0.3, excluded=excluded)) < set(rows.tolist())
+
+
+@pytest.mark.parametrize(
+    "ratio, positives",
+    # floor(negatives / ratio) by hand; in floats 33 / 1.1 is 29.99...
+    [(2.5, 13), (1.1, 30), (33.0, 1), (1.5, 22), (8.25, 4)],
+)
+def test_a_ratio_may_be_a_fraction(ratio: float, positives: int) -> None:
+    labels = labels_of({0: 33, 1: 40})
+    assert np.bincount(labels[drawn(labels, ratio_pos_train=ratio)]).tolist() == [33, positives]
+    assert np.array_equal(drawn(labels, ratio_pos_train=33.0), drawn(labels, ratio_pos_train=33))
+
+
 @pytest.mark.parametrize("ratio", [0, -3, 0.5, True, "100"])
 def test_ratio_must_be_a_number_from_one_on(ratio: object) -> None:
-    with pytest.raises(
-        UserError, match=r"ratio_pos_train must be natural or a number >= 1 \(negatives per positive\)"
-    ):
+    with pytest.raises(UserError, match=r"ratio_pos_train must be natural or a number >= 1 \(negatives per positive\)"):
         drawn(labels_of({0: 10, 1: 10}), ratio_pos_train=ratio)
 
 

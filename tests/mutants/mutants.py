@@ -24,7 +24,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = Path(__file__).with_name("guards.yaml")
-COPIED = ("main.py", "sweep.py", "report.py", "predict.py", "pyproject.toml", "README.md", "Makefile", "LICENSE")
+COPIED = ("main.py", "prepare.py", "sweep.py", "report.py", "predict.py", "pyproject.toml", "README.md", "Makefile", "LICENSE")
 COPIED_FOLDERS = ("utils", "models", "configs", "tests", "benchmarks", "studies", "docs", "datasets", "checkpoint")
 SKIPPED = shutil.ignore_patterns("__pycache__", "*.npz", "runs", ".hypothesis")
 TIME_LIMIT = 300  # seconds; a test that hangs without its guard has failed

@@ -25,7 +25,7 @@ LAYERS = (
     ("config",),
     ("training",),
     ("run_files",),
-    ("run", "reporting", "sweeping"),
+    ("run", "preparing", "reporting", "sweeping"),
     ("commands",),
     ("__main__", "__init__"),
 )
@@ -33,7 +33,7 @@ TABLES = ("constraints", "data", "learners", "losses", "samplers")  # packages t
 
 UTILS = sorted((ROOT / "utils").rglob("*.py"))
 MODELS = sorted((ROOT / "models").rglob("*.py"))
-SCRIPTS = [path for name in ("main", "sweep", "report", "predict") if (path := ROOT / f"{name}.py").exists()]
+SCRIPTS = [path for name in ("main", "prepare", "sweep", "report", "predict") if (path := ROOT / f"{name}.py").exists()]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SOURCES = [*UTILS, *MODELS, *SCRIPTS]
 

@@ -119,10 +119,10 @@ OPTIONS = [
     ("--optimizer lbfgs", r"optimizer must be one of sgd, adam, adamw, got lbfgs"),
     (
         "--ratio_pos_train 0",
-        r"ratio_pos_train must be an integer >= 1 \(negatives per positive\), got 0 \(from the com",
+        r"ratio_pos_train must be natural or a number >= 1 \(negatives per positive\), got 0 \(from the com",
     ),
-    ("--ratio_pos_train -1", r"ratio_pos_train must be an integer >= 1 \(negatives per positive\), got -1"),
-    ("--ratio_pos_train 1.5", r"ratio_pos_train must be an integer >= 1 \(negatives per positive\), got 1.5"),
+    ("--ratio_pos_train -1", r"ratio_pos_train must be natural or a number >= 1 \(negatives per positive\), got -1"),
+    ("--ratio_pos_train 0.5", r"ratio_pos_train must be natural or a number >= 1 \(negatives per positive\), got 0.5"),
     ("--ratio_pos_train 600", r"must be at most 548, the number of negatives, got 600, .* \(--ratio_pos_train"),
     ("--ratio_pos_train 1", r"must be at least 2, got 1, which needs 548 positives where the data have 541"),
     ("--positive_classes 0 1 2 3 4 5 6 7 8 9", "negative_classes must name at least one class, got none"),
@@ -275,7 +275,7 @@ DATA: list[tuple[str, Callable[[], dict[str, Any]], str]] = [
     (
         "few positives",
         lambda: scans(y_train=np.r_[np.zeros(76), np.ones(4)]),
-        "needs 62 positives where the data have 2 ",
+        "needs 69 positives where the data have 3 ",
     ),
     ("one positive", lambda: scans(y_train=np.r_[np.zeros(79), 1]), "class 1 must have two training images or more"),
     ("no positive", lambda: scans(y_train=np.zeros(80)), "no default classes: give --positive_classes, and --neg"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from runs import assert_same_run, best, experiment_of, history, results, run, st
 
 import main
 import predict
+import report
 from utils.config.settings import resolve
 from utils.data import check_raw, load_raw
 from utils.errors import UserError
@@ -326,6 +329,24 @@ def test_a_loss_gets_the_ratio_that_results(tmp_path: Path) -> None:
         assert state.loss.positive_weight == ratio
 
 
+# --- report ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_the_report_shows_the_worst_images_with_their_paths(tmp_path: Path, dtype: str) -> None:
+    images, labels, splits = made(COUNTS, dtype=dtype)
+    write_set(tmp_path, images[::-1].copy(), labels, splits)  # nothing to learn, so that some are missed
+    folder = run(tmp_path / "one", with_data(tmp_path, "--resnet_type linear"))
+    for name, shown in (("before", True), ("after", False)):
+        assert report.main([str(folder.parent), "--out", str(tmp_path / name)]) == 0
+        page = (tmp_path / name / "report.html").read_text()
+        assert ("data:image/png" in page) is shown
+        assert ("are not those that were scored" in page) is not shown
+        assert bool(re.search(r"test \d+, (tumour|healthy)/\d+\.png", page)) is shown
+        shutil.rmtree(tmp_path / "scans", ignore_errors=True)
+        write_set(tmp_path, images, labels, splits)  # other data from now on
+
+
 # --- 16 bits and features --------------------------------------------------------------------------------
 
 
@@ -386,6 +407,15 @@ def test_features_train_flat_models_and_are_scored_from_a_table(
     found = table(tmp_path / "out.csv")
     assert [row["path"] for row in found] == [row[0] for row in rows[1:]]
     assert [float(row["score"]) for row in found] == pytest.approx(scores.score.tolist(), abs=1e-6)
+    with (tmp_path / "labels.csv").open("w", newline="") as stream:
+        named = [
+            (f"r{row}", ("healthy", "tumour")[label]) for row, label in zip(scores.index, scores.label, strict=True)
+        ]
+        csv.writer(stream).writerows([("path", "label"), *named])
+    judged = ["--labels", str(tmp_path / "labels.csv"), "--name", "again", "--threads", "1"]
+    assert predict.main([*argv[:3], *judged]) == 0
+    again = json.loads((folder / "external/again/results.json").read_text())["test"]
+    assert again["auc"] == pytest.approx(results(folder)["ensemble"]["test"]["auc"], abs=1e-9)
     capsys.readouterr()
     for content, expected in (
         (

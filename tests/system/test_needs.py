@@ -27,7 +27,7 @@ runpy.run_path("{command}", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("command", ["main.py", "sweep.py", "report.py", "predict.py"])
+@pytest.mark.parametrize("command", ["main.py", "prepare.py", "sweep.py", "report.py", "predict.py"])
 @pytest.mark.parametrize("module", ["fcntl", "resource"])
 def test_a_system_without_locks_or_limits_is_told_what_is_needed(command: str, module: str) -> None:
     code = COMMAND.format(command=command, module=module)

@@ -18,6 +18,7 @@ from ..registry import load
 from ..system.installation import VERSION
 
 COMMANDS: dict[str, str] = {
+    "prepare": "prepare:main",
     "train": "main:main",
     "sweep": "sweep:main",
     "report": "report:main",

@@ -22,9 +22,10 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # I has 32, and is read if its values fit into 16
 GREY = ("1", "L", "LA", "La", *SIXTEEN_BITS)
+DICOM_NOTE = "DICOM, rescaled; the window is not applied, and 1024 is added to the Hounsfield units of a CT"
 MOST_PIXELS = 2**27  # of one image in a file
-ORIENTATION = 0x0112  # the EXIF entry
-LYING = (5, 6, 7, 8)  # its values that swap height and width
+IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 0x0100, 0x0101, 0x0112  # entries of TIFF and EXIF
+LYING = (5, 6, 7, 8)  # orientations that swap height and width
 
 Pixels = npt.NDArray[Any]
 
@@ -81,7 +82,21 @@ def read_pixels(
             raise BrokenImageError(f"{_named(path)} pixels, but the model was trained on {bits} bits a channel")
         if found == 8:
             image = image.convert("L" if channels == 1 else "RGB")
-    return _in_depth(np.asarray(fitted(image, (size[1], size[0]), fit)), bits=bits, found=found, channels=channels)
+    pixels = np.asarray(fitted(image, (size[1], size[0]), fit))
+    return _in_depth(pixels.reshape(*size, -1), bits=bits, found=found, channels=channels)
+
+
+def refitted(pixels: Pixels, *, size: tuple[int, int], channels: int, fit: str) -> Pixels:
+    """An image of an array, (H, W, 1 or 3) uint8 or uint16, as ``read_pixels`` would return that of a file."""
+    if pixels.shape == (*size, channels):
+        return pixels
+    if pixels.dtype == np.uint8:
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        image = fitted(image.convert("L" if channels == 1 else "RGB"), (size[1], size[0]), fit)
+        return np.asarray(image).reshape(*size, channels)
+    planes = [fitted(_picture(plane), (size[1], size[0]), fit) for plane in np.moveaxis(pixels, 2, 0)]
+    deep = np.stack([np.asarray(plane) for plane in planes], axis=2)
+    return _in_depth(deep, bits=16, found=16, channels=channels)
 
 
 def read_header(path: Path, *, first_frame: bool = False) -> Header:
@@ -93,9 +108,11 @@ def read_header(path: Path, *, first_frame: bool = False) -> Header:
     with _reasons(path):
         if is_dicom(path):
             height, width, bits, grey = dicom_header(path, first_frame=first_frame, most=MOST_PIXELS)
-            return Header(height, width, bits, grey)
+            return Header(height, width, bits, grey, DICOM_NOTE)
         with _opened(path, first_frame=first_frame) as image:
-            height, width = image.height, image.width
+            # of a lying TIFF some versions of pillow swap the sides when it is opened, and some when it is loaded
+            tags = getattr(image, "tag_v2", {})
+            height, width = int(tags.get(IMAGE_LENGTH, image.height)), int(tags.get(IMAGE_WIDTH, image.width))
             # the entry of a PNG may stand behind its pixels, which are not read here: read_pixels then refuses the size
             entries = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
             if entries.get(ORIENTATION) in LYING:
@@ -143,7 +160,8 @@ def _reasons(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(path: Path, *, first_frame: bool) -> Iterator[Image.Image]:
-    with Image.open(path) as image:
+    # not by its path: pillow then maps an uncompressed TIFF in the size of the turned image, and scrambles a lying one
+    with open(path, "rb") as stream, Image.open(stream) as image:
         if image.width * image.height > MOST_PIXELS:
             raise BrokenImageError(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are read")
         if image.mode not in (*EIGHT_BITS, *SIXTEEN_BITS):
@@ -168,11 +186,10 @@ def _picture(pixels: Pixels) -> Image.Image:
 
 
 def _in_depth(pixels: Pixels, *, bits: int, found: int, channels: int) -> Pixels:
-    """(height, width, channels) of the depth that was asked for."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    """Of (height, width, 1 or 3) of the depth that was found the pixels of the one that was asked for."""
     if found == 16:
         pixels = np.clip(np.rint(pixels), 0, 65535).astype(np.uint16)
-        pixels = np.repeat(pixels, channels, axis=2)
+        pixels = pixels if pixels.shape[2] == channels else np.repeat(pixels, channels, axis=2)
     if found == bits:
         return np.ascontiguousarray(pixels)
     if bits == 16:

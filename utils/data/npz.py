@@ -88,6 +88,21 @@ def read_npz(path: Path, *, name: str) -> RawData:
     Raises:
         UserError: the file cannot be read or has other contents.
     """
+    parts = read_parts(path)
+    arrays_by_field: dict[str, Any] = {
+        f"{split}_{field}": array
+        for split, part in parts.items()
+        for field, array in zip(("images", "labels"), part, strict=True)
+    }
+    return with_small_images_enlarged(RawData(name=name, source=str(path), **arrays_by_field))
+
+
+def read_parts(path: Path) -> dict[str, tuple[UInt8Array, Int64Array]]:
+    """split -> images (n, H, W, C) of one size and labels (n,), as they are in the file; see ``read_npz``.
+
+    Raises:
+        UserError: likewise.
+    """
     keys = check_npz(path)
     with _readable(path), np.load(path, allow_pickle=False) as file:
         # the full name, because another member could be called just "x_train"
@@ -97,12 +112,7 @@ def read_npz(path: Path, *, name: str) -> RawData:
     if len(set(shapes.values())) > 1:
         sizes = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
         raise UserError(f"{path}: expected images of one size (height, width, channels) in all sets, got {sizes}")
-    arrays_by_field: dict[str, Any] = {
-        f"{split}_{field}": array
-        for split, part in parts.items()
-        for field, array in zip(("images", "labels"), part, strict=True)
-    }
-    return with_small_images_enlarged(RawData(name=name, source=str(path), **arrays_by_field))
+    return parts
 
 
 def read_npz_images(path: Path, form: ImageFormat, *, keys: Sequence[str]) -> Pixels:

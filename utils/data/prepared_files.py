@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -222,11 +222,12 @@ def _read_samples(folder: Path, form: PreparedForm, manifest: Mapping[str, Any])
         text = read_text(path, limit_bytes=MOST_BYTES)
     except (OSError, UnreadableError) as error:
         raise UserError(f"cannot read {path}: {one_line(error)}; {REMEDY}") from None
-    _check_sum(path, hashlib.sha256(text.encode()).hexdigest(), manifest["sha256"])
+    encoded = text.encode()
+    _check_sum(path, hashlib.sha256(encoded).hexdigest(), manifest["sha256"])
     numbers = {name: number for number, name in enumerate(form.classes)}
     paths, labels, splits, groups, digests = [], [], [], [], []
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = csv.reader(io.TextIOWrapper(io.BytesIO(encoded), encoding="utf-8", newline=""), strict=True)
         if next(rows, None) != list(COLUMNS):
             raise ValueError(f"the first line must be {','.join(COLUMNS)}")
         for source, name, split, group, digest in rows:
@@ -292,9 +293,9 @@ class ImageRows:
         """Open the file; ``kept`` images of an earlier process stay, and what follows them is cut off."""
         self.path, self.form, self.count = path, form, kept
         header = self._header(0)
-        self._stream = open(path, "r+b" if kept else "w+b", buffering=2**20, opener=no_link)  # noqa: SIM115
+        self._stream = open(path, "r+b" if kept else "w+b", buffering=0, opener=no_link)  # noqa: SIM115
         self._stream.truncate(len(header) + kept * self.row_bytes)
-        self._stream.write(header)
+        self._write(header)
         self._stream.seek(0, os.SEEK_END)
 
     @property
@@ -306,24 +307,25 @@ class ImageRows:
         """Add an image, its pixels in C order."""
         if len(image) != self.row_bytes:
             raise ValueError(f"an image must have {self.row_bytes} bytes, got {len(image)}")
-        self._stream.write(image)
+        self._write(image)
         self.count += 1
-
-    def flush(self) -> None:
-        """Hand what was appended to the system, so that a killed process does not lose it."""
-        self._stream.flush()
 
     def finish(self) -> None:
         """Write the final header, and all to the disk."""
         self._stream.seek(0)
-        self._stream.write(self._header(self.count))
-        self._stream.flush()
+        self._write(self._header(self.count))
         os.fsync(self._stream.fileno())
         self.close()
 
     def close(self) -> None:
         """Close the file; what it holds stays."""
         self._stream.close()
+
+    def _write(self, content: bytes) -> None:
+        """Without a buffer, which a full disk would leave to be written once more when the file is closed."""
+        rest = memoryview(content)
+        while len(rest):
+            rest = rest[self._stream.write(rest) :]
 
     def _header(self, count: int) -> bytes:
         """NumPy pads it, so that it has one length whatever ``count`` is."""
@@ -415,12 +417,16 @@ def write_prepared(
 
 
 def _write_samples(path: Path, form: PreparedForm, samples: Samples) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
     groups: Iterable[str] = [""] * len(samples.paths) if samples.groups is None else samples.groups
-    rows = zip(samples.paths, samples.labels, samples.splits, groups, samples.digests, strict=True)
-    writer.writerows(
-        [source, form.classes[k], split, group, f"{digest:016x}"] for source, k, split, group, digest in rows
-    )
-    write_text(path, text.getvalue())
+    names = (form.classes[label] for label in samples.labels)
+    digests = (f"{digest:016x}" for digest in samples.digests)
+    rows = zip(samples.paths, names, samples.splits, groups, digests, strict=True)
+
+    def write(stream: IO[bytes]) -> None:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+        text.detach()  # it flushes, and leaves the file open
+
+    write_atomically(path, write)

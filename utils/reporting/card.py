@@ -15,6 +15,7 @@ from .analysis import Row, metrics_for
 from .charts import Figure
 from .evidence import Evidence, evidence
 from .gallery import Gallery, Originals, gallery
+from .labels import named_classes
 from .prevalence_charts import EVERYTHING, prevalence_figure
 from .tables import DASH, Cell, Column, Table, count, exact, exact_percent, number, numeric, percent, significant
 from .threshold_tables import AT_LEAST, PER_LEVEL, decisions_table, pair_tables, percent_bounds, promises_table
@@ -107,6 +108,7 @@ def _facts(row: Row) -> tuple[tuple[str, str], ...]:
     facts = [
         ("settings", row.settings),
         ("data", str(options.get("dataset_name", "?"))),
+        ("classes", named_classes(options)),
         ("model", str(options.get("resnet_type", "?"))),
         ("seeds, averaged", seeds),
         ("data checksum", record.checksum[:12]),

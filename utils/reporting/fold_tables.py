@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config.kinds import NATURAL
 from ..metrics.seed_tests import corrected_resampled_t
 from .analysis import Metric, Row
 from .charts import COLOURS, Entry, Figure, auc_axis, dot_chart
@@ -87,7 +88,7 @@ def _subset(options: Mapping[str, Any]) -> str:
     if not (isinstance(ratios, tuple) and isinstance(number, int) and 1 <= number <= len(ratios)):
         return shown(number)
     own = ratios[number - 1]
-    name = "balanced" if own == 1 else f"1:{shown(own)}"
+    name = "balanced" if own == 1 else "all images" if own == NATURAL else f"1:{shown(own)}"
     return f"{name} ({number})" if ratios.count(own) > 1 else name
 
 

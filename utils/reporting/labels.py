@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..config.kinds import NATURAL
 from ..config.options import OPTIONS, convert
 from ..constraints import label
 from ..learners import LEARNERS
@@ -66,6 +67,14 @@ def shown(value: Any) -> str:
     return " ".join(map(shown, value)) if isinstance(value, tuple) else cut(str(value), 80)
 
 
+def named_classes(options: Mapping[str, Any]) -> str:
+    """``tumour against benign, normal``, where the data have class names; else nothing."""
+    positive, negative = (options.get(f"{side}_classes") or () for side in ("positive", "negative"))
+    if not any(isinstance(name, str) for name in (*positive, *negative)):
+        return ""
+    return " against ".join(cut(", ".join(map(str, names)), 80) for names in (positive, negative))
+
+
 def ratio(counts: Mapping[str, int]) -> str:
     """Negatives and positives."""
     return f"{counts['negative']} : {counts['positive']}"
@@ -107,13 +116,17 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
     for run in runs:
         options = run.record.options
         given = [(name, shown(options[name])) for name in varying if options.get(name) is not None]
-        found[run.name] = ", ".join(f"{PREFIXES.get(name, f'{name}=')}{value}" for name, value in given)
+        found[run.name] = ", ".join(f"{_prefix(name, value)}{value}" for name, value in given)
         full[run.name] = (objective(options), constraint(options), found[run.name])
     repeated = Counter(full.values())
     for name in found:
         if repeated[full[name]] > 1:
             found[name] = ", ".join(filter(None, (found[name], name)))
     return found
+
+
+def _prefix(name: str, value: str) -> str:
+    return "ratio " if value == NATURAL else PREFIXES.get(name, f"{name}=")
 
 
 def varying_options(options: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..run_files.paths import PARTS
 from .analysis import Report, Row, group_letter
-from .labels import ratio, shown
+from .labels import named_classes, ratio, shown
 from .tables import DASH, Cell, Column, Table, count, exact_percent, numeric
 
 MOST_NAMED = 3  # rows of a warning
@@ -72,6 +72,8 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
     record = (*rows, *report.folds)[0].run.record
     models = dict.fromkeys(shown(row.run.record.options.get("resnet_type", "?")) for row in (*rows, *report.folds))
     facts = [("data", shown(record.options.get("dataset_name", "?"))), ("model", ", ".join(models))]
+    if names := named_classes(record.options):
+        facts.insert(1, ("classes", names))
     if rows:
         for name, part in (("training", "train"), ("test", "test")):
             counts = record.class_counts[part]

@@ -36,7 +36,7 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
         f"on {_shown(experiment.machine)} -> {paths.folder}"
     )
     if line := _unused(experiment, train["positive"]):
-        print(f"note: {line}")
+        print(line)
     for line in data_notices(counts, tprs=config.tpr, repeats=task.repeats):
         print(f"note: {line}")
 

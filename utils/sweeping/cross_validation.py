@@ -2,7 +2,7 @@
 
 resampling:
   folds: 5
-  subset_ratios: [1, 99]            # negatives per positive of each disjoint subset; [1] or left out: plain K-fold
+  subset_ratios: [1, 99]            # negatives per positive of each disjoint subset; one, or left out: plain K-fold
   train_on: [same, other, all]      # default: all three; with one subset: same
   downsample: [0]                   # [0, 1] adds the training sets reduced to the size of the smallest of the three
 rows:
@@ -34,8 +34,8 @@ class Resampling(Block):
             raise UserError(f"{origin} needs folds: an integer >= 2, got {content.get('folds', 'none')}")
         if not table.lines:
             raise UserError(f"{origin} needs rows: what is to be cross-validated")
-        self.ratios: tuple[int, ...] = checked.get("subset_ratios", (1,))
-        several = len(self.ratios) > 1
+        self.ratios: tuple[int | float | str, ...] | None = checked.get("subset_ratios")  # None: of the data set
+        several = len(self.ratios or ()) > 1
         ways = OPTIONS["train_on"].metadata["kind"].choices if several else ("same",)
         self.ways = _values(content, "train_on", ways, origin)
         if not several and "other" in self.ways:
@@ -44,7 +44,7 @@ class Resampling(Block):
 
     def examples(self) -> tuple[Row, ...]:
         """All rows."""
-        subsets, folds = range(1, len(self.ratios) + 1), range(1, self.folds + 1)
+        subsets, folds = range(1, len(self.ratios or (1,)) + 1), range(1, self.folds + 1)
         return tuple(
             self._row(line, subset, way, cut, fold)
             for line in self.table.lines
@@ -55,7 +55,7 @@ class Resampling(Block):
         own = {
             "folds": self.folds,
             "fold": fold,
-            "subset_ratios": self.ratios,
+            **({"subset_ratios": self.ratios} if self.ratios else {}),
             "test_subset": subset,
             "train_on": way,
             "downsample": cut,

@@ -29,7 +29,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..config.kinds import COUNT, POSITIVE, SWITCH, WHOLE, Kind, read
+from ..config.kinds import COUNT, NATURAL, POSITIVE, SWITCH, WHOLE, Kind, read
 from ..config.options import OPTIONS
 from ..errors import UserError
 from ..run_files.paths import SweepPaths
@@ -177,16 +177,22 @@ def _range(name: str, spec: Any, origin: str) -> Any:
     kind = OPTIONS[name].metadata["kind"].name
     if not isinstance(spec, dict) or not {"low", "high"} <= set(spec) or set(spec) - set(RANGE_KEYS):
         raise UserError(f"{name} of the {origin} must be a list, or low, high and if need be step or log; got {spec!r}")
-    if kind not in ("int", "float"):
+    if kind not in ("int", "float", "ratio") or NATURAL in (spec["low"], spec["high"]):
         raise UserError(f"{name} of the {origin} has no range of numbers; give a list of values")
     low, high = (options_of({name: spec[end]}, origin)[name] for end in ("low", "high"))
     log = bool(_read(SWITCH, spec.get("log", 0), f"log of {name}", origin))
     step = spec.get("step")
     if step is not None:
-        step = float(_read(COUNT if kind == "int" else POSITIVE, step, f"step of {name}", origin))
+        step = float(_read(COUNT if _is_whole(name, low, high) else POSITIVE, step, f"step of {name}", origin))
     if not low < high or (log and (low <= 0 or step is not None)):
         raise UserError(f"{name} of the {origin} needs low < high, and log without step above 0; got {spec!r}")
     return {"low": low, "high": high, "step": step, "log": log}
+
+
+def _is_whole(name: str, *ends: float) -> bool:
+    """Whether the values of a range are integers; ratios are, where both ends are."""
+    kind = OPTIONS[name].metadata["kind"].name
+    return kind == "int" or (kind == "ratio" and all(isinstance(end, int) for end in ends))
 
 
 def _distribution(name: str, spec: Any) -> BaseDistribution:
@@ -194,7 +200,7 @@ def _distribution(name: str, spec: Any) -> BaseDistribution:
 
     if isinstance(spec, list):
         return CategoricalDistribution(spec)
-    if OPTIONS[name].metadata["kind"].name == "int":
+    if _is_whole(name, spec["low"], spec["high"]):
         return IntDistribution(spec["low"], spec["high"], log=spec["log"], step=int(spec["step"] or 1))
     return FloatDistribution(spec["low"], spec["high"], log=spec["log"], step=spec["step"])
 

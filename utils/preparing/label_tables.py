@@ -1,0 +1,88 @@
+"""Images whose paths and labels stand in a table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..errors import UserError, one_line
+from .collection import Collection, check_groups, check_labels, known_splits
+from .image_source import ImageSource, check_inside, encodable
+from .request import Request
+from .table_rows import Table, open_table
+
+
+def collect_table(request: Request) -> Collection:
+    """The images that ``request.csv`` names, in its order, relative to ``request.source`` or to its own folder.
+
+    Raises:
+        UserError: a column is missing, a path leads out of the folder or stands twice, or a value is missing.
+    """
+    assert request.csv is not None
+    table = open_table(request.csv, encoding=request.encoding)
+    base = request.csv.parent if request.source is None else request.source
+    if not base.is_dir():
+        raise UserError(f"the folder of the images must be a folder, got {base}")
+    columns = _columns(table, request)
+    cells: dict[str, list[str]] = {name: [] for name in columns}
+    rows = table.rows()
+    next(rows)
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(table.first):
+            expected = f"{len(table.first)} values, as the first line has"
+            raise UserError(f"row {number} of {table.path} must have {expected}, got {len(row)}")
+        for name, place in columns.items():
+            cells[name].append(sys.intern(row[place]))  # of equal labels one is kept
+    if not cells["path"]:
+        raise UserError(f"{table.path} must hold rows below its header, got none")
+    names = _names(cells["path"], cells["label"], table.path)
+    real = os.path.realpath(base)
+    for name in names:
+        check_inside(base, name, real_base=real)
+    what = str(table.path)
+    check_labels(cells["label"], names, what=what)
+    if "group" in cells:
+        check_groups(cells["group"], names, what=what, column=one_line(request.group))
+    splits = cells.get("split")
+    return Collection(
+        source=ImageSource(base, names, request.frames == "first"),
+        names=names,
+        labels=cells["label"],
+        groups=cells.get("group"),
+        splits=None if splits is None else known_splits(splits, what=f"{request.split_column} of {table.path}"),
+        group_column=request.group or "group",
+    )
+
+
+def _columns(table: Table, request: Request) -> dict[str, int]:
+    """What is read -> the place of its column."""
+    asked = {
+        "path": (request.path, "--path"),
+        "label": (request.label or "label", "--label"),
+        "group": (request.group, "--group"),
+        "split": (request.split_column, "--split_column"),
+    }
+    places = {name: table.column(table.first, text, flag=flag) for name, (text, flag) in asked.items() if text}
+    if len(set(places.values())) < len(places):
+        shown = ", ".join(f"{asked[name][1]} {asked[name][0]}" for name in places)
+        raise UserError(f"each of {one_line(shown)} must be a column of its own in {table.path}")
+    return places
+
+
+def _names(texts: list[str], labels: list[str], table: Path) -> list[str]:
+    """The paths, each once and without ./ and the like."""
+    names: dict[str, str] = {}
+    for number, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
+        if not text:
+            raise UserError(f"row {number} of {table} names no path; fill it in or remove the row")
+        if "\0" in text or not encodable(text):
+            raise UserError(f"row {number} of {table} must name a path, got {one_line(ascii(text)):.80}")
+        name = text if os.path.isabs(text) else os.path.normpath(text)
+        if name in names:
+            if names[name] != label:
+                both = f"{one_line(names[name])} and {one_line(label)}"
+                raise UserError(f"{table} gives {one_line(name)} two labels, {both}; keep one row of it")
+            raise UserError(f"{table} names {one_line(name)} twice; keep one row of it")
+        names[name] = label
+    return list(names)

@@ -1,0 +1,138 @@
+"""The rows of a text table: commas, semicolons, tabs or spaces between values; plain or gzip; of any encoding."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ..errors import UserError, one_line
+from ..registry import near
+from ..system.text_files import UnreadableError
+
+LINE_CHARACTERS = 2**24  # of a line
+MOST_CHARACTERS = 2**36  # of all lines, unpacked
+DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in a file: its first row, and how its values are separated (None: by spaces)."""
+
+    path: Path
+    encoding: str
+    delimiter: str | None
+    first: list[str]
+
+    def rows(self) -> Iterator[list[str]]:
+        """All rows that are not empty, one at a time.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        with _readable(self.path, self.encoding) as lines:
+            if self.delimiter is None:
+                yield from (line.split() for line in lines if line.strip())
+                return
+            csv.field_size_limit(LINE_CHARACTERS)
+            for row in csv.reader(lines, delimiter=self.delimiter, strict=True):
+                if any(cell.strip() for cell in row):
+                    yield [cell.strip() for cell in row]
+
+    def column(self, header: Sequence[str] | None, text: str, *, flag: str) -> int:
+        """The place of a column that is named, or counted from 1.
+
+        Raises:
+            UserError: there is none, or there are two.
+        """
+        names = list(header or ())
+        if names.count(text) == 1:
+            return names.index(text)
+        if names.count(text) > 1:
+            raise UserError(f"{self.path} has {names.count(text)} columns {one_line(text)}; rename one ({flag})")
+        if text.isdigit() and 1 <= int(text) <= len(self.first):
+            return int(text) - 1
+        if header is None:
+            known = f"a number from 1 to {len(self.first)}, as the columns have no names"
+            raise UserError(f"{flag} must be {known} in {self.path}, got {one_line(text)!r}")
+        close = near(text, names)
+        hint = f"; did you mean {flag} {one_line(close[0])}?" if close else ""
+        shown = one_line(", ".join(names))[:300]
+        raise UserError(f"{self.path} must have the column {one_line(text)} ({flag}), got {shown}{hint}")
+
+
+def open_table(path: Path, *, encoding: str) -> Table:
+    """The first row of a table, by which its values are separated.
+
+    Raises:
+        UserError: the file is missing, empty or cannot be read.
+    """
+    if not os.path.exists(path):
+        raise UserError(f"--csv must be a table, got {path}, which is not there")
+    if not path.is_file():  # opening a pipe would block
+        raise UserError(f"--csv must be a table, got {path}, which is not a regular file")
+    with _readable(path, encoding) as lines:
+        line = next((line for line in lines if line.strip()), "")
+    if not line:
+        raise UserError(f"{path} must hold rows, got an empty file")
+    counts = [line.count(delimiter) for delimiter in DELIMITERS]
+    delimiter = DELIMITERS[counts.index(max(counts))] if any(counts) else None
+    table = Table(path, encoding, delimiter, [])
+    return Table(path, encoding, delimiter, next(table.rows()))
+
+
+class _readable:
+    """The lines of a text file; what it raises, and what is raised while they are read, is one line."""
+
+    def __init__(self, path: Path, encoding: str) -> None:
+        self.path, self.encoding = path, encoding
+
+    def __enter__(self) -> Iterator[str]:
+        opened: IO[bytes]
+        try:
+            opened = open(self.path, "rb")
+            packed = opened.read(2) == b"\x1f\x8b"
+            opened.seek(0)
+            self._file = opened
+            self._binary = gzip.GzipFile(fileobj=opened) if packed else opened
+            encoding = "utf-8-sig" if self.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else self.encoding
+            self._text = io.TextIOWrapper(self._binary, encoding=encoding, newline="")
+        except (OSError, LookupError) as error:
+            if not isinstance(error, OSError):
+                opened.close()
+            raise UserError(_said(self.path, self.encoding, error)) from None
+        return self._lines()
+
+    def _lines(self) -> Iterator[str]:
+        total = 0
+        while line := self._text.readline(LINE_CHARACTERS + 1):
+            total += len(line)
+            if len(line) > LINE_CHARACTERS or total > MOST_CHARACTERS:
+                raise UnreadableError("it has a line, or lines together, beyond all measure")
+            yield line
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._text.close()
+        self._file.close()
+        if isinstance(error, (OSError, EOFError, zlib.error, csv.Error, UnicodeError, UnreadableError)):
+            raise UserError(_said(self.path, self.encoding, error)) from None
+
+
+def _said(path: Path, encoding: str, error: BaseException) -> str:
+    if isinstance(error, LookupError) and not isinstance(error, UnicodeError):
+        return f"--encoding must be the name of a text encoding, such as latin-1, got {one_line(encoding)}"
+    if isinstance(error, UnicodeDecodeError):
+        byte = error.object[error.start : error.start + 1].hex()
+        return (
+            f"{path} is not {encoding} text (byte 0x{byte}: {one_line(error.reason)}); say how it is encoded, such as"
+            " --encoding cp1252 or --encoding utf-16, or save it as UTF-8"
+        )
+    if isinstance(error, UnicodeError):
+        return f"{path} is not {encoding} text ({one_line(error)}); say how it is encoded with --encoding"
+    return f"cannot read {path}: {one_line(getattr(error, 'strerror', None) or error)}"
