@@ -40,13 +40,26 @@ def test_it_is_the_average_of_torch(tmp_path: Path) -> None:
 
 def test_by_hand() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
-    average = WeightAverage(model, decay=0.75)
+    average = WeightAverage(model, model, decay=0.75)
     for weight, expected in ((8.0, 8.0), (4.0, 7.0), (0.0, 5.25)):  # the first as it is, then 3/4 old + 1/4 new
         torch.nn.init.constant_(model.weight, weight)
         average.update()
         (averaged,) = average.model.parameters()
         assert averaged.item() == expected
         assert not averaged.requires_grad
+
+
+def test_a_part_that_is_trained_is_that_part_of_the_averaged_network() -> None:
+    """As where a frozen network's last layer is trained alone: the rest stays as it is, bit for bit."""
+    body, head = torch.nn.Linear(3, 2), torch.nn.Linear(2, 1)
+    average = WeightAverage(torch.nn.Sequential(body, head), head, decay=0.9)
+    for _ in range(3):
+        torch.nn.init.constant_(head.weight, 2.0)
+        average.update()
+    found = average.network.state_dict()
+    assert torch.equal(found["0.weight"], body.weight)
+    assert torch.equal(found["1.weight"], torch.full((1, 2), 2.0))
+    assert average.model.state_dict()["weight"].data_ptr() == found["1.weight"].data_ptr()
 
 
 def test_a_replayed_step_averages_as_an_eager_one(tmp_path: Path) -> None:

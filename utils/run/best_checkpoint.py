@@ -38,7 +38,7 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
     assert state.best is not None
     task = experiment.task
     return {
-        "weights": state.weights_to_keep(),
+        "weights": state.kept.state_dict(),
         "loss": state.loss.state_dict(),
         # subtracted from every score, so that a threshold learned by a constraint lies at score 0
         "threshold": state.constraint.threshold.detach() if state.constraint else torch.zeros(()),

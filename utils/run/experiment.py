@@ -237,7 +237,7 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         train_scores=torch.full((len(data.labels),), torch.nan, device=device),
         epoch=first_epoch,
         schedule=schedule,
-        average=WeightAverage(model, decay=config.ema) if config.ema else None,
+        average=WeightAverage(freezing.network if freezing else model, model, decay=config.ema) if config.ema else None,
         freezing=freezing,
     )
     return state, data

@@ -133,7 +133,7 @@ def best_is_missing(state: TrainState, files: SeedPaths) -> bool:
 
 
 def _same_weights(saved: dict[str, Any], state: TrainState) -> bool:
-    ours = state.weights_to_keep()
+    ours = state.kept.state_dict()
     return saved.keys() == ours.keys() and all(
         isinstance(value, torch.Tensor) and torch.equal(value, ours[name].cpu()) for name, value in saved.items()
     )

@@ -64,8 +64,13 @@ class TrainState:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The model whose weights are validated and kept in best.pt: the averaged one, if weights are averaged."""
+        """The model that is validated: ``model``, with the averaged weights if weights are averaged."""
         return self.average.model if self.average else self.model
+
+    @property
+    def kept(self) -> nn.Module:
+        """The same from images to outputs, which best.pt holds."""
+        return self.average.network if self.average else self.network
 
     @property
     def network(self) -> nn.Module:
@@ -82,16 +87,6 @@ class TrainState:
         self.model.train()
         if self.freezing:
             self.freezing.set_mode(self.epoch)
-
-    def weights_to_keep(self) -> dict[str, Any]:
-        """The state dict of ``network`` that best.pt holds, with the averaged weights if weights are averaged."""
-        if self.average is None:
-            return self.network.state_dict()
-        averaged = self.average.model.state_dict()
-        if self.model is self.network:
-            return averaged
-        place = next(name for name, layer in self.network.named_modules() if layer is self.model)
-        return {**self.network.state_dict(), **{f"{place}.{name}": value for name, value in averaged.items()}}
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and dicts of them."""
