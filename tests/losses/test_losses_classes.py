@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from references import CLASS_REFERENCES, ldam_margins
@@ -315,6 +316,7 @@ def test_of_two_classes_class_1_is_the_critical_one() -> None:
     assert Case("BCE").build(2, critical=(1,)).critical == (1,)
     with pytest.raises(ValueError, match=r"critical must be \(1,\) of two classes.*, got \(0,\)"):
         Case("BCE").build(2, critical=(0,))
+    assert loss_class("BCE")(classes=np.int64(3)).outputs == 3
     for classes in (1, 0, -3, 2.0, "3"):
         with pytest.raises(ValueError, match="classes must be an integer >= 2, got"):
             loss_class("BCE")(classes=classes)
