@@ -306,9 +306,7 @@ class ClassProblem(ConstrainedMinimizationProblem):
         super().__init__()
         self.scores, self.centres, self.critical = scores, centres, critical
         self.pairs = pairs  # (c, m) -> w; m = -1: the rest
-        self.of_pairs = torch.nn.ModuleList(
-            IndexedMultiplier(num_constraints=len(centres), dtype=torch.float64) for _ in pairs
-        )
+        self.of_pairs = [IndexedMultiplier(num_constraints=len(centres), dtype=torch.float64) for _ in pairs]
         self.rankings = {
             pair: CooperConstraint(
                 constraint_type=ConstraintType.EQUALITY,
@@ -431,6 +429,27 @@ def test_a_replayed_step_equals_an_eager_one_and_nothing_waits(against: str, siz
     assert torch.equal(total, replayed_total)
     assert torch.equal(eager.multipliers, replayed.multipliers)
     assert eager.multipliers.any()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("size", [30, 600])
+@pytest.mark.parametrize("against", ["rest", "classes", "rate"])
+def test_a_gpu_gives_what_the_cpu_gives(against: str, size: int) -> None:
+    found: dict[str, list[Tensor]] = {}
+    for device in ("cpu", "cuda"):
+        constraint: Any = RateConstraint(classes=5, critical=(4, 1))
+        if against != "rate":
+            constraint = AugmentedLagrangian(size, delta=0.5, classes=5, critical=(4, 1), against=against)
+        constraint.to(device)
+        found[device] = []
+        for scores, targets, indices in batches(8, 6, 5, (4, 1), size=size):
+            batch = scores.float().to(device), targets.to(device), indices.to(device)
+            found[device] += [each.cpu() for each in penalty_and_gradient(constraint, batch)]
+            constraint.update_multipliers()
+        found[device].append(constraint.multipliers.cpu())
+    for one, other in zip(found["cpu"], found["cuda"], strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-6)
 
 
 KINDS: list[Callable[..., Any]] = [lambda **options: AugmentedLagrangian(4, **options), RateConstraint]

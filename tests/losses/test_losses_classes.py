@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from references import CLASS_REFERENCES, ldam_margins
@@ -274,6 +275,20 @@ def test_a_score_needs_the_critical_classes_and_nothing_else_does() -> None:
         loss.score(outputs)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_case
+def test_a_gpu_gives_what_the_cpu_gives(case: Case) -> None:
+    outputs, targets = batch(case, 8, classes=10, size=96)
+    loss, found = case.build(10, critical=(9, 4)), {}
+    for device in ("cpu", "cuda"):
+        given = outputs.float().to(device)
+        results = [*value_and_gradient(loss.to(device), given, targets.to(device)), loss.score(given)]
+        found[device] = [each.cpu() for each in results]
+    for one, other in zip(found["cpu"], found["cuda"], strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-6)
+
+
 # ---------------------------------------------------------------- what is refused
 
 
@@ -301,12 +316,13 @@ def test_of_two_classes_class_1_is_the_critical_one() -> None:
     assert Case("BCE").build(2, critical=(1,)).critical == (1,)
     with pytest.raises(ValueError, match=r"critical must be \(1,\) of two classes.*, got \(0,\)"):
         Case("BCE").build(2, critical=(0,))
+    assert loss_class("BCE")(classes=np.int64(3)).outputs == 3
     for classes in (1, 0, -3, 2.0, "3"):
         with pytest.raises(ValueError, match="classes must be an integer >= 2, got"):
             loss_class("BCE")(classes=classes)
 
 
-BINARY = {
+BINARY: dict[str, Options] = {
     "SYM_LM": {"m": 1.0}, "ASYM_LM": {"m": 1.0}, "ASYM_FL": {"gamma": 1.0}, "WBCE": {"c": 1.0, "ratio_pos_train": 9},
     "PAUC": {"num_samples": 9}, "W_LOGISTIC": {"class_counts": (9, 1)}, "SAMPLING_FREE": {"class_counts": (9, 1)},
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy.special import logsumexp, softmax
 from sklearn import metrics
 
 from utils.losses import BCE
+from utils.metrics import multiclass as module
 from utils.metrics.multiclass import (
     AtRecall,
     accuracy,
@@ -153,6 +155,11 @@ def test_thresholds_may_come_from_another_set() -> None:
 
 
 # ---------------------------------------------------------------- what is refused
+
+
+def test_doctests() -> None:
+    found = doctest.testmod(module)
+    assert (found.failed, bool(found.attempted)) == (0, True)
 
 
 def test_what_is_refused_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from typing import Any
 
 import pytest
@@ -57,6 +58,11 @@ def value_and_gradient(form: Any, scores: Tensor, labels: Tensor, weights: Tenso
     return [q.detach(), gradient]
 
 
+def test_doctests() -> None:
+    found = doctest.testmod(module)
+    assert (found.failed, bool(found.attempted)) == (0, True)
+
+
 @every_form
 @every_problem
 @pytest.mark.parametrize("delta", [0.0, 0.5])
@@ -103,11 +109,16 @@ def test_the_sum_over_the_classes_is_the_binary_violation_against_the_rest(
 @pytest.mark.parametrize("size", [512, 513])
 def test_a_large_batch_is_sorted_and_forms_no_pairs(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
-    for name in FORMS:
-        form = getattr(module, f"{name}_class_violations")
-        monkeypatch.setattr(
-            module, f"{name}_class_violations", lambda *a, n=name, f=form, **o: (used.append(n), f(*a, **o))[1]
-        )
+
+    def watched(name: str, form: Any) -> Any:
+        def call(*given: Any, **options: Any) -> Any:
+            used.append(name)
+            return form(*given, **options)
+
+        return call
+
+    for name, form in FORMS.items():
+        monkeypatch.setattr(module, f"{name}_class_violations", watched(name, form))
     scores, labels = batch(1, 5, (4, 1), size=size)
     class_violations(scores, labels, column_of=column_of(5, (4, 1)), delta=0.5)
     assert used == ["dense" if size == 512 else "sorted"]

@@ -197,7 +197,7 @@ def test_oversampling_repeats_each_class_evenly_until_it_has_as_many_as_the_larg
 def test_a_sampler_of_two_classes_says_what_to_use(name: str) -> None:
     with pytest.raises(UserError, match=f"^{name} knows two classes only, got 4; use natural, weighted, balanced, "):
         sampler_class(name, classes=4)
-    kind = sampler_class(name)
+    kind: Any = sampler_class(name)
     facts: dict[str, Any] = {"labels": LABELS} if "labels" in kind.facts else {}
     with pytest.raises(
         ValueError, match=f"{kind.__name__} knows two classes only, got classes 4; use one of natural, "

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import ClassVar
 
 import torch
@@ -44,7 +45,7 @@ class SoftmaxLoss(Loss):
         super().__init__()
         self.classes, self.critical = checked_classes(classes, critical)
         if classes > 2:
-            self.outputs = classes
+            self.outputs = self.classes
         columns = torch.tensor(self.critical, dtype=torch.long)
         self.register_buffer("is_own", columns[:, None] == torch.arange(classes), persistent=False)  # (C, K)
 
@@ -100,16 +101,16 @@ def checked_classes(classes: int, critical: Sequence[int] | None) -> tuple[int, 
     >>> checked_classes(2, None), checked_classes(10, [9, 1])
     ((2, (1,)), (10, (9, 1)))
     """
-    require(isinstance(classes, int) and classes >= 2, "classes must be an integer >= 2", classes)
+    require(isinstance(classes, Integral) and classes >= 2, "classes must be an integer >= 2", classes)
     if critical is None:
-        return classes, (1,) if classes == 2 else ()
+        return int(classes), (1,) if classes == 2 else ()
     found = tuple(int(each) for each in critical)
     different = len(found) == len(set(found)) > 0 and 0 <= min(found) <= max(found) < classes
     require(different, f"critical must be one or more of the classes 0..{classes - 1}, none of them twice", critical)
     require(
         classes > 2 or found == (1,), "critical must be (1,) of two classes, in which class 1 is the rare one", critical
     )
-    return classes, found
+    return int(classes), found
 
 
 def require_counts(class_counts: Sequence[int]) -> tuple[int, ...]:

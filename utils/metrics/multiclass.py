@@ -146,10 +146,10 @@ def decide(outputs: Array, scores: Array, *, critical: Sequence[int], thresholds
     excess = np.asarray(scores) - np.asarray(thresholds)
     if excess.shape != (len(outputs), len(critical)):
         raise ValueError(f"scores must be (n, {len(critical)}), a column for each critical class, got {excess.shape}")
-    best_critical = np.asarray(critical)[excess.argmax(axis=1)]
+    best_critical: Labels = np.asarray(critical, dtype=np.int64)[excess.argmax(axis=1)]
     others = np.setdiff1d(np.arange(outputs.shape[1]), critical)
     if len(others) == 0:
-        return best_critical.astype(np.int64)
+        return best_critical
     best_other = others[outputs[:, others].argmax(axis=1)]
     predicted: Labels = np.where(excess.max(axis=1) >= 0, best_critical, best_other).astype(np.int64)
     return predicted
