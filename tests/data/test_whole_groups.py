@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.data.folds import Resampling, resampled_split
-from utils.data.whole_groups import check_groups, draw_groups, folds_of_groups, group_numbers
 from utils.data.splits import fixed_calibration, fixed_validation
+from utils.data.whole_groups import check_groups, draw_groups, folds_of_groups, group_numbers
 from utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
