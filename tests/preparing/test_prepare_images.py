@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,22 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(source), "--out", str(tmp_path / "s")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_memory_does_not_hold_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """27 MB of pixels in batches of 0.8 MB, three of which are in memory, and copies of one image for its sums."""
+    source = class_folders(tmp_path / "images", {"a": 50, "b": 50})
+    monkeypatch.setattr("utils.preparing.image_writing.BATCH_BYTES", 2**20)
+    argv = [str(source), "--out", str(tmp_path / "s"), "--colour", "rgb", "--workers", "1"]
+    assert prepare.main([*argv, "--size", "8"]) == 0  # imports are done
+    tracemalloc.start()
+    try:
+        assert prepare.main([*argv, "--size", "300", "--overwrite"]) == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "s" / "images.npy").stat().st_size > 27e6
+    assert peak < 12e6
 
 
 def test_the_same_command_gives_the_same_bytes_and_another_seed_another_split(tmp_path: Path) -> None:
