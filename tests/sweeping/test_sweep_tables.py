@@ -283,7 +283,7 @@ def test_a_bad_file_is_refused_in_one_line(content: str, tmp_path: Path, capsys:
         (["--set", "delta=1", "--set", "delta=1"], "--set has delta twice; remove one"),
         (["--set", "name_file_bs=x", "objective=x"], "objective stands twice in --set"),
         (["--set", "threads=3", "--threads", "2"], "threads stands twice, as --threads and in --set"),
-        (["--set", "ratio_pos_train=1:20"], "ratio_pos_train must be an integer >= 1 .*, got 1:20 .from --set."),
+        (["--set", "ratio_pos_train=1:20"], " must be natural or a number >= 1 .*, got 1:20 .from --set."),
         (["--threads", "1_0"], r"threads must be an integer in 0..1024, got 1_0 \(from --threads\)"),
         (["--device", "gpu"], "row 'a': device must be auto, cpu, cuda or cuda:N, got 'gpu'"),
         (["--device", "cuda:77"], "row 'a': device cuda:77 is not there"),
