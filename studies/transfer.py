@@ -183,8 +183,8 @@ def text(content: dict[str, Any]) -> str:
         "Test set, 1,000 images of each class; FPR in %. Mean over the seeds with the 95 % t interval of the mean; the "
         "mean score of the seeds (ensemble) with its 95 % interval over images. From scratch had the wall time of the "
         f"frozen row and was validated every 10 steps.\n\n{markdown(header, rows)}\n\nGoal, a mean FPR of at most "
-        f"{100 * content['goal']:.0f} % at 98 % TPR by the frozen row: {verdict}.\n\n{commands}\n\nChosen by the mean validation AUC (100 images of each "
-        f"class), before any look at the test set:\n\n{markdown(['options', 'validation AUC'], choices)}"
+        f"{100 * content['goal']:.0f} % at 98 % TPR by the frozen row: {verdict}.\n\n{commands}\n\nChosen by the mean "
+        f"validation AUC (100 images of each class), before any look at the test set:\n\n{markdown(['options', 'validation AUC'], choices)}"
     )
 
 
