@@ -64,6 +64,8 @@ def main(argv: Sequence[str]) -> int:
     frozen = [*common, *FROZEN.split(), "--weights", weights()]
     started = options.checkpoint_root / "runs" / f"{NAME}.json"  # what a study that was stopped has found
     found = json.loads(started.read_text()) if started.exists() else {"choices": choose(frozen), "rows": []}
+    make_folder(started.parent)
+    write_text(started, json.dumps(found))
     choices, rows = found["choices"], found["rows"]
     chosen = max(choices, key=lambda choice: choice["validation_auc"]["mean"])["options"]
     runs = (
@@ -71,14 +73,13 @@ def main(argv: Sequence[str]) -> int:
         ("from scratch", [*common, *SCRATCH.split()]),
     )
     for number, (label, words) in enumerate(runs):
-        make_folder(started.parent)
-        write_text(started, json.dumps(found))
         if number < len(rows):
             continue
         paths = RunPaths(options.checkpoint_root, "runs", f"{NAME}_{number}")
         if paths.folder.exists():
             raise UserError(f"{paths.folder} is there, but its time is not known; move it away")
         rows.append({"label": label} | timed(words, paths, limit=rows[0]["seconds"] if rows else None))
+        write_text(started, json.dumps(found))
     content = record(NAME, portable(argv)) | {"choices": choices, "chosen": chosen, "goal": GOAL, "rows": rows}
     write(content, text(content), options.out)
     return 0
@@ -184,7 +185,7 @@ def text(content: dict[str, Any]) -> str:
         "Test set, 1,000 images of each class; FPR in %. Mean over the seeds with the 95 % t interval of the mean; the "
         "mean score of the seeds (ensemble) with its 95 % interval over images. From scratch had the wall time of the "
         f"frozen row and was validated every 10 steps.\n\n{markdown(header, rows)}\n\nGoal, {goal}\n\n{commands}\n\n"
-        "Chosen by the mean validation AUC (100 images of each class), before any look at the test set:\n\n"
+        "Chosen by the mean validation AUC (100 images of each class) alone:\n\n"
         f"{markdown(['options', 'validation AUC'], choices)}"
     )
 
