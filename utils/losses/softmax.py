@@ -100,7 +100,7 @@ def checked_classes(classes: int, critical: Sequence[int] | None) -> tuple[int, 
     >>> checked_classes(2, None), checked_classes(10, [9, 1])
     ((2, (1,)), (10, (9, 1)))
     """
-    require(classes == int(classes) >= 2, "classes must be an integer >= 2", classes)
+    require(hasattr(classes, "__index__") and classes >= 2, "classes must be an integer >= 2", classes)
     if critical is None:
         return int(classes), (1,) if classes == 2 else ()
     found = tuple(int(each) for each in critical)

@@ -213,7 +213,7 @@ def require(condition: bool, expected: str, value: object) -> None:
 
 def require_classes(kind: type[Sampler], classes: int) -> None:
     """Raise ``ValueError`` unless the sampler knows so many classes."""
-    require(classes == int(classes) >= 2, "classes must be an integer >= 2", classes)
+    require(hasattr(classes, "__index__") and classes >= 2, "classes must be an integer >= 2", classes)
     if classes > kind.most_classes:
         from . import many_classes
 
