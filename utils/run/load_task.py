@@ -172,8 +172,12 @@ def as_seen(task: Task, config: Config) -> Task:
     """``task`` with the image size and the normalisation that the options ask for in place of the data's own.
 
     Raises:
-        UserError: the model has no normalisation of its own.
+        UserError: the model has no normalisation of its own, or the data are no images.
     """
+    if task.image_format.has_features:
+        for name, value in (("image_size", config.image_size), ("normalisation", config.normalisation)):
+            if value not in (None, "data"):
+                raise UserError(f"{name} {value} cannot act: {task.source} has features, not images; leave --{name} out")
     size = None if config.image_size is None else (config.image_size, config.image_size)
     if config.normalisation == "data":
         return replace(task, image_size=size)
