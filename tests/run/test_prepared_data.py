@@ -438,6 +438,8 @@ def test_features_train_flat_models_and_are_scored_from_a_table(
             "resnet10 needs images, but .* has features; use one of dense, linear, featureless, ",
         ),
         ("--resnet_type linear --augment crop", r"augment crop \(from the command line\) cannot act: .* has features"),
+        ("--resnet_type linear --image_size 32", "image_size 32 cannot act: .* has features, not images"),
+        ("--resnet_type linear --normalisation half", "normalisation half cannot act: .* has features, not images"),
     ],
 )
 def test_what_features_cannot_do_is_one_line(tmp_path: Path, more: str, expected: str) -> None:

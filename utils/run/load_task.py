@@ -177,7 +177,8 @@ def as_seen(task: Task, config: Config) -> Task:
     if task.image_format.has_features:
         for name, value in (("image_size", config.image_size), ("normalisation", config.normalisation)):
             if value not in (None, "data"):
-                raise UserError(f"{name} {value} cannot act: {task.source} has features, not images; leave --{name} out")
+                reason = f"cannot act: {task.source} has features, not images"
+                raise UserError(f"{name} {value} {reason}; leave --{name} out")
     size = None if config.image_size is None else (config.image_size, config.image_size)
     if config.normalisation == "data":
         return replace(task, image_size=size)
