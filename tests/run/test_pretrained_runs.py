@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from runs import NAMES, assert_same, assert_same_run, best, history, last, results, run, start_of
+from runs import NAMES, arguments, assert_same, assert_same_run, best, history, last, results, run, start_of
 
 import main
 from models import build_model
@@ -123,6 +124,7 @@ UNFREEZING = [
     "--optimizer adam --lr 0.001",
     "--use_ALM 1 --mu 0.01 --delta 1 --augment crop_flip --lr_decrease 1 --patience_lr 0",
     "--name_file_alm RATE_TPR98 --training_type LDAM --sampler smote",
+    "--ema 0.9 --schedule step --lr_steps 3 --augment medical",
 ]
 
 
@@ -203,6 +205,7 @@ def images_of_test_csv(root: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
         "--sampler smote",
         "--name_file_alm RATE_TPR98 --optimizer adam --lr_decrease 1 --patience_lr 0",
         "--training_type AUCM --sampler balanced --precision bf16",
+        "--ema 0.9 --warm_up 1",
     ],
 )
 def test_the_head_trains_and_resumes_with_every_kind_of_part(tmp_path: Path, weights: Path, more: str) -> None:
@@ -214,6 +217,31 @@ def test_the_head_trains_and_resumes_with_every_kind_of_part(tmp_path: Path, wei
     before = {name: (straight / "seed1" / name).read_bytes() for name in NAMES}
     run(tmp_path / "straight", f"--resnet_type resnet20 {more} --train 0")
     assert {name: (straight / "seed1" / name).read_bytes() for name in NAMES} == before
+
+
+def test_best_pt_holds_the_averaged_last_layer_in_the_whole(
+    tmp_path: Path, weights: Path, body: dict[str, torch.Tensor]
+) -> None:
+    folder = run(tmp_path, f"{TINY} --weights {weights} --freeze_epochs all --num_epochs 1 --ema 0.5 --lr 0.1")
+    kept, state = best(folder / "seed1")["weights"], last(folder / "seed1")
+    assert is_body(kept, body)
+    assert torch.equal(kept["head.weight"], state["average"]["weights"]["head.weight"])
+    assert not torch.equal(kept["head.weight"], state["model"]["weight"])
+
+
+def test_a_dry_run_tells_the_time_of_features_and_what_is_trained(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = f"{TINY} --weights {weights} --dry_run 1 --freeze_epochs"
+    for epochs, trained in (("all", 65), ("1", None)):
+        capsys.readouterr()
+        assert main.main(arguments(tmp_path / "out", f"{command} {epochs}")) == 0
+        out = capsys.readouterr().out
+        ((whole, head),) = re.findall(r"parameters  ([\d,]+), of which ([\d,]+) are trained", out)
+        assert head == (whole if trained is None else str(trained))  # 64 features and a bias
+        assert ("once for all seeds" in out) == (epochs == "all")
+    assert not (tmp_path / "out").exists()
 
 
 def test_seeds_at_once_share_the_features_and_change_nothing(tmp_path: Path, weights: Path, frozen: Path) -> None:

@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,15 @@ import torch
 from torch import Tensor
 
 from ..config.settings import Settings
+from ..data.batches import Batches
+from ..data.computed_features import ComputedFeatures
 from ..data.task import Task
 from ..run_files.config_yaml import compare, read_config
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
 from ..training.capture import WARM_UP
 from ..training.evaluation import batch_size, model_outputs
+from ..training.freezing import Freezing
 from ..training.state import TrainingData, TrainState
 from ..training.step import TrainingSteps
 from .announcement import announce
@@ -50,9 +54,7 @@ def dry_run(settings: Settings) -> int:
     print()
     print("\n".join(aligned(class_rows(experiment))))
     state, data = build_state(experiment, config.seeds[0])
-    parameters = [(value.numel(), value.requires_grad) for value in state.model.parameters()]
-    trained = sum(size for size, is_trained in parameters if is_trained)
-    lines = [("parameters", f"{sum(size for size, _ in parameters):,}, of which {trained:,} are trained")]
+    lines = [("parameters", f"{_count_of(state.network):,}, of which {_count_of(state.model):,} are trained")]
     if config.is_fitted:
         lines.append(("training", f"{config.resnet_type} is fitted at once, without batches"))
     else:
@@ -72,6 +74,11 @@ def _training_lines(experiment: Experiment, state: TrainState, data: TrainingDat
     rest = itertools.islice(state.sampler, state.sampler.steps_per_epoch - 1)
     lines = [("batches", batches_of_a_pass([first, *rest], data.labels)), ("picture", picture)]
     needs = memory_needs(experiment, state, data)
+    if state.freezing and config.freeze_epochs == "all":
+        data, line = _on_features(state.freezing, data, machine)
+        lines.append(("features", line))
+    elif state.freezing:
+        state.epoch = int(state.freezing.epochs)  # steps are timed as they are when all layers are trained
     runner = TrainingSteps(state, data, machine=machine)
     step, number = _seconds_a_step(runner)
     validation = _seconds_of_validation(runner)
@@ -93,6 +100,24 @@ def _training_lines(experiment: Experiment, state: TrainState, data: TrainingDat
         ("an epoch", f"{_time(epoch)}: {steps} steps, and {_time(validation)} of validation"),
         ("training", f"{total}; early stopping may end them sooner"),
     ]
+
+
+def _count_of(model: torch.nn.Module) -> int:
+    return sum(value.numel() for value in model.parameters() if value.requires_grad)
+
+
+def _on_features(freezing: Freezing, data: TrainingData, machine: Machine) -> tuple[TrainingData, str]:
+    """``data`` with features of the right shape in place of images, and how long the real ones will take."""
+    assert isinstance(data.batches, Batches)
+    some = data.train[: batch_size(*data.batches.image_size)]
+    for _ in range(2):  # the first one chooses kernels
+        start = _now(machine)
+        freezing.features(data.batches.plain(some), machine)
+        seconds = _now(machine) - start
+    features = torch.zeros((len(data.labels), freezing.head.in_features), device=some.device)
+    size = data.batches.image_size
+    line = f"{_time(seconds * len(data.labels) / len(some))} for {len(data.labels):,} images, once for all seeds"
+    return replace(data, batches=ComputedFeatures(features, image_size=size)), line
 
 
 def class_rows(experiment: Experiment) -> list[list[str]]:

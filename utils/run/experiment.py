@@ -47,6 +47,8 @@ from .components import build_constraint, build_loss, build_sampler, built, chec
 from .load_task import load_task
 from .weights_file import WeightsFile, find_weights, load_weights
 
+FEATURE_BYTES = 4  # float32
+AS_THEY_ARE = {"image_size": None, "normalisation": "data"}  # of a baseline that knew neither option
 SAME_DATA = [  # options that decide which samples a seed trains, validates and tests on
     "dataset_name",
     "negative_classes",
@@ -120,13 +122,18 @@ def prepare(settings: Settings) -> Experiment:
 def memory_needs(experiment: Experiment, state: TrainState, data: TrainingData) -> MemoryNeeds:
     """What a seed needs beside the images that are loaded, and its weights."""
     config, form = experiment.config, experiment.task.image_format
+    shape: tuple[int, ...] = (form.input_channels, *form.input_size)
+    to_come = data.batches.bytes_to_come
+    if state.freezing and config.freeze_epochs == "all":  # the last layer alone, on features
+        shape = (state.freezing.head.in_features,)
+        to_come = FEATURE_BYTES * len(data.labels) * shape[0]
     return estimate(
-        state.network,
-        input_shape=(form.input_channels, *form.input_size),
+        state.model,
+        input_shape=shape,
         batch_size=min(config.bsize, len(data.train)),
         optimizer=config.optimizer,
         machine=experiment.machine,
-        data=data.batches.bytes_to_come,
+        data=to_come,
     )
 
 
@@ -306,7 +313,7 @@ def _start_from(
     """
     same = [*SAME_DATA, "resnet_type", "image_size", "normalisation", "training_type", "optimizer", "bsize"]
     for name in same:
-        ours, theirs = asdict(experiment.config)[name], saved["config"].get(name)
+        ours, theirs = asdict(experiment.config)[name], saved["config"].get(name, AS_THEY_ARE.get(name))
         if plain(ours) != plain(theirs):
             raise UserError(
                 f"the baseline {path} has {name} {plain(theirs)}, this run {plain(ours)}; they must be the same"

@@ -50,13 +50,13 @@ class MemoryNeeds:
 
 
 def estimate(
-    model: nn.Module, *, input_shape: tuple[int, int, int], batch_size: int, optimizer: str, machine: Machine, data: int
+    model: nn.Module, *, input_shape: tuple[int, ...], batch_size: int, optimizer: str, machine: Machine, data: int
 ) -> MemoryNeeds:
     """The needs of a training of ``model``.
 
     Args:
         model: on the machine's device; it is not changed.
-        input_shape: channels, height and width of an image.
+        input_shape: channels, height and width of an image, or the number of features.
         batch_size: images a batch.
         optimizer: a key of ``STATE``.
         machine: where it is trained, and in which precision.
@@ -73,7 +73,7 @@ def estimate(
     )
 
 
-def _saved_bytes(model: nn.Module, shape: tuple[int, int, int, int], machine: Machine) -> tuple[int, int]:
+def _saved_bytes(model: nn.Module, shape: tuple[int, ...], machine: Machine) -> tuple[int, int]:
     """Bytes that autograd keeps of a forward pass beside the weights, and those of the largest output of a layer."""
     twin = copy.deepcopy(model).train()  # its running means change
     own = {value.untyped_storage().data_ptr() for value in (*twin.parameters(), *twin.buffers())}
@@ -91,7 +91,9 @@ def _saved_bytes(model: nn.Module, shape: tuple[int, int, int, int], machine: Ma
 
     for layer in twin.modules():
         layer.register_forward_hook(measure)
-    images = torch.zeros(shape, device=machine.device).to(memory_format=torch.channels_last)
+    images = torch.zeros(shape, device=machine.device)
+    if images.dim() == 4:
+        images = images.to(memory_format=torch.channels_last)
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value)
     with torch.enable_grad(), machine.autocast(), hooks:
         twin.forward(images)  # not as compiled
