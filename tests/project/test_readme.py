@@ -7,15 +7,19 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from runs import run
 
 import main
+import predict
+import prepare
 import sweep
 import utils
 from utils.commands import predict as predict_command
+from utils.commands import prepare as prepare_command
 from utils.commands import report as report_command
 from utils.config.options import OPTIONS
 from utils.config.settings import resolve
@@ -34,6 +38,7 @@ def commands(page: Path) -> list[list[str]]:
 
 
 COMMANDS = [argv for page in PAGES for argv in commands(page)]
+OF_IMAGES = [argv for argv in COMMANDS if "scans" in argv]  # which the commands before them prepare
 
 
 def test_there_are_commands() -> None:
@@ -45,7 +50,7 @@ def test_every_command_is_understood(argv: list[str]) -> None:
     assert resolve(argv).notes == ()
 
 
-@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("argv", [argv for argv in COMMANDS if argv not in OF_IMAGES], ids=" ".join)
 def test_every_command_runs_on_the_embedded_data(
     argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +65,29 @@ def test_every_command_runs_on_the_embedded_data(
     assert main.main([*argv, *short, *classes]) == 0
     assert "test AUC" in capsys.readouterr().out
     assert len(list(tmp_path.glob("checkpoint/*/*/results.json"))) == 1
+
+
+def test_from_a_folder_of_images_to_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands as they stand, with a smaller size, model and length."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for name, count, light in (("scans/tumour", 20, 60), ("scans/healthy", 60, 0), ("new", 3, 60)):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = generator.integers(0, 150, (40, 36), dtype=np.uint8) + np.uint8(light)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    section = README[README.index("## Your own images") : README.index("## Flags")]
+    lines = re.findall(r"^    python (\w+)\.py (.*)$", section, flags=re.MULTILINE)
+    assert [name for name, _ in lines] == ["prepare", "main", "main", "predict"]
+    programs = {"prepare": prepare.main, "main": main.main, "predict": predict.main}
+    short = shlex.split("--resnet_type lenet5 --seeds 1 --num_epochs 1 --threads 1")
+    for name, line in lines:
+        argv = shlex.split(line.replace("--size 224", "--size 32"), comments=True)
+        assert programs[name]([*argv, *(short if name == "main" else [])]) == 0, line
+    assert "test AUC" in capsys.readouterr().out
+    assert len((tmp_path / "pred.csv").read_text().splitlines()) == 4
 
 
 SWEEPS = re.findall(r"^    python sweep\.py (.*)$", README, flags=re.MULTILINE)
@@ -107,7 +135,8 @@ def test_the_lines_that_open_a_trained_run_work(tmp_path: Path, monkeypatch: pyt
 
 def test_every_flag_in_the_readme_exists() -> None:
     known = set(OPTIONS) | {"help", "logdir"}
-    for parser in (sweeping.parser(), report_command._parser(), predict_command._parser()):
+    parsers = (sweeping.parser(), report_command._parser(), predict_command._parser(), prepare_command._parser())
+    for parser in parsers:
         known |= {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
     assert set(re.findall(r"--([A-Za-z0-9_]+)", README)) <= known
 

@@ -643,7 +643,7 @@ def test_smote_has_fewer_neighbours_than_positives(neighbours: int) -> None:
 def test_what_smote_refuses_else() -> None:
     with pytest.raises(ValueError, match="count must be >= 0 images, got -1"):
         made(pictures(3), count=-1, neighbours=1)
-    with pytest.raises(ValueError, match=r"images must be \(P, \.\.\.\) of uint8, got \(3, 3, 4, 4\) of float64"):
+    with pytest.raises(ValueError, match=r"must be \(P, \.\.\.\) of uint8, uint16 or float32, got \(3, 3, 4, 4\) of"):
         made(pictures(3) / 255, count=1, neighbours=1)
 
 

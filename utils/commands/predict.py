@@ -22,7 +22,7 @@ EXAMPLES = (
     "--images other.csv --labels other.csv --name hospital_b --by scanner",
     "--export onnx",
 )
-DEFAULTS = {"fit": "exact", "resume": "0", "overwrite": "0", "by": [], "device": "auto", "threads": "0"}
+DEFAULTS: dict[str, Any] = {"fit": None, "resume": "0", "overwrite": "0", "by": [], "device": "auto", "threads": "0"}
 READ_BY = {  # flag -> the tasks that read it, each named by the flag that asks for it
     "out": ("out",),
     "resume": ("out",),
@@ -45,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     images = "a folder (searched to any depth), an image, .csv with a column path, .txt with a path a line, or .npz; "
     images += "of features: .csv with a column for each"
     add("--images", "--data", type=Path, metavar="PATH", help=images)
-    fit = "another size than the model's is refused (exact), or resized: squeezed, with black bars (letterbox), or cut"
+    fit = "another size than the model's is refused (exact), or resized: squeezed, with black bars (letterbox), or cut "
+    fit += "(default: as prepare.py did for the training data, else exact)"
     add("--fit", choices=FITS, help=fit)
     add = parser.add_argument_group("decisions").add_argument
     add("--promise", metavar="TPR", help="the threshold that promises this TPR on new images (NP)")

@@ -29,7 +29,7 @@ class ImageFiles:
     names: Sequence[str]
     paths: Sequence[Path]
     form: ImageFormat
-    fit: str = "exact"
+    fit: str | None = None
 
     def read(self, number: int) -> Pixels:
         return read_image(self.paths[number], self.form, fit=self.fit)
@@ -47,7 +47,7 @@ class ImageArray:
         return image
 
 
-def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
+def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> Images:
     """The images that ``source`` names.
 
     Args:
@@ -56,7 +56,7 @@ def find_images(source: Path, form: ImageFormat, *, fit: str) -> Images:
             path in each line. Paths in a file are relative to its folder, and are the names of the images. For a model
             of features: a .csv file with a column for each, in the order of the training data, and perhaps ``path``.
         form: what the model takes.
-        fit: see ``image_pixels.fitted``.
+        fit: see ``image_pixels.fitted``; None: that of ``form``.
 
     Raises:
         UserError: there are none.
@@ -108,13 +108,14 @@ def read_table(path: Path) -> dict[str, list[str]]:
     return table
 
 
-def read_image(path: Path, form: ImageFormat, *, fit: str = "exact") -> Pixels:
+def read_image(path: Path, form: ImageFormat, *, fit: str | None = None) -> Pixels:
     """An image file as (height, width, channels): turned as its EXIF entry says, in grey or RGB, without alpha.
 
     Raises:
         BrokenImageError: see ``Images.read``.
     """
-    return read_pixels(path, size=(form.height, form.width), channels=form.channels, bits=form.bits, fit=fit)
+    size = (form.height, form.width)
+    return read_pixels(path, size=size, channels=form.channels, bits=form.bits, fit=fit or form.fit)
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -21,7 +21,8 @@ class ImageFormat:
 
     ``mean`` and ``std`` are per channel of what the model sees, of pixels in 0..1; a grey image is repeated in as many
     channels as they have. ``bits`` of a pixel are 8, 16, or 32 of features: height and width are 1, and each channel is
-    a feature. ``image_size`` is height and width of what the model sees, None for those in the file.
+    a feature. ``image_size`` is height and width of what the model sees, None for those in the file. ``fit`` is what
+    was done to images of another size, and is to be done to new ones (``image_pixels.fitted``).
     """
 
     channels: int
@@ -31,6 +32,7 @@ class ImageFormat:
     std: tuple[float, ...]
     bits: int = 8
     image_size: tuple[int, int] | None = None
+    fit: str = "exact"
 
     @property
     def has_features(self) -> bool:

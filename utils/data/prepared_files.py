@@ -272,7 +272,7 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
             found, fortran, kind = np.lib.format.read_array_header_1_0(stream)
             offset = stream.tell()
         size = os.path.getsize(path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # NumPy reads the header as Python, which can be garbled in any way
         raise UserError(f"cannot read {path}: {one_line(error):.200}; {REMEDY}") from None
     if (found, kind, fortran) != (shape, dtype, False):
         raise UserError(f"{path} must have shape {shape} of {dtype}, got {found} of {kind}; {REMEDY}")

@@ -40,7 +40,7 @@ class ArraySource:
 
     class_names: tuple[str, ...] | None = None
     positive: str | None = None  # the class that the data say is the rare one
-    bits = 8
+    bits, fit = 8, "exact"
 
     def __init__(self, raw: RawData) -> None:
         self.raw, self.name, self.source = raw, raw.name, raw.source
@@ -80,7 +80,8 @@ class PreparedSource:
 
     def __init__(self, files: PreparedFiles) -> None:
         self.files, self.name, self.source = files, files.form.name, str(files.folder)
-        self.class_names, self.positive, self.bits = files.form.classes, files.form.positive, files.form.bits
+        self.class_names, self.positive = files.form.classes, files.form.positive
+        self.bits, self.fit = files.form.bits, files.form.fit
 
     def parts(self) -> list[tuple[str, Int64Array]]:
         files = self.files

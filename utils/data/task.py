@@ -74,6 +74,7 @@ class Task:
     size_in_file: tuple[int, int]
     repeats: dict[str, int]
     bits: int = 8
+    fit: str = "exact"  # what was done to images of other sizes
     groups: Int64Array | None = None
     group_names: npt.NDArray[np.object_] | None = None
     paths: npt.NDArray[np.object_] | None = None
@@ -103,7 +104,7 @@ class Task:
         """What a model that is trained on this task takes."""
         seen = self.image_size
         form = ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std, bits=self.bits)
-        return form if seen is None else replace(form, image_size=seen)
+        return replace(form, image_size=seen, fit=self.fit)
 
     def split(self, seed: int) -> Split:
         """Rows of the disjoint sets, each sorted; all but training are the same for every seed.
@@ -264,6 +265,7 @@ def build_task(
         size_in_file=source.size_in_file,
         repeats=source.repeats(train=seen, validation=validation_rows, test=tested),
         bits=source.bits,
+        fit=source.fit,
         groups=groups,
         group_names=rows.group_names,
         paths=rows.paths,

@@ -126,7 +126,9 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _prefix(name: str, value: str) -> str:
-    return "ratio " if value == NATURAL else PREFIXES.get(name, f"{name}=")
+    if name == "ratio_pos_train" and value == NATURAL:
+        return "ratio "
+    return PREFIXES.get(name, f"{name}=")
 
 
 def varying_options(options: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -80,7 +80,7 @@ class Member(nn.Module):
         return self.loss.score(self.model(batch)) - self.threshold
 
 
-def export_model(run: Path, *, kind: str, images: Path | None, fit: str) -> int:
+def export_model(run: Path, *, kind: str, images: Path | None, fit: str | None) -> int:
     """Write ``<model.pt>.<ending>`` beside model.pt, compare it with the model, and print the largest difference.
 
     Args:
@@ -117,7 +117,7 @@ def export_model(run: Path, *, kind: str, images: Path | None, fit: str) -> int:
     return 0
 
 
-def _pixels(model: TrainedModel, images: Path | None, fit: str) -> UInt8Array:
+def _pixels(model: TrainedModel, images: Path | None, fit: str | None) -> UInt8Array:
     form = model.form
     if images is None:
         generator = np.random.Generator(np.random.PCG64(0))

@@ -34,7 +34,7 @@ def evaluate(
     labels: Path,
     name: str,
     by: Sequence[str],
-    fit: str,
+    fit: str | None,
     threshold: Threshold,
     overwrite: bool,
 ) -> int:

@@ -119,7 +119,7 @@ def predict(
     out: Path,
     threshold: Threshold,
     pair: Pair | None,
-    fit: str,
+    fit: str | None,
     resume: bool,
     overwrite: bool,
 ) -> int:
@@ -138,7 +138,7 @@ def predict(
         raise UserError(f"--out {out} is what --images names; choose another file")
     make_folder(out.parent)
     rows = Rows(model, threshold, pair)
-    started = out.with_name(f".{out.name}.{_identity(rows, found, fit)}.part")
+    started = out.with_name(f".{out.name}.{_identity(rows, found, fit or model.form.fit)}.part")
     lock = out.with_name(f".{out.name}.lock")
     counts = {"positive": 0, "negative": 0, "": 0}
     referrals: list[str] = []

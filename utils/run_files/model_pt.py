@@ -15,6 +15,7 @@ import torch
 
 from ..config.options import OPTIONS, Config, convert
 from ..config.settings import Settings
+from ..data import FITS
 from ..data.image_format import FULL, ImageFormat
 from ..errors import UserError
 from ..metrics.decisions import Decisions
@@ -166,7 +167,10 @@ def _form(content: Mapping[str, Any]) -> ImageFormat:
         std=tuple(content["std"]),
         bits=content.get("bits", 8),  # older versions had no other
         image_size=None if seen is None else tuple(seen),
+        fit=content.get("fit", "exact"),
     )
+    if form.fit not in FITS:
+        raise ValueError(f"fit {form.fit}")
     if form.bits not in FULL:
         raise ValueError(f"{form.bits} bits")
     for sizes in ((form.channels, form.height, form.width), (len(form.mean), *form.input_size)):
