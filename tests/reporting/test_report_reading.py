@@ -37,6 +37,12 @@ def test_a_row_names_the_options_that_it_has(tmp_path: Path) -> None:
     assert sorted(names) == ["BCE, sampler=natural", "BCE, sampler=stratified, least_positives=2"]
 
 
+def test_a_row_names_its_weights_without_their_folder(tmp_path: Path) -> None:
+    make_run(tmp_path, "drawn", weights=None)
+    make_run(tmp_path, "pretrained", weights="some/where/lite0.pth")
+    assert "weights=lite0.pth" in [row.settings for row in report_of(tmp_path).rows][1]
+
+
 @pytest.mark.parametrize("stopped_early", [False, True])
 def test_seeds_of_different_lengths_are_told(tmp_path: Path, stopped_early: bool) -> None:
     """Unless the shorter one had stopped early."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from ..config.kinds import NATURAL
@@ -115,7 +116,7 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
     found, full = {}, {}
     for run in runs:
         options = run.record.options
-        given = [(name, shown(options[name])) for name in varying if options.get(name) is not None]
+        given = [(name, shown(_short(name, options[name]))) for name in varying if options.get(name) is not None]
         found[run.name] = ", ".join(f"{_prefix(name, value)}{value}" for name, value in given)
         full[run.name] = (objective(options), constraint(options), found[run.name])
     repeated = Counter(full.values())
@@ -123,6 +124,11 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
         if repeated[full[name]] > 1:
             found[name] = ", ".join(filter(None, (found[name], name)))
     return found
+
+
+def _short(name: str, value: Any) -> Any:
+    """A path by its last part."""
+    return PurePath(str(value)).name if name == "weights" else value
 
 
 def _prefix(name: str, value: str) -> str:
