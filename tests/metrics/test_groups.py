@@ -119,8 +119,8 @@ def test_results_count_groups_and_say_so() -> None:
     assert result["n_groups_positive"] == 60
     assert "n_groups_positive" not in alone
     assert result["auc"] == alone["auc"]
-    for key in ("auc_interval",):
-        assert np.ptp(result[key]) > np.ptp(alone[key])
+    assert np.ptp(result["auc_interval"]) > np.ptp(alone["auc_interval"])
+    assert result["interval_methods"]["tpr_interval"] == "Clopper-Pearson, by groups"
     promise = result["promises"][0]
     assert (promise["n_positive"], promise["unit"]) == (60, "group")
     assert alone["promises"][0]["n_positive"] > 60

@@ -54,7 +54,7 @@ def test_every_command_runs(line: str, made_up: Path) -> None:
 
 @pytest.mark.parametrize("line", prepare_command.EXAMPLES)
 def test_every_example_of_the_help_is_understood(line: str) -> None:
-    given = vars(prepare_command._parser().parse_args(prepare_command._guarded(line.split())))
+    given = prepare_command._given(line.split())
     assert prepare_command._request(given, line).out.parent == Path("datasets")
 
 

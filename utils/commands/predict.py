@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from ..config.command_line import Parser, print_version
 from ..config.kinds import NAME, POSITIVE, RATE, SWITCH, Kind, read
 from ..config.options import OPTIONS
 from ..data import FITS
-from ..errors import UserError, message_of, one_line
+from ..errors import UserError
 from ..metrics.decisions import RULES
 from ..system.installation import called, typed
-from ..system.interruption import Interruption
+from .ending import exit_code_of
 
 EXAMPLES = (
     "--images new/ --promise 0.98 --out pred.csv",
@@ -79,19 +78,7 @@ def main(argv: Sequence[str]) -> int:
     if "--version" in argv:
         print_version()
         return 0
-    with Interruption() as interruption:
-        try:
-            return _predict(argv)
-        except BrokenPipeError:
-            raise
-        except (UserError, OSError) as error:
-            print("error:", one_line(message_of(error)), file=sys.stderr)
-            return 2
-        except BaseException as error:
-            if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
-                raise
-            print(f"\n{interruption}; the same command with --resume 1 goes on", file=sys.stderr)
-            return interruption.exit_code
+    return exit_code_of(lambda: _predict(argv))
 
 
 def _predict(argv: Sequence[str]) -> int:

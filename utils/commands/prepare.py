@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.command_line import Parser, print_version
+from ..config.command_line import NEGATIVE, Parser, print_version
 from ..config.kinds import DECIMAL, INTEGER, NAME, PATH, SWITCH, TEXT, WHOLE, Kind, read
-from ..errors import UserError, message_of, one_line
+from ..errors import UserError, one_line
 from ..preparing.request import Request
 from ..system.installation import called, typed
-from ..system.interruption import Interruption
+from ..system.resources import core_count
+from .ending import exit_code_of
 
 EXAMPLES = (
     "images/ --out datasets/scans --size 224 --positive tumour",
@@ -89,23 +87,21 @@ def main(argv: Sequence[str]) -> int:
     if "--version" in argv:
         print_version()
         return 0
-    with Interruption() as interruption:
-        try:
-            request = _request(vars(_parser().parse_args(_guarded(argv))), typed("prepare", _recorded(argv)))
-            from ..preparing.preparation import prepare  # it imports NumPy and pillow, which --help does not need
+    return exit_code_of(lambda: _prepare(argv))
 
-            prepare(request)
-            return 0
-        except BrokenPipeError:
-            raise
-        except (UserError, OSError) as error:
-            print("error:", one_line(message_of(error)), file=sys.stderr)
-            return 2
-        except BaseException as error:
-            if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
-                raise
-            print(f"\n{interruption}; the same command with --resume 1 goes on", file=sys.stderr)
-            return interruption.exit_code
+
+def _prepare(argv: Sequence[str]) -> int:
+    request = _request(_given(argv), typed("prepare", _recorded(argv)))
+    from ..preparing.preparation import prepare  # it imports NumPy and pillow, which --help does not need
+
+    prepare(request)
+    return 0
+
+
+def _given(argv: Sequence[str]) -> dict[str, Any]:
+    """The flags that were given, as text."""
+    # argparse would take negative numbers for flags
+    return vars(_parser().parse_args([f" {text}" if NEGATIVE.match(text) else text for text in argv]))
 
 
 def _recorded(argv: Sequence[str]) -> list[str]:
@@ -124,11 +120,6 @@ def _recorded(argv: Sequence[str]) -> list[str]:
     return kept
 
 
-def _guarded(argv: Sequence[str]) -> list[str]:
-    """A space before negative numbers, which argparse would take for flags."""
-    return [f" {text}" if re.match(r"-[0-9.]", text) else text for text in argv]
-
-
 def _request(given: dict[str, Any], command: str) -> Request:
     """The values, after a check that they fit each other."""
     if not given.get("out"):
@@ -137,8 +128,7 @@ def _request(given: dict[str, Any], command: str) -> Request:
         raise UserError("SOURCE is needed: a folder with a folder for each class, or an .npz file; or --csv FILE")
     values = {name: _READERS[name](given[name], name) for name in given if name in _READERS}
     _check_read(values)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    values["workers"] = values.get("workers") or cores
+    values["workers"] = values.get("workers") or core_count()
     if "range" in values:
         values["value_range"] = values.pop("range")
     request = Request(**{"source": None, "csv": None, **values, "command": command})

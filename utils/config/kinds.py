@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..data import AUGMENTS, augment_name
+from ..data import AUGMENTS, NATURAL, augment_name
 
-NATURAL = "natural"  # as many negatives per positive as the data have
 MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
 SMALLEST, LARGEST = 1e-30, 1e30  # magnitude of a number that is not 0: float32 holds it, and products of two
 INTEGER = re.compile(r"[+-]?[0-9]+")  # Python would also read 1_3 as 13
@@ -62,8 +61,6 @@ EPOCHS = Kind("epochs", "an integer >= 0, or all", low=0)
 CLASSES = Kind("classes", "class numbers, such as 1 3 5 or 0-4,7, or names")
 RATIO = Kind("ratio", "natural or a number >= 1 (negatives per positive)", low=1)
 RATIOS = Kind("ratios", "numbers >= 1, such as 1 99, or natural alone", low=1)
-
-
 AUGMENT = Kind("augment", f"one of {', '.join(AUGMENTS)}, or transforms such as flip,rotate", choices=(*AUGMENTS,))
 
 

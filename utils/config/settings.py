@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..constraints import name_part
-from ..data import DATASETS, defaults_for
+from ..data import DATASETS, NATURAL, defaults_for
 from ..errors import UserError
 from ..registry import unknown
 from ..system.installation import CONFIGS, typed
@@ -20,7 +20,6 @@ from ..system.text_files import UnreadableError, read_json_as_written
 from ..system.yaml_files import read_yaml_as_written
 from .command_line import parse
 from .constructors import PACKAGES
-from .kinds import NATURAL
 from .options import ALIASES, OPTIONS, Config, convert
 from .readers import unread
 from .schedule_choice import check_schedule, contradict

@@ -50,7 +50,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
 ABSENT: dict[str, str] = {
     **dict.fromkeys(
         ("num_workers", "workers", "n_workers"),
-        "all images are kept in memory and no worker loads them; see --parallel_seeds and --threads",
+        "images are in memory or read ahead by one thread, no worker loads them; see --images, --parallel_seeds",
     ),
     **dict.fromkeys(
         ("threshold", "cutoff"),

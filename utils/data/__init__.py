@@ -48,6 +48,7 @@ PLACES: tuple[str, ...] = ("auto", "device", "mapped")  # where images are kept 
 FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_pixels.fitted
 
 NAME = r"\w[\w.+-]*"  # of data of one's own
+NATURAL = "natural"  # as a ratio of negatives to positives: as many as the data have
 ODD = (1, 3, 5, 7, 9)
 EVEN = (0, 2, 4, 6, 8)
 

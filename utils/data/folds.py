@@ -18,8 +18,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..seeding import numpy_stream
+from . import NATURAL
 from .raw import Int64Array
-from .splits import NATURAL, Ratio, Split, even_shares, positives_for
+from .splits import Ratio, Split, even_shares, positives_for
 from .whole_groups import draw_groups, folds_of_groups
 
 TRAIN_ON = ("same", "other", "all")

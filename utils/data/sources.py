@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..metrics.groups import numbered
 from ..registry import unknown
 from .mapped_images import MappedImages
 from .moments import Moments, moments_of_features, moments_of_pixels, moments_of_statistics
@@ -16,7 +17,6 @@ from .prepared_files import SPLITS, PreparedFiles
 from .raw import Int64Array, RawData
 from .repeats import count_repeats, shared_digests
 from .rows import data_checksum, rows_in_use
-from .whole_groups import group_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class PreparedSource:
             index=self._rows,
             original_class=files.labels[self._rows],
             original_split=files.splits[self._rows],
-            groups=None if names is None else group_numbers(names),
+            groups=None if names is None else numbered(names.tolist()),
             paths=np.array(files.paths, dtype=object)[self._rows],
             group_names=names,
         )

@@ -15,10 +15,10 @@ import numpy as np
 
 from ..errors import UserError
 from ..seeding import numpy_stream
+from . import NATURAL
 from .raw import Int64Array
 from .whole_groups import draw_groups
 
-NATURAL = "natural"  # as a ratio: as many negatives per positive as there are
 Ratio = float | str  # negatives per positive, >= 1, or NATURAL
 _FIXED = 0  # instead of the run's seed, for what is the same in every run
 

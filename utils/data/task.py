@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from . import NATURAL
 from .folds import Resampling, resampled_split
 from .image_format import ImageFormat, stored
 from .mapped_images import MappedImages
 from .prepared_files import PreparedFiles
 from .raw import WITHOUT_VALIDATION, Int64Array, Pixels, RawData
-from .sources import ArraySource, PreparedSource, Source
+from .sources import ArraySource, PreparedSource, Rows, Source
 from .splits import (
-    NATURAL,
     Ratio,
     Split,
     check_classes,
@@ -197,7 +197,6 @@ def build_task(
     negative, positive = resolve_classes(source, negative_classes, positive_classes)
     rows = source.select((*negative, *positive))
     original_class, original_split, groups = rows.original_class, rows.original_split, rows.groups
-    resampled, calibration_rows = None, np.zeros(0, dtype=np.int64)
     if resampling is not None:
         resampled = resampled_split(
             original_class,
@@ -207,42 +206,29 @@ def build_task(
             validation_fraction=validation_fraction,
             groups=groups,
         )
-        validation_rows, seen = resampled.validation, resampled.train
-        trained = int(np.isin(original_class[seen], positive).sum())
-        natural = resampling is not None and resampling.subset_ratios == (NATURAL,)
-        ratio_pos_train = NATURAL if natural else max(1, (len(seen) - trained) // trained)
+        sets = resampled
+        trained = int(np.isin(original_class[sets.train], positive).sum())
+        natural = resampling.subset_ratios == (NATURAL,)
+        ratio_pos_train = NATURAL if natural else max(1, (len(sets.train) - trained) // trained)
     else:
-        in_train_file = original_split == "train"
-        validation_rows = np.flatnonzero(original_split == "validation")
-        training_groups = None if groups is None else groups[in_train_file]
-        if not len(validation_rows):
-            validation_rows = fixed_validation(
-                original_class[in_train_file],
-                validation_fraction=validation_fraction,
-                validation_per_class=validation_per_class,
-                needed=functools.partial(
-                    flags_needed,
-                    negative_classes=negative,
-                    positive_classes=positive,
-                    ratio_pos_train=ratio_pos_train or 1,
-                    train_fraction=train_fraction,
-                ),
-                groups=training_groups,
-            )
-        calibration_rows = np.flatnonzero(original_split == "calibration")
-        if not len(calibration_rows):
-            calibration_rows = fixed_calibration(
-                original_class[in_train_file],
-                excluded=validation_rows[in_train_file[validation_rows]],
-                calibration_fraction=calibration_fraction,
-                groups=training_groups,
-            )
-        seen = np.setdiff1d(np.flatnonzero(in_train_file), np.union1d(validation_rows, calibration_rows))
-    assert ratio_pos_train is not None
-    mean, std = source.moments(seen)
-    tested = resampled.test if resampled else np.flatnonzero(original_split == "test")
-    sets = {"training": seen, "validation": validation_rows, "calibration": calibration_rows, "test": tested}
-    check_groups(sets, groups)  # that of every seed is a part of the training set
+        assert ratio_pos_train is not None
+        resampled = None
+        needed = functools.partial(
+            flags_needed,
+            negative_classes=negative,
+            positive_classes=positive,
+            ratio_pos_train=ratio_pos_train,
+            train_fraction=train_fraction,
+        )
+        sets = _sets_of_files(
+            rows,
+            validation_fraction=validation_fraction,
+            validation_per_class=validation_per_class,
+            calibration_fraction=calibration_fraction,
+            needed=needed,
+        )
+    check_groups(sets.parts(), groups)  # what a seed trains on is a part of the training set
+    mean, std = source.moments(sets.train)
     labels = np.isin(original_class, positive).astype(np.int64)
     task = Task(
         name=source.name,
@@ -253,8 +239,8 @@ def build_task(
         original_index=rows.index,
         original_class=original_class,
         original_split=original_split,
-        validation_rows=validation_rows,
-        calibration_rows=calibration_rows,
+        validation_rows=sets.validation,
+        calibration_rows=sets.calibration,
         negative_classes=negative,
         positive_classes=positive,
         ratio_pos_train=ratio_pos_train,
@@ -263,7 +249,7 @@ def build_task(
         mean=mean,
         std=std,
         size_in_file=source.size_in_file,
-        repeats=source.repeats(train=seen, validation=validation_rows, test=tested),
+        repeats=source.repeats(train=sets.train, validation=sets.validation, test=sets.test),
         bits=source.bits,
         fit=source.fit,
         groups=groups,
@@ -282,6 +268,39 @@ def _placed(images: Pixels | MappedImages, device: str | torch.device, mapped: b
             return images
         images = images.read(np.arange(len(images)))
     return stored(images).to(device)
+
+
+def _sets_of_files(
+    rows: Rows,
+    *,
+    validation_fraction: float,
+    validation_per_class: int | None,
+    calibration_fraction: float,
+    needed: Callable[[Mapping[int, int]], str | None],
+) -> Split:
+    """The files' own sets, or drawn from their training set, of which a seed's training set is a part."""
+    in_train_file = rows.original_split == "train"
+    classes = rows.original_class[in_train_file]
+    groups = None if rows.groups is None else rows.groups[in_train_file]
+    validation = np.flatnonzero(rows.original_split == "validation")
+    if not len(validation):
+        validation = fixed_validation(
+            classes,
+            validation_fraction=validation_fraction,
+            validation_per_class=validation_per_class,
+            needed=needed,
+            groups=groups,
+        )
+    calibration = np.flatnonzero(rows.original_split == "calibration")
+    if not len(calibration):
+        calibration = fixed_calibration(
+            classes,
+            excluded=validation[in_train_file[validation]],
+            calibration_fraction=calibration_fraction,
+            groups=groups,
+        )
+    train = np.setdiff1d(np.flatnonzero(in_train_file), np.union1d(validation, calibration))
+    return Split(train, validation, np.flatnonzero(rows.original_split == "test"), calibration)
 
 
 def resolve_classes(

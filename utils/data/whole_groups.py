@@ -11,12 +11,6 @@ from ..errors import UserError
 from .raw import Int64Array
 
 
-def group_numbers(names: npt.NDArray[np.object_]) -> Int64Array:
-    """(n,) the groups as numbers from 0, in the order of their names."""
-    numbers = np.unique(names.astype(np.str_), return_inverse=True)[1]
-    return numbers.reshape(-1).astype(np.int64)
-
-
 def check_groups(sets: Mapping[str, Int64Array], groups: Int64Array | None) -> None:
     """Check that no group has rows in two of the ``sets`` of row numbers.
 

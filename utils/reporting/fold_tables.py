@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.kinds import NATURAL
+from ..data import NATURAL
 from ..metrics.seed_tests import corrected_resampled_t
 from .analysis import Metric, Row
 from .charts import COLOURS, Entry, Figure, auc_axis, dot_chart

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from ..config.kinds import NATURAL
 from ..config.options import OPTIONS, convert
 from ..constraints import label
+from ..data import NATURAL
 from ..learners import LEARNERS
 from .runs import Run
 from .tables import cut, exact

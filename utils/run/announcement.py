@@ -8,7 +8,8 @@ import numpy as np
 
 from ..config.options import Config
 from ..constraints import label
-from ..data.splits import NATURAL, listed
+from ..data import NATURAL
+from ..data.splits import listed
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
 from ..training.notices import data_notices
@@ -53,6 +54,8 @@ def _unused(experiment: Experiment, used: int) -> str:
         flags += ["--ratio_pos_train natural"] if config.ratio_pos_train != NATURAL else []
         flags += ["--train_fraction 1"] if config.train_fraction != 1 else []
     return f"{used} of {there} positives of the training file are used; {' '.join(flags)} uses all"
+
+
 def _network_lines(experiment: Experiment) -> list[str]:
     """What the network sees and starts from, where that is not the usual."""
     config, weights, form = experiment.config, experiment.weights, experiment.task.image_format

@@ -13,10 +13,11 @@ import torch
 from ..config.options import OPTIONS, Config, convert
 from ..config.settings import Settings, called, check_names
 from ..config.synonyms import VALUES
+from ..data import NATURAL
 from ..data.batches import Batches
 from ..data.image_format import ImageFormat
 from ..data.mapped_batches import batches_of
-from ..data.splits import NATURAL, Split
+from ..data.splits import Split
 from ..data.task import Task
 from ..errors import UserError
 from ..learners import LEARNERS
@@ -244,7 +245,7 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
         train_scores=torch.full((len(data.labels),), torch.nan, device=device),
         epoch=first_epoch,
         schedule=schedule,
-        average=WeightAverage(freezing.network if freezing else model, model, decay=config.ema) if config.ema else None,
+        average=WeightAverage(whole, model, decay=config.ema) if config.ema else None,
         freezing=freezing,
     )
     return state, data

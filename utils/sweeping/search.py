@@ -29,8 +29,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..config.kinds import COUNT, NATURAL, POSITIVE, SWITCH, WHOLE, Kind, read
+from ..config.kinds import COUNT, POSITIVE, SWITCH, WHOLE, Kind, read
 from ..config.options import OPTIONS
+from ..data import NATURAL
 from ..errors import UserError
 from ..run_files.paths import SweepPaths
 from ..run_files.search_json import read_proposals, write_proposals
