@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from ..system.resources import core_count
 from .image_pixels import BrokenImageError
 
-WORKERS = min(8, os.cpu_count() or 1)
+WORKERS = min(8, core_count())
 BATCHES_AHEAD = 1  # that are read while another is in use
 
 Pixels = npt.NDArray[Any]
