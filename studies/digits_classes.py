@@ -24,12 +24,15 @@ A study that was stopped goes on where it was.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
+import itertools
 import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,58 +77,74 @@ SEED = 1
 Accuracies = dict[str, list[float]]  # learner -> of each fold
 
 
+@dataclass(frozen=True)
+class Fold:
+    """The accuracy of each learner on one fold of ``tested`` images, what made it, and of which data."""
+
+    accuracies: Mapping[str, float]
+    commands: Mapping[str, str]
+    tested: int
+    source: str
+    checksum: str
+
+
 def main(argv: Sequence[str]) -> int:
     """Returns the exit code."""
     parser = arguments((__doc__ or "").splitlines()[0])
     parser.add_argument("--dataset_name", default="digits", help="digits, mnist, or what prepare.py made")
     parser.add_argument("--data_root", type=Path, default=Path("datasets"), help="folder of the data")
-    parser.add_argument("--folds", type=int, default=10, help="number of folds, each tested once")
+    parser.add_argument("--folds", type=int, default=5, help="number of folds, each tested once")
     parser.add_argument("--num_epochs", type=int, default=50, help="of the networks")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of every learner")
     parser.add_argument("--learners", nargs="+", choices=LABELS, default=list(LABELS), help="which to compare")
     parser.add_argument("--quick", action="store_true", help="for a trial: two folds, two epochs, ten trees")
     options = parser.parse_args(argv)
-    folds, epochs, trees = (2, 2, 10) if options.quick else (options.folds, options.num_epochs, TREES)
+    if options.quick:
+        options.folds, options.num_epochs = 2, 2
     name = NAME if options.dataset_name == "digits" else f"{NAME}_{options.dataset_name}"
-    data = ["--dataset_name", options.dataset_name, "--task", "classes", "--folds", str(folds), "--seeds", str(SEED)]
-    data += ["--threads", str(options.threads)]
-    places = ["--data_root", str(options.data_root), "--checkpoint_root", str(options.checkpoint_root)]
     subfolder = f"{name}_quick" if options.quick else name
-    found: Accuracies = {learner: [] for learner in options.learners}
-    tested, commands = [], {}
-    for fold in range(1, folds + 1):
-        common = [*data, "--fold", str(fold)]
-        task = prepare(resolve([*common, *places, *FITTED["featureless"].split()])).task
-        split = task.split(SEED)
-        tested.append(len(split.test))
-        for learner in options.learners:
-            if learner == BOOSTING:
-                kept = options.checkpoint_root / subfolder / f"{BOOSTING}_fold{fold}of{folds}.json"
-                with threadpool_limits(options.threads):
-                    value = boosted(task, split, trees=trees, kept=kept)
-            else:
-                words = [*common, *words_of(learner, epochs=epochs)]
-                commands.setdefault(learner, shlex.join(["python", "main.py", *words]))
-                paths = RunPaths(options.checkpoint_root, subfolder, f"{learner}_fold{fold}of{folds}")
-                value = trained([*words, *places], task, split, paths=paths)
-            found[learner].append(value)
-            print(f"fold {fold} of {folds}, {learner}: accuracy {value:.4f}", flush=True)
+    folds = [of_fold(fold, options, subfolder=subfolder) for fold in range(1, options.folds + 1)]
+    found = {learner: [fold.accuracies[learner] for fold in folds] for learner in options.learners}
+    sizes = [fold.tested for fold in folds]
     content = {
         **record(NAME, portable(argv), quick=options.quick),
         "name": name,
-        "n": f"accuracy on each of {folds} folds ({min(tested)} to {max(tested)} images); one seed a fold",
-        "data": task.source if options.dataset_name == "digits" else Path(task.source).name,
-        "data_checksum": task.checksum,
-        "commands": commands,
-        BOOSTING: f"HistGradientBoostingClassifier(max_iter={trees}), the number of trees by validation",
+        "n": f"accuracy on each of {len(folds)} folds ({min(sizes)} to {max(sizes)} images); one seed a fold",
+        "data": folds[0].source,
+        "data_checksum": folds[0].checksum,
+        "commands": folds[0].commands,
         "rows": rows_of(found),
         "differences": differences(found),
     }
     write(content, text(content), options.out)
     picture = (options.out or (QUICK_RESULTS if options.quick else RESULTS)) / f"{name}.png"
-    draw(content["rows"], picture, title=f"{options.dataset_name}, {folds} folds")
+    draw(content["rows"], picture, title=f"{options.dataset_name}, {len(folds)} folds")
     print(f"-> {picture}")
     return 0
+
+
+def of_fold(fold: int, options: argparse.Namespace, *, subfolder: str) -> Fold:
+    """Train and test every learner on one fold."""
+    common = ["--dataset_name", options.dataset_name, "--task", "classes", "--seeds", str(SEED)]
+    common += ["--folds", str(options.folds), "--fold", str(fold), "--threads", str(options.threads)]
+    places = ["--data_root", str(options.data_root), "--checkpoint_root", str(options.checkpoint_root)]
+    task = prepare(resolve([*common, *places, *FITTED["featureless"].split()])).task
+    split = task.split(SEED)
+    accuracies, commands = {}, {}
+    for learner in options.learners:
+        paths = RunPaths(options.checkpoint_root, subfolder, f"{learner}_fold{fold}of{options.folds}")
+        if learner == BOOSTING:
+            trees = 10 if options.quick else TREES
+            with threadpool_limits(options.threads):
+                accuracies[learner] = boosted(task, split, trees=trees, kept=paths.folder.with_suffix(".json"))
+            commands[learner] = f"HistGradientBoostingClassifier(max_iter={trees}), as many as validation wants"
+        else:
+            words = [*common, *words_of(learner, epochs=options.num_epochs)]
+            accuracies[learner] = trained([*words, *places], task, split, paths=paths)
+            commands[learner] = shlex.join(["python", "main.py", *words])
+        print(f"fold {fold} of {options.folds}, {learner}: accuracy {accuracies[learner]:.4f}", flush=True)
+    source = task.source if options.dataset_name == "digits" else Path(task.source).name
+    return Fold(accuracies, commands, tested=len(split.test), source=source, checksum=task.checksum)
 
 
 def words_of(learner: str, *, epochs: int) -> list[str]:
@@ -156,7 +175,9 @@ def trained(words: Sequence[str], task: Task, split: Split, *, paths: RunPaths) 
     scores = read_class_scores(file)
     places = list(zip(scores.split, scores.index.tolist(), strict=True))
     if places != rows_in_files(task, split):
-        raise UserError(f"{file} has other rows than the fold: the run is of other data or folds; remove {paths.folder}")
+        raise UserError(
+            f"{file} has other rows than the fold: the run is of other data or folds; remove {paths.folder}"
+        )
     return share_right(scores.label, scores.outputs)
 
 
@@ -180,9 +201,9 @@ def boosted(task: Task, split: Split, *, trees: int, kept: Path) -> float:
     pixels, labels = task.images.flatten(1).cpu().numpy(), task.labels.cpu().numpy()
     model = HistGradientBoostingClassifier(max_iter=trees, early_stopping=False, random_state=SEED)
     model.fit(pixels[split.train], labels[split.train])
-    aucs = [macro_auc(labels[split.validation], each) for each in model.staged_decision_function(pixels[split.validation])]
-    best = int(np.argmax(aucs))
-    outputs = next(each for at, each in enumerate(model.staged_decision_function(pixels[split.test])) if at == best)
+    validated = model.staged_decision_function(pixels[split.validation])
+    best = int(np.argmax([macro_auc(labels[split.validation], outputs) for outputs in validated]))
+    outputs = next(itertools.islice(model.staged_decision_function(pixels[split.test]), best, None))
     value = share_right(labels[split.test], outputs)
     make_folder(kept.parent)
     write_text(kept, json.dumps(facts | {"best": best + 1, "accuracy": value}) + "\n")
@@ -236,10 +257,8 @@ def sentence(row: Mapping[str, Any]) -> str:
     ends = f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]"
     agree = f"above in {row['above']} of {row['folds']} folds, below in {row['below']}"
     verdict = "a difference" if row["p_holm"] < LEVEL else "no clear difference"
-    return (
-        f"{LABELS[row['best']]} minus {LABELS[row['other']]}: {100 * row['mean']:+.2f} points {ends}, {agree}: {verdict}"
-        f" (p {row['p']:.2g}, corrected {row['p_holm']:.2g})"
-    )
+    what = f"{LABELS[row['best']]} minus {LABELS[row['other']]}: {100 * row['mean']:+.2f} points {ends}, {agree}"
+    return f"{what}: {verdict} (p {row['p']:.2g}, corrected {row['p_holm']:.2g})"
 
 
 def percent(value: Mapping[str, Any]) -> str:
@@ -249,7 +268,7 @@ def percent(value: Mapping[str, Any]) -> str:
 
 @plain_matplotlib()
 def draw(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
-    """A point for each fold, a line at the mean; the learner without features has a panel of its own, far to the left."""
+    """A point for each fold, a line at the mean; a panel of its own for the learner without features, far below."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.2, 1.3 + 0.46 * len(rows)), layout="constrained", dpi=110)
@@ -266,7 +285,9 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
         axes.grid(axis="x", color="0.9")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(rows)), [f"{LABELS[row['learner']]}\n{percent(row['accuracy'])}" for row in rows[::-1]])
+    panels[0].set_yticks(
+        range(len(rows)), [f"{LABELS[row['learner']]}\n{percent(row['accuracy'])}" for row in rows[::-1]]
+    )
     panels[0].set_ylim(-0.6, len(rows) - 0.4)
     panels[-1].set_xlabel("accuracy, %: a point for each fold, a line at the mean")
     figure.suptitle(title, fontsize=11)
