@@ -285,9 +285,13 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
         axes.grid(axis="x", color="0.9")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(
-        range(len(rows)), [f"{LABELS[row['learner']]}\n{percent(row['accuracy'])}" for row in rows[::-1]]
-    )
+    if len(panels) == 2:  # each has a scale of its own
+        low, high = panels[0].get_xlim()
+        panels[0].set_xlim(min(low, (low + high) / 2 - 1), max(high, (low + high) / 2 + 1))
+        panels[1].spines["left"].set_visible(False)
+        panels[1].tick_params(axis="y", length=0)
+    names = [f"{LABELS[row['learner']]}\n{percent(row['accuracy']).replace('+-', '±')}" for row in rows[::-1]]
+    panels[0].set_yticks(range(len(rows)), names)
     panels[0].set_ylim(-0.6, len(rows) - 0.4)
     panels[-1].set_xlabel("accuracy, %: a point for each fold, a line at the mean")
     figure.suptitle(title, fontsize=11)

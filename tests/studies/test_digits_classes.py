@@ -19,7 +19,7 @@ from utils.errors import UserError
 from utils.run.experiment import prepare
 from utils.run_files.paths import RunPaths
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 
 FOLD = "--dataset_name digits --task classes --folds 4 --fold 2 --seeds 1 --threads 1"
 
@@ -94,7 +94,8 @@ def test_one_command_gives_numbers_and_a_picture(tmp_path: Path, capsys: pytest.
     assert all(len(row["folds"]) == 2 for row in content["rows"])
     assert set(content["versions"]) >= {"torch", "scikit-learn"}
     assert str(tmp_path) not in json.dumps(content)
-    assert content["commands"]["linear"].startswith("python main.py --dataset_name digits --task classes --folds 2")
+    command = content["commands"]["linear"]
+    assert command.startswith("python main.py --dataset_name digits --task classes --seeds 1 --folds 2 --fold 1 ")
     with Image.open(tmp_path / "out" / "digits_classes.png") as picture:
         assert len(set(picture.convert("RGB").getdata())) > 100
     assert study.main(argv.split()) == 0  # what is done is not trained again
