@@ -51,7 +51,7 @@ class Family:
     def heading(self) -> str:
         """The objective, and a note if its data are not those of the main group."""
         first = self.rows[0][0]
-        return f"{first.label} (not comparable: data {group_letter(first.group)})" if first.group else first.label
+        return f"{first.label} (not comparable: data {group_letter(first.group)})" if first.difference else first.label
 
 
 def families(rows: Sequence[Row]) -> list[Family]:
@@ -77,6 +77,9 @@ def roc_overview(report: Report, group: int) -> Figure:
     labels = list(dict.fromkeys(row.label for row in rows))
     styled = [(row, f"c{labels.index(row.label) % COLOURS}{'' if row.constraint else ' dashed'}") for row in rows]
     heading = "All rows" if group == 0 else f"Rows with data {group_letter(group)}"
+    if rows[0].run.critical:
+        other = f", data {group_letter(group)}" if rows[0].difference else ""
+        heading = f"All rows of class {rows[0].run.critical}{other}"
     caption = "Solid with ALM, dashed without. Click a row in the legend to highlight it."
     return replace(_roc_figure(report, heading, styled, marked=False), caption=caption)
 
