@@ -108,7 +108,7 @@ def _not_compared(report: Report, comparisons: Sequence[Comparison]) -> list[str
     """The rows that a baseline has no part in: other data, or none of its seeds."""
     if not comparisons or comparisons[0].words is WITH_ALM:
         return []
-    shown = {comparisons[0].base.name, *(each.row.name for each in comparisons)}
+    shown = {row.name for each in comparisons for row in (each.base, each.row)}
     return [row.name for row in report.rows if row.name not in shown]
 
 
@@ -121,7 +121,7 @@ def _findings(report: Report, counted: Sequence[Tally]) -> list[tuple[str, str]]
             value = metric.shown(rows[0].measures[metric.key].ensemble)
             which = "highest AUC" if metric.tpr is None else f"lowest {metric.title}"
             others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-            others += ", data A" if len(report.differences) > 1 else ""
+            others += ", data A" if any(report.differences) else ""
             found.append((value, f"{which} of an ensemble: {rows[0].name}{others}"))
     for tally in counted[:2]:
         what = "a higher AUC" if tally.metric.tpr is None else f"a lower {tally.metric.title}"

@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..system.files import make_folder, write_text
 from .analysis import analyse, default_tprs, given_names, rows_of
 from .card import card_of
-from .comparison import compare, row_named
+from .comparison import compare, rows_named
 from .csv_files import csv_files
 from .gallery import Originals
 from .latex import results_latex
@@ -55,7 +55,7 @@ def write_report(
     report = analyse(found, tprs=tprs or default_tprs(found))
     if latex is not None and not report.rows:
         raise UserError(f"--latex writes the table of results, and {folder} holds the folds of a cross-validation only")
-    comparisons = compare(report, None if baseline is None else row_named(report.rows, baseline))
+    comparisons = compare(report, [] if baseline is None else rows_named(report.rows, baseline))
     originals = Originals()
     cards = [
         card_of(row, prevalences, place=place, originals=originals, most=pictures)
