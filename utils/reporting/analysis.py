@@ -114,14 +114,26 @@ class Row:
     @property
     def label(self) -> str:
         """What the rows with and without ALM have in common."""
-        return f"{self.objective}, {self.extra}" if self.extra else self.objective
+        return ", ".join(filter(None, (self.objective, self.extra, self._class)))
 
     @property
     def settings(self) -> str:
         """The objective, the constraint with its numbers, and what else distinguishes the row."""
+        return self._settings(self._class)
+
+    @property
+    def run_settings(self) -> str:
+        """The same without the critical class."""
+        return self._settings("")
+
+    def _settings(self, of: str) -> str:
         name = f"{self.objective} + ALM" if self.constraint else self.objective
-        name = f"{name}, {self.extra}" if self.extra else name
+        name = ", ".join(filter(None, (name, self.extra, of)))
         return f"{name} ({self.constraint.removeprefix('ALM ')})" if self.constraint else name
+
+    @property
+    def _class(self) -> str:
+        return f"class {self.run.critical}" if self.run.critical else ""
 
     @cached_property
     def validation(self) -> Scores:

@@ -118,13 +118,13 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
     for run in runs:
         options = run.record.options
         given = [(name, shown(_short(name, options[name]))) for name in varying if options.get(name) is not None]
-        texts = [f"{_prefix(name, value)}{value}" for name, value in given]
-        found[run.name] = ", ".join([*texts, *([f"class {run.critical}"] if run.critical else [])])
-        full[run.name] = (objective(options), constraint(options), found[run.name])
+        found[run.name] = ", ".join(f"{_prefix(name, value)}{value}" for name, value in given)
+        full[run.name] = (objective(options), constraint(options), found[run.name], run.critical)
+    folders = {run.name: run.folder for run in runs}
     repeated = Counter(full.values())
     for name in found:
         if repeated[full[name]] > 1:
-            found[name] = ", ".join(filter(None, (found[name], name)))
+            found[name] = ", ".join(filter(None, (found[name], folders[name])))
     return found
 
 

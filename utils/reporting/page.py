@@ -15,7 +15,10 @@ from . import contents, provenance
 from .analysis import Report, best
 from .card import Card
 from .charts import epoch_figure, families, forest, lowest_auc, roc_figure, roc_overview
+from .class_rows import ClassRow
+from .class_tables import accuracies_table, class_warning, recalls_table, runs_table
 from .comparison import WITH_ALM, Comparison, Tally, tallies
+from .confusion_charts import confusion_charts
 from .fold_tables import crosses, resampling_figure, resampling_table
 from .runs import CURVES
 from .tables import CLEAR, exact_percent, number, plain
@@ -34,10 +37,17 @@ TEMPLATES.filters |= {"number": number, "plain": plain, "exact_percent": exact_p
 
 
 def rendered(
-    report: Report, comparisons: Sequence[Comparison], *, cards: Sequence[Card], command: str
+    report: Report,
+    comparisons: Sequence[Comparison],
+    *,
+    cards: Sequence[Card],
+    of_classes: Sequence[ClassRow] = (),
+    command: str,
 ) -> dict[str, str]:
-    """The page and the Markdown file, by name."""
-    shown = _content(report, comparisons, command) | {"cards": cards}
+    """The page and the Markdown file, by name; ``of_classes`` are the runs of K classes among the rows."""
+    shown = _content(report, comparisons, command) | {"cards": cards, "of_classes": _of_classes(of_classes)}
+    if of_classes:
+        shown["style"] += Markup((HERE / "classes.css").read_text(encoding="utf-8"))
     files = {"report.html": "page.html.j2", "report.md": "report.md.j2"}
     return {name: TEMPLATES.get_template(template).render(shown) for name, template in files.items()}
 
@@ -46,6 +56,23 @@ def rendered_card(card: Card, *, command: str) -> str:
     """The page of one card."""
     shown = {"content": card, "title": card.row.name, "command": command, **_assets()}
     return TEMPLATES.get_template("card.html.j2").render(shown)
+
+
+def _of_classes(rows: Sequence[ClassRow]) -> dict[str, Any] | None:
+    """The variables of ``class_parts.html.j2``; None without a run of K classes."""
+    if not rows:
+        return None
+    runs = [
+        {
+            "row": row,
+            "warning": class_warning(row),
+            "charts": confusion_charts(row),
+            "accuracies": accuracies_table(row, f"run{place}"),
+            "recalls": recalls_table(row, f"run{place}"),
+        }
+        for place, row in enumerate(rows, 1)
+    ]
+    return {"table": runs_table(rows), "runs": runs}
 
 
 def _assets() -> dict[str, Any]:

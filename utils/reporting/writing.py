@@ -9,6 +9,8 @@ from ..errors import UserError
 from ..system.files import make_folder, write_text
 from .analysis import analyse, default_tprs, given_names, rows_of
 from .card import card_of
+from .class_csv_files import class_csv_files
+from .class_rows import class_rows
 from .comparison import compare, rows_named
 from .csv_files import csv_files
 from .gallery import Originals
@@ -56,17 +58,19 @@ def write_report(
     if latex is not None and not report.rows:
         raise UserError(f"--latex writes the table of results, and {folder} holds the folds of a cross-validation only")
     comparisons = compare(report, [] if baseline is None else rows_named(report.rows, baseline))
+    of_classes = class_rows(report)
     originals = Originals()
     cards = [
         card_of(row, prevalences, place=place, originals=originals, most=pictures)
         for place, row in enumerate(report.rows, 1)
     ]
-    texts = rendered(report, comparisons, cards=cards, command=command) | csv_files(report, comparisons)
+    texts = rendered(report, comparisons, cards=cards, of_classes=of_classes, command=command)
+    texts |= csv_files(report, comparisons) | class_csv_files(of_classes)
     make_folder(out)
     for name, text in texts.items():
         write_text(out / name, text)
     if latex is not None:
-        write_text(latex, results_latex(report, command=command))
+        write_text(latex, results_latex(report, of_classes, command=command))
     return [*(out / name for name in texts), *([latex] if latex is not None else [])]
 
 
