@@ -117,6 +117,11 @@ class Row:
         return ", ".join(filter(None, (self.objective, self.extra, self._class)))
 
     @property
+    def run_label(self) -> str:
+        """The same without the critical class."""
+        return ", ".join(filter(None, (self.objective, self.extra)))
+
+    @property
     def settings(self) -> str:
         """The objective, the constraint with its numbers, and what else distinguishes the row."""
         return self._settings(self._class)

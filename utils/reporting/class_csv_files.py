@@ -21,7 +21,7 @@ def class_csv_files(rows: Sequence[ClassRow]) -> dict[str, str]:
     cells: list[Sequence[Value]] = []
     for row in rows:
         view = row.views[0]
-        own = (row.run.folder, ", ".join(filter(None, (view.objective, view.extra))), view.constraint, row.data)
+        own = (row.run.folder, view.run_label, view.constraint, row.data)
         runs += [(*own, name, *_spread(found)) for name, found in row.measures.items()]
         runs += [(*own, f"last_{name}", *_spread(found)) for name, found in row.last_measures.items()]
         for outcome in row.outcomes:

@@ -33,10 +33,7 @@ from .read_seeds import ClassRun
 from .tables import exact, exact_percent
 
 LARGEST = "largest output"
-SHOTS = {"many": "> 100", "medium": "20 to 100", "few": "< 20"}  # training samples, see metrics.multiclass
-TITLES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"} | {
-    name: f"{name} ({samples})" for name, samples in SHOTS.items()
-}
+SHOTS = ("many", "medium", "few")  # by training samples, see metrics.multiclass.shot_accuracies
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .analysis import Measure, Metric, group_letter
-from .class_rows import LARGEST, SHOTS, TITLES, ClassRow, Outcome, Spread
+from .class_rows import LARGEST, SHOTS, ClassRow, Outcome, Spread
 from .contents import NAME
-from .tables import DASH, SAME, Cell, Column, Table, count, exact_percent, number, numeric
+from .tables import DASH, SAME, Cell, Column, Table, count, cut, exact_percent, number, numeric
 from .threshold_tables import percent_bounds
 
 MOST_CRITICAL = 10  # critical classes with a column of their own
+TITLES = {"balanced_accuracy": "balanced", "auc": "AUC"}  # other measures keep their names
 SPREAD = "mean \N{PLUS-MINUS SIGN} SD"
 IN_PERCENT = " (in %)"
 
@@ -23,11 +24,12 @@ def runs_table(rows: Sequence[ClassRow]) -> Table:
     critical = list(dict.fromkeys(view.run.critical for row in rows for view in row.views))
     shown, left_out = critical[:MOST_CRITICAL], len(critical[MOST_CRITICAL:])
     columns = [NAME, *numeric("seeds")]
-    for name in ("accuracy", "balanced_accuracy"):
-        columns += numeric(SPREAD, "ensemble", group=TITLES[name] + IN_PERCENT)
-    columns += numeric("AUC")
-    columns += numeric(*(TITLES[name] for name in shots), group="mean recall by training samples" + IN_PERCENT)
-    columns += numeric(*(f"class {name}" for name in shown), group=f"FPR at TPR {exact_percent(tpr)} %{IN_PERCENT}")
+    for name in ("accuracy", "balanced accuracy"):
+        columns += numeric(SPREAD, "ensemble", group=name + IN_PERCENT)
+    columns += numeric("AUC") + numeric(*shots, group="recall" + IN_PERCENT)
+    columns += numeric(
+        *(f"class {cut(name, 20)}" for name in shown), group=f"FPR at TPR {exact_percent(tpr)} %{IN_PERCENT}"
+    )
     lines = []
     for row in rows:
         cells = [Cell(row.name, under=row.settings, warning=class_warning(row)), count(len(row.run.seeds))]
@@ -57,8 +59,8 @@ def accuracies_table(row: ClassRow, key: str) -> Table:
     thresholds = [outcome for outcome in row.outcomes if outcome.tpr is not None]
     errors = [row.error_of_others(outcome) for outcome in thresholds]
     columns = [Column("epoch")]
-    columns += numeric(*(TITLES[name] + ("" if name == "auc" else ", %") for name in names), group=LARGEST)
-    columns += numeric(*(outcome.name for outcome in thresholds), group=f"error of the other classes at{IN_PERCENT}")
+    columns += numeric(*(TITLES.get(name, name) for name in names), group=f"{LARGEST}, rates in %")
+    columns += numeric(*(outcome.name for outcome in thresholds), group=f"error of the other classes{IN_PERCENT}")
     last = row.last_measures
     lines = [
         [
@@ -84,7 +86,7 @@ def accuracies_table(row: ClassRow, key: str) -> Table:
 def recalls_table(row: ClassRow, key: str) -> Table:
     """One run: each class, its samples, and how many of them are decided rightly by each rule."""
     tests = row.matrix(row.outcomes[0].ensemble).sum(axis=1).tolist()
-    columns = [Column("class"), *numeric("training samples", "test samples")]
+    columns = [Column("class"), *numeric("training", "test", group="samples")]
     columns += numeric(SPREAD, "ensemble", group=f"recall by the {LARGEST}{IN_PERCENT}")
     columns += numeric(*(outcome.name for outcome in row.outcomes[1:]), group=f"at thresholds, ensemble{IN_PERCENT}")
     lines = []

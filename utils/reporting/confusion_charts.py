@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from .class_rows import LARGEST, ClassRow
 from .class_tables import outcome_sentence
 from .svg import DIGIT, Mark
-from .tables import cut, number
+from .tables import number
 
 MOST_NUMBERS = 20  # classes up to which each cell has its number and a tooltip
-MOST_LETTERS = 14  # of a name beside the matrix
+FIRST, LAST = 7, 6  # letters of a longer name beside the matrix
 SHADES = 10  # of the cells of more classes
 APART = 11.0  # units between two names
 FEWEST_SHOWN = 0.005  # share of a row from which on its cell has a number
@@ -69,6 +69,11 @@ class Matrix:
     right = 14.0
 
     @property
+    def is_tilted(self) -> bool:
+        """Whether the names of the columns need it: some are wider than a cell."""
+        return DIGIT * max(len(name.text) for name in self.names) > self.size / min(self.classes, MOST_NUMBERS)
+
+    @property
     def width(self) -> float:
         """Of the whole chart."""
         return self.left + self.size + self.right
@@ -76,7 +81,7 @@ class Matrix:
     @property
     def height(self) -> float:
         """Of the whole chart."""
-        return self.top + self.size + self.left + 18.0
+        return self.top + self.size + (self.left if self.is_tilted else 24.0) + 18.0
 
 
 def confusion_charts(row: ClassRow) -> tuple[Matrix, ...]:
@@ -105,7 +110,7 @@ def matrix_chart(
     """
     classes = len(names)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    shown = [cut(name, MOST_LETTERS) for name in names]
+    shown = [_short(name) for name in names]
     left, size = 30.0 + DIGIT * max(map(len, shown)), 360.0
     few = classes <= MOST_NUMBERS
     cell = size / classes
@@ -131,6 +136,11 @@ def _names(shown: Sequence[str], critical: Sequence[int], cell: float) -> tuple[
         if all(abs(place - other.place) >= min(APART, 0.99 * cell * every) for other in found):
             found.append(Name(shown[label], place, label in critical))
     return tuple(found)
+
+
+def _short(name: str) -> str:
+    """Its beginning and its end, as the names of many classes begin alike."""
+    return name if len(name) <= FIRST + LAST + 1 else f"{name[:FIRST]}\N{HORIZONTAL ELLIPSIS}{name[-LAST:]}"
 
 
 def _cells(matrix: NDArray[np.int64], shares: NDArray[np.float64], names: Sequence[str]) -> tuple[Mark, ...]:

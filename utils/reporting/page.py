@@ -88,6 +88,7 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
     members = families(report.rows)
     sizes = [sum(row.group == group for row in report.rows) for group in range(len(report.differences))]
     overviews = [group for group, size in enumerate(sizes) if size > 1 and len(members) > 1]
+    of_runs = {tuple(row.run.folder for row, _ in family.rows): family for family in reversed(members)}
     lows = {name: lowest_auc(report.rows, name) for name in CURVES}
     tables = (
         contents.results_table(report),
@@ -121,7 +122,7 @@ def _content(report: Report, comparisons: Sequence[Comparison], command: str) ->
         "folds": {"figure": resampling_figure(found), "table": resampling_table(found)} if found else None,
         "roc_figures": [roc_overview(report, group) for group in overviews]
         + [roc_figure(report, family) for family in members],
-        "epoch_figures": [figure for family in members if (figure := epoch_figure(family, lows))],
+        "epoch_figures": [figure for family in reversed(of_runs.values()) if (figure := epoch_figure(family, lows))],
         "row_warning": contents.row_warning,
         "threshold_text": contents.threshold_text,
         "commands": list(
