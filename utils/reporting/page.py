@@ -52,9 +52,11 @@ def rendered(
     return {name: TEMPLATES.get_template(template).render(shown) for name, template in files.items()}
 
 
-def rendered_card(card: Card, *, command: str) -> str:
-    """The page of one card."""
-    shown = {"content": card, "title": card.row.name, "command": command, **_assets()}
+def rendered_card(cards: Sequence[Card], *, command: str) -> str:
+    """The page of the card of one run, or of those of its critical classes."""
+    first = cards[0].row
+    title = first.name if len(cards) == 1 else first.run_name
+    shown = {"contents": cards, "title": title, "command": command, **_assets()}
     return TEMPLATES.get_template("card.html.j2").render(shown)
 
 

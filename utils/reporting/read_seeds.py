@@ -114,14 +114,14 @@ def read_class_seed(files: SeedPaths, known: Mapping[str, Any], classes: tuple[s
     Raises:
         UserError: scores are missing or damaged, or not of these classes.
     """
-    scores = {part: read_class_scores(files.scores(part)) for part in files.scored}
+    scores = {part: read_class_scores(files.scores(part)) for part in reversed(files.scored)}  # test before validation
     for part, values in scores.items():
         try:
             _check(values, classes)
-            if values.critical != scores["test"].critical:
-                raise ValueError("other critical classes than those of the test set")
         except ValueError as error:
             raise UserError(f"{files.scores(part)}: {error}") from None
+        if values.critical != scores["test"].critical:
+            raise UserError(f"{files.scores(part)}: other critical classes than those of the test set")
     return _seed_run(scores, known)
 
 

@@ -88,7 +88,9 @@ def write_card(
     pictures: int,
     command: str,
 ) -> str:
-    """The evidence card of the run in ``folder`` as text; also written to ``html`` as a page, if that is given.
+    """The evidence card of the run in ``folder`` as text, of K classes one for each critical class.
+
+    Also written to ``html`` as a page, if that is given.
 
     Args:
         folder: of the run.
@@ -103,8 +105,11 @@ def write_card(
     """
     found = read_single(folder)
     _check_file("html", html)
-    (row,) = rows_of(found.runs, tprs or default_tprs(found), 1, names=given_names(found))  # nothing is compared
-    made = card_of(row, prevalences, originals=None if html is None else Originals(), most=pictures)
+    rows = rows_of(found.runs, tprs or default_tprs(found), 1, names=given_names(found))  # nothing is compared
+    originals = None if html is None else Originals()
+    made = [
+        card_of(row, prevalences, place=place, originals=originals, most=pictures) for place, row in enumerate(rows, 1)
+    ]
     if html is not None:
         write_text(html, rendered_card(made, command=command))
     return card_text(made, command=command)
