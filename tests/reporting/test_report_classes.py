@@ -266,6 +266,26 @@ def test_all_classes_critical(tmp_path: Path) -> None:
     assert report.main([str(tmp_path)]) == 0
 
 
+def test_folds(tmp_path: Path) -> None:
+    """A row for each critical class, and the accuracies of all classes over the folds."""
+    for fold, gain in ((1, 1.0), (2, 1.5), (3, 2.0)):
+        for name in ("linear", "dense"):
+            run = f"{name}_{fold}"
+            make_class_run(tmp_path, run, gain=gain, folds=3, fold=fold, resnet_type=name, last=False)
+    assert report.main([str(tmp_path)]) == 0
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    assert [row[3][0] for row in page.rows("resampling")] == ["BCE, class eel", "BCE, class fox"] * 2
+    rows = page.rows("class_resampling")
+    assert [[text for text, _ in row[:3]] for row in rows] == [["dense", "BCE", "3"], ["linear", "BCE", "3"]]
+    means = []
+    for gain in (1.0, 1.5, 2.0):
+        found = [class_scores("test", seed, gain=gain) for seed in (1, 2)]
+        means.append(np.mean([(each.outputs.argmax(axis=1) == each.label).mean() for each in found]))
+    assert float(rows[0][3][1]) == pytest.approx(np.mean(means), abs=1e-12)
+    assert rows[0][3][0].endswith(f"{100 * np.std(means, ddof=1):.2f}")
+    assert "## Cross-validation" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+
 def test_csv_files(tmp_path: Path) -> None:
     make_class_run(tmp_path, "run")
     assert report.main([str(tmp_path), "--tpr", "0.95", "0.8"]) == 0

@@ -210,10 +210,10 @@ def decided(test: ClassScores, thresholds: Sequence[float]) -> Labels:
     return decide(test.outputs, test.scores, critical=test.critical, thresholds=thresholds)
 
 
-def class_rows(report: Report) -> tuple[ClassRow, ...]:
-    """The runs of K classes among the rows of a report, in the order of these."""
+def class_rows(report: Report, *, folds: bool = False) -> tuple[ClassRow, ...]:
+    """The runs of K classes among the rows of a report, or among its folds, in the order of these."""
     views: dict[str, list[Row]] = {}
-    for row in report.rows:
+    for row in report.folds if folds else report.rows:
         if row.run.critical:
             views.setdefault(row.run.folder, []).append(row)
     runs = {run.folder: run for run in report.folder.class_runs}

@@ -34,11 +34,11 @@ def runs_table(rows: Sequence[ClassRow]) -> Table:
     for row in rows:
         cells = [Cell(row.name, under=row.settings, warning=class_warning(row)), count(len(row.run.seeds))]
         for name in ("accuracy", "balanced_accuracy"):
-            cells += [_mean(row.measures[name]), _ensemble(row.measures[name])]
-        cells += [_mean(row.measures["auc"], auc=True), *(_mean(row.measures.get(name)) for name in shots)]
+            cells += [mean_cell(row.measures[name]), _ensemble(row.measures[name])]
+        cells += [mean_cell(row.measures["auc"], auc=True), *(mean_cell(row.measures.get(name)) for name in shots)]
         views = {view.run.critical: view for view in row.views}
         key = Metric(tpr).key
-        cells += [_mean(views[name].measures[key] if name in views else None) for name in shown]
+        cells += [mean_cell(views[name].measures[key] if name in views else None) for name in shown]
         lines.append(cells)
     lower = range(len(columns) - len(shown), len(columns))
     for column in range(2, len(columns)):
@@ -65,8 +65,8 @@ def accuracies_table(row: ClassRow, key: str) -> Table:
     lines = [
         [
             Cell("best, mean of the seeds"),
-            *(_mean(row.measures[name], auc=name == "auc") for name in names),
-            *map(_mean, errors),
+            *(mean_cell(row.measures[name], auc=name == "auc") for name in names),
+            *map(mean_cell, errors),
         ],
         [
             Cell("best, ensemble"),
@@ -75,7 +75,7 @@ def accuracies_table(row: ClassRow, key: str) -> Table:
         ],
     ]
     if row.run.last:
-        means = [_mean(last[name], auc=name == "auc") for name in names]
+        means = [mean_cell(last[name], auc=name == "auc") for name in names]
         lines.append([Cell("last, mean of the seeds"), *means, *[Cell(DASH)] * len(errors)])
     for seed in row.run.seeds if len(row.run.seeds) > 1 else ():
         values = [_one(row.measures[name], seed, auc=name == "auc") for name in names]
@@ -93,7 +93,7 @@ def recalls_table(row: ClassRow, key: str) -> Table:
     for label, name in enumerate(row.classes):
         plain = row.recall(row.outcomes[0], label)
         cells = [Cell(name, under="critical" if label in row.critical else "")]
-        cells += [count(row.train_counts[label]), count(tests[label]), _mean(plain), _ensemble(plain)]
+        cells += [count(row.train_counts[label]), count(tests[label]), mean_cell(plain), _ensemble(plain)]
         lines.append([*cells, *(_ensemble(row.recall(outcome, label)) for outcome in row.outcomes[1:])])
     return Table(f"{key}_recalls", "Recall of each class on the test set", columns, lines)
 
@@ -117,7 +117,7 @@ def _mark_best(rows: Sequence[ClassRow], lines: Sequence[list[Cell]], column: in
             lines[place][column] = replace(lines[place][column], best=True)
 
 
-def _mean(found: Spread | Measure | None, *, auc: bool = False) -> Cell:
+def mean_cell(found: Spread | Measure | None, *, auc: bool = False) -> Cell:
     """Mean and SD over the seeds."""
     if found is None or found.mean is None:
         return Cell(DASH)

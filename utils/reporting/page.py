@@ -19,7 +19,7 @@ from .class_rows import ClassRow
 from .class_tables import accuracies_table, class_warning, recalls_table, runs_table
 from .comparison import WITH_ALM, Comparison, Tally, tallies
 from .confusion_charts import confusion_charts
-from .fold_tables import crosses, resampling_figure, resampling_table
+from .fold_tables import class_resampling_table, crosses, resampling_figure, resampling_table
 from .runs import CURVES
 from .tables import CLEAR, exact_percent, number, plain
 from .threshold_tables import promised_table
@@ -42,10 +42,15 @@ def rendered(
     *,
     cards: Sequence[Card],
     of_classes: Sequence[ClassRow] = (),
+    class_folds: Sequence[ClassRow] = (),
     command: str,
 ) -> dict[str, str]:
-    """The page and the Markdown file, by name; ``of_classes`` are the runs of K classes among the rows."""
+    """The page and the Markdown file, by name.
+
+    ``of_classes`` and ``class_folds`` are the runs of K classes among the rows and among the folds.
+    """
     shown = _content(report, comparisons, command) | {"cards": cards, "of_classes": _of_classes(of_classes)}
+    shown["class_folds"] = class_resampling_table(class_folds) if class_folds else None
     if of_classes:
         shown["style"] += Markup((HERE / "classes.css").read_text(encoding="utf-8"))
     files = {"report.html": "page.html.j2", "report.md": "report.md.j2"}

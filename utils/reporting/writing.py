@@ -64,7 +64,14 @@ def write_report(
         card_of(row, prevalences, place=place, originals=originals, most=pictures)
         for place, row in enumerate(report.rows, 1)
     ]
-    texts = rendered(report, comparisons, cards=cards, of_classes=of_classes, command=command)
+    texts = rendered(
+        report,
+        comparisons,
+        cards=cards,
+        of_classes=of_classes,
+        class_folds=class_rows(report, folds=True),
+        command=command,
+    )
     texts |= csv_files(report, comparisons) | class_csv_files(of_classes)
     make_folder(out)
     for name, text in texts.items():
