@@ -90,25 +90,22 @@ def _predict(argv: Sequence[str]) -> int:
     if asked.export:
         return export.export_model(asked.run, kind=asked.export, images=asked.images, fit=asked.fit)
     model = predictions.open_model(asked.run, device=asked.device, threads=values["threads"])
-    threshold, pair = predictions.chosen(model, rule=values["rule"], target=values["target"], pair=values["pair"])
+    rows = predictions.rows_of(model, rule=values["rule"], target=values["target"], pair=values["pair"])
     if asked.name:
         return external_evaluation.evaluate(
-            model,
+            rows,
             asked.run,
             images=asked.images,
             labels=asked.labels,
             name=asked.name,
             by=asked.by,
             fit=asked.fit,
-            threshold=threshold,
             overwrite=values["overwrite"],
         )
     return predictions.predict(
-        model,
+        rows,
         images=asked.images,
         out=asked.out,
-        threshold=threshold,
-        pair=pair,
         fit=asked.fit,
         resume=values["resume"],
         overwrite=values["overwrite"],
