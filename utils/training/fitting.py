@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,7 +43,7 @@ def fit_epoch(
     assert isinstance(head, torch.nn.Linear)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weights))
-        head.bias.fill_(bias)
+        head.bias.copy_(torch.from_numpy(np.atleast_1d(bias)))
     outputs = model_outputs(state.model, data.batches, data.train, machine=runner.machine)
     targets = data.labels[data.train]
     with torch.inference_mode():
