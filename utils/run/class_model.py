@@ -75,7 +75,7 @@ class ClassModel(SeedModels):
         self.decisions = content.decisions
 
     def numbers(self, loss: Loss, outputs: Tensor, threshold: Tensor) -> Tensor:
-        """(B, C + K) float64: the scores of the critical classes, less the thresholds that were learned; the outputs."""
+        """(B, C + K) float64: scores of the critical classes, less the thresholds that were learned; the outputs."""
         assert isinstance(loss, SoftmaxLoss)
         scores = loss.score(outputs).double().cpu() - threshold
         each = loss.class_outputs(outputs).double().cpu()

@@ -1,4 +1,4 @@
-"""What the rows of a prediction say, and in which columns. All digits of a number are written, to be read back exactly."""
+"""What the rows of a prediction say, and in which columns. All digits of a number are written, to be read exactly."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ class Rows:
 
     def batch(self, names: Sequence[str], found: Sequence[Array | BrokenImageError]) -> list[list[str]]:
         """The rows of a batch, from what ``predictions.batch_scores`` gave."""
-        good = [(name, numbers) for name, numbers in zip(names, found, strict=True) if isinstance(numbers, np.ndarray)]
-        rows = iter(self.scored([name for name, _ in good], np.stack([each for _, each in good], axis=1)) if good else ())
+        good = [(name, each) for name, each in zip(names, found, strict=True) if isinstance(each, np.ndarray)]
+        numbers = np.stack([each for _, each in good], axis=1) if good else None
+        rows = iter([] if numbers is None else self.scored([name for name, _ in good], numbers))
         broken = [""] * (len(self.columns) - 2)
         return [
             [name, *broken, str(each)] if isinstance(each, BrokenImageError) else next(rows)

@@ -16,7 +16,7 @@ LARGEST_MASK = 2**26  # critical classes times classes: an objective keeps a byt
 
 @dataclass(frozen=True)
 class ClassContent:
-    """The K classes: the original class of each label, the C critical labels, and of each critical one its thresholds."""
+    """K classes: the original class of each label, the C critical labels, and of each critical one its thresholds."""
 
     classes: tuple[int, ...]
     critical: tuple[int, ...]
@@ -69,7 +69,10 @@ def class_evaluation(content: Mapping[str, Any]) -> ClassEvaluation:
 
 def evaluation_options(content: Mapping[str, Any]) -> EvaluationOptions:
     """What ``model_pt.evaluation_dict`` gave of two sides; errors as of ``class_content``."""
-    options = EvaluationOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
+    options = EvaluationOptions(**given)
     rates = (*options.tprs, *options.fprs)
     _check_numbers(*rates, options.alpha, options.cost_ratio, options.default_threshold)
     _check_integers(*options.class_counts)
