@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from . import NATURAL
-from .folds import Resampling, resampled_split
+from .folds import Resampling, class_folds_split, resampled_split
 from .image_format import ImageFormat, stored
 from .mapped_images import MappedImages
 from .prepared_files import PreparedFiles
@@ -299,8 +299,6 @@ def _critical(many: ClassChoice, targets: ManyClasses, trained: Sequence[int], s
 def _resampled(rows: Rows, targets: Targets, resampling: Resampling, *, validation_fraction: float) -> Split:
     """The sets of one fold."""
     if isinstance(targets, ManyClasses):
-        from .folds import class_folds_split
-
         return class_folds_split(
             rows.original_class,
             classes=targets.in_use,

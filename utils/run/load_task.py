@@ -197,7 +197,7 @@ def _with_many_classes(settings: Settings, task: Task, source: Source) -> Settin
 
 
 def _typed(task: Task, number: int) -> int | str:
-    """A class as the option gives it back: by number where it has no name; else by name, as a number where the name is one, and where a comma is in it."""
+    """A class as the option gives it back: by name, by number where it has none, is a number, or holds a comma."""
     if task.class_names is None:
         return number
     name = task.class_name(number)

@@ -209,7 +209,7 @@ class ScoredKind:
     result: Callable[..., dict[str, Any]]
     combined: Callable[..., dict[str, Any]]
     warnings: Callable[..., list[str]]
-    figures: Mapping[str, Callable[..., Figure]]  # by the name of their file
+    figures: dict[str, Callable[..., Figure]]  # by the name of their file
     last_epoch: Callable[[SeedPaths, Any], dict[str, Any]]  # what results.json says of a seed's last epoch
 
 
