@@ -1,4 +1,4 @@
-"""The mean over the seeds: one number for an image, however many others are scored with it."""
+"""The mean over the seeds: the same bits for one image and for many."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from utils.metrics.scores import ClassScores, averaged_classes, mean_of_seeds
 
 @pytest.mark.parametrize("seeds", [1, 2, 7, 8, 10, 33])
 def test_the_bits_do_not_depend_on_the_number_of_samples(seeds: int) -> None:
-    """An ensemble of ten seeds decides on one image as on that image among others: NumPy's mean would not."""
+    """NumPy's mean of one sample adds eight and more in another order."""
     values = np.random.Generator(np.random.PCG64(seeds)).normal(size=(seeds, 40, 3))
     together = mean_of_seeds(values)
     for row in range(40):

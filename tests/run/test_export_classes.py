@@ -25,7 +25,7 @@ KINDS = {  # and the classes in use
 Run = tuple[Path, torch.Tensor]
 
 
-@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
+@pytest.fixture(scope="module", params=list(KINDS.values()), ids=list(KINDS))
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run, and the test images of its classes, (n, 1, 8, 8) as in the files, in the order of test.csv."""
     more, classes = request.param
@@ -54,7 +54,8 @@ def test_onnx(exported: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert ", outputs, float32 (B, " in out
     session = runtime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     assert [each.name for each in session.get_outputs()] == ["scores", "outputs"]
-    assert_close(*session.run(None, {"images": images.numpy()}), folder)
+    scores, outputs = session.run(None, {"images": images.numpy()})
+    assert_close(scores, outputs, folder)
     assert session.run(None, {"images": images[:1].numpy()})[0].shape[0] == 1  # any batch size
 
 

@@ -132,7 +132,8 @@ def test_another_class_may_be_missing(folder: Path, other: Path) -> None:
 
 def each(label: str, first: str = "") -> str:
     """A table that gives every image this label, and perhaps the first another one."""
-    return "path,label\n" + "".join(f"{number}.png,{first if first and not number else label}\n" for number in range(90))
+    labels = [first or label, *[label] * 89]
+    return "path,label\n" + "".join(f"{number}.png,{text}\n" for number, text in enumerate(labels))
 
 
 BAD = {
