@@ -22,7 +22,7 @@ def test_a_name_comes_before_a_number() -> None:
     """Classes 0 and 1 are called "1" and "0": as for --classes, a number is the class of that name."""
     assert class_labels(["1", "0"], names=["1", "0"], classes=[0, 1]).tolist() == [0, 1]
     assert class_labels(["4", "cat"], names=["cat", "dog"], classes=[9, 4]).tolist() == [1, 0]
-    with pytest.raises(ValueError, match="^rat$"):
+    with pytest.raises(ValueError, match=r"^rat$"):
         class_labels(["cat", "rat"], names=["cat", "dog"], classes=[9, 4])
     assert class_labels([], names=["cat", "dog"], classes=[9, 4]).dtype == np.int64
 
