@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,9 +81,9 @@ class Subject:
         """Whole training steps, as an epoch takes them."""
         self.runner.run(steps)
 
-    def epoch(self) -> None:
-        """An epoch with its validation and its record."""
-        train_epoch(self.runner, steps=self.steps_per_epoch, delta=self.experiment.config.delta)
+    def epoch(self) -> dict[str, Any]:
+        """An epoch with its validation; its record."""
+        return train_epoch(self.runner, steps=self.steps_per_epoch, delta=self.experiment.config.delta)
 
 
 def prepared(argv: Sequence[str], *, captures: bool | None = None) -> Experiment:
