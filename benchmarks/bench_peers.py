@@ -14,7 +14,7 @@ import sys
 import tokenize
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -77,8 +77,28 @@ SIZES = {
     "lenet5": Size("LeNet5", (28, 28), 12000, 2000, 5),
     "resnet10": Size("ResNet-10", (32, 32, 3), 2560, 512, 1),
 }
-OURS = Peer("ours", "ours", "")
 QUICK = (256, 100)  # images
+
+
+@dataclass(frozen=True)
+class Run:
+    """A process of a loop, and what it trains."""
+
+    python: Path
+    loop: str
+    variant: str
+    workers: int
+    model: str
+    data: Path
+    threads: int
+    epochs: int
+
+    def timed(self) -> tuple[dict[str, Any], float]:
+        """The line that it prints, and its peak memory in MiB."""
+        words = [str(self.python), "-m", f"benchmarks.peers.{self.loop}", "--variant", self.variant]
+        words += ["--data", str(self.data), "--model", self.model, "--threads", str(self.threads)]
+        finished = run([*words, "--workers", str(self.workers), "--epochs", str(self.epochs)])
+        return result_of(finished), finished.peak_mib
 
 
 def main(argv: Sequence[str]) -> int:
@@ -127,12 +147,14 @@ def beside(report: Report, options: Namespace, model: str, pythons: Mapping[str,
         splits_of_two_classes(part, [Split("train", max(train // 4, 200)), Split("val", 200), test], size.image)
         for name, python in pythons.items():
             peer = PEERS[name]
+            theirs = Run(python, peer.loop, peer.variant, 0, model, part, options.threads, 1)
             tried = {}
             for workers in peer.workers[:1] if options.quick else peer.workers:
-                result, _ = timed(peer, python, options, model, part, workers=workers, epochs=1)
-                tried[workers] = statistics.median(result["seconds"])
-            goal = "" if options.quick else f"{name}_{model}"
-            pairs(report, options, name, model, python, whole, workers=fastest(tried), goal=goal)
+                result, _ = replace(theirs, workers=workers).timed()
+                tried[workers] = result["seconds"][0]
+            epochs = 1 if options.quick else size.epochs
+            theirs = replace(theirs, workers=fastest(tried), data=whole, epochs=epochs)
+            pairs(report, options, name, theirs)
             report.facts["peers"][name]["seconds_by_workers"] = tried
 
 
@@ -141,33 +163,29 @@ def fastest(seconds: Mapping[int, float]) -> int:
     return min(seconds, key=lambda workers: (seconds[workers], workers))
 
 
-def pairs(
-    report: Report, options: Namespace, name: str, model: str, python: Path, data: Path, *, workers: int, goal: str
-) -> None:
+def pairs(report: Report, options: Namespace, name: str, theirs: Run) -> None:
     """Ours and the peer in turn; the rows of both."""
-    peer, size = PEERS[name], SIZES[model]
+    peer, size = PEERS[name], SIZES[theirs.model]
+    ours = replace(theirs, python=Path(sys.executable), loop="ours", variant=peer.ours, workers=0)
     results: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
     peaks: dict[str, list[float]] = {"ours": [], "peer": []}
     for _ in range(1 if options.quick else options.repeats):
-        for side in results:
-            common = {"options": options, "model": model, "data": data, "epochs": 1 if options.quick else size.epochs}
-            if side == "ours":
-                result, peak = timed(OURS, Path(sys.executable), variant=peer.ours, **common)
-            else:
-                result, peak = timed(peer, python, workers=workers, **common)
+        for side, process in (("ours", ours), ("peer", theirs)):
+            result, peak = process.timed()
             results[side].append(result)
             peaks[side].append(peak)
     check_equal_work(results["ours"][0], results["peer"][0], peer.label)
     seconds = {side: [statistics.median(each["seconds"]) for each in found] for side, found in results.items()}
     title, objective = f"{size.label}, {peer.label}", "BCE + ALM" if peer.ours else "BCE"
-    note = f"{workers} workers, the fastest of {', '.join(map(str, peer.workers))}" if len(peer.workers) > 1 else ""
+    tried, goal = ", ".join(map(str, peer.workers)), f"{name}_{theirs.model}"
+    note = f"{theirs.workers} workers, the fastest of {tried}" if len(peer.workers) > 1 else ""
     report.add(
         row(f"{title}: epoch with validation", seconds["peer"], unit="s", note=note),
         row(f"{title}: epoch with validation, ours beside it ({objective})", seconds["ours"], unit="s"),
         row(
             f"{title} / ours: epoch with validation",
             ratios(seconds["peer"], seconds["ours"]),
-            goal=goal if goal in GOALS else "",
+            goal=goal if goal in GOALS and not options.quick else "",
         ),
         row(f"{title}: peak memory", peaks["peer"], unit="MiB"),
         row(f"{title}: peak memory, ours beside it", peaks["ours"], unit="MiB"),
@@ -177,29 +195,11 @@ def pairs(
     last = results["peer"][-1]
     report.facts["peers"][name] = {
         "label": peer.label,
-        "workers": workers,
+        "workers": theirs.workers,
         "requirements": requirements(peer.environment).name,
         **{key: last[key] for key in ("versions", "trained", "validated", "auc")},
         "ours": {"objective": objective, **{key: results["ours"][-1][key] for key in ("trained", "validated", "auc")}},
     }
-
-
-def timed(
-    peer: Peer,
-    python: Path,
-    options: Namespace,
-    model: str,
-    data: Path,
-    *,
-    epochs: int,
-    workers: int = 0,
-    variant: str | None = None,
-) -> tuple[dict[str, Any], float]:
-    """One process of a loop: the line that it prints, and its peak memory in MiB."""
-    words = [str(python), "-m", f"benchmarks.peers.{peer.loop}", "--data", str(data), "--model", model]
-    words += ["--threads", str(options.threads), "--workers", str(workers), "--epochs", str(epochs)]
-    finished = run([*words, "--variant", peer.variant if variant is None else variant])
-    return result_of(finished), finished.peak_mib
 
 
 def result_of(finished: Finished) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def shared_packages() -> list[str]:
 
 
 def environment(name: str, folder: Path) -> Path:
-    """The Python of the environment ``name`` under ``folder``, built when it is not there or what it is made of changed.
+    """The Python of the environment ``name`` under ``folder``, built if it is missing or what it is made of changed.
 
     Raises:
         NotInstalledError: pip failed; the message ends with its last lines.
@@ -45,10 +45,8 @@ def environment(name: str, folder: Path) -> Path:
         (own,) = root.glob("lib/python*/site-packages")
         # pip sees these packages too, and installs none again whose version is as asked for
         (own / "shared.pth").write_text("".join(f"{path}\n" for path in shared_packages()), encoding="utf-8")
-        _run(
-            [str(python), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check"]
-            + ["-r", str(requirements(name))]
-        )
+        pip = [str(python), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check"]
+        _run([*pip, "-r", str(requirements(name))])
         (root / BUILT).touch()
     return python
 

@@ -34,7 +34,6 @@ from benchmarks.peers.problem import (
     measure,
 )
 
-
 CHANNELS_LAST = "channels_last"  # the variant that train.py's option --channels-last is
 
 
@@ -67,10 +66,12 @@ def epochs(problem: Problem) -> Iterator[float]:
         "pin_memory": False,
     }
     augment = [transforms.RandomCrop(problem.size[1:], padding=4), transforms.RandomHorizontalFlip()]
-    train_loader = create_loader(ImageDataset(*problem.train), batch_size=BATCH, is_training=True, **options)
-    train_loader.dataset.transform = transforms.Compose([*(augment if problem.augmented else []), ToNumpy()])
-    eval_loader = create_loader(ImageDataset(*problem.validation), batch_size=VALIDATION_BATCH, **options)
-    eval_loader.dataset.transform = ToNumpy()
+    train: Any = ImageDataset(*problem.train)
+    train_loader = create_loader(train, batch_size=BATCH, is_training=True, **options)
+    train.transform = transforms.Compose([*(augment if problem.augmented else []), ToNumpy()])
+    validation: Any = ImageDataset(*problem.validation)
+    eval_loader = create_loader(validation, batch_size=VALIDATION_BATCH, **options)
+    validation.transform = ToNumpy()
     scheduler, _ = create_scheduler_v2(optimizer, sched="cosine", num_epochs=300, updates_per_epoch=len(train_loader))
     loss_fn = nn.BCEWithLogitsLoss()
     epoch = updates = 0
