@@ -11,12 +11,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.plain_reference import ImageDataset, LoopedConstraint, PlainTraining, transform_of
 from utils.config.settings import resolve
 from utils.run.experiment import Experiment, build_state, compile_model, prepare
 from utils.samplers.natural import NaturalSampler
@@ -26,6 +25,9 @@ from utils.training.epoch import train_epoch
 from utils.training.optimizers import build_optimizer
 from utils.training.state import TrainingData, TrainState
 from utils.training.step import TrainingSteps
+
+if TYPE_CHECKING:
+    from benchmarks.plain_reference import PlainTraining
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,9 @@ class Parts:
 
 def plain_training(subject: Subject) -> PlainTraining:
     """The plain reference with the subject's model, data and options."""
+    # here, since what it imports would count in the memory of ours
+    from benchmarks.plain_reference import ImageDataset, LoopedConstraint, PlainTraining, transform_of
+
     task, config, machine = subject.experiment.task, subject.experiment.config, subject.experiment.machine
     model = copy.deepcopy(subject.state.model).to(memory_format=torch.contiguous_format)
     images = task.images.permute(0, 2, 3, 1).contiguous().numpy()

@@ -24,7 +24,7 @@ from utils.constraints import AugmentedLagrangian
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LOOPS = sorted({peer.loop for peer in bench_peers.PEERS.values()} | {"ours"})
-TRAIN, VALIDATION = 200, 100
+TRAIN, VALIDATION = 200, 200
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for model, size in bench_peers.SIZES.items():
         paths[model] = tmp_path_factory.mktemp(model) / "peers.npz"
         splits = [Split("train", TRAIN), Split("val", VALIDATION), Split("test", VALIDATION)]
-        splits_of_two_classes(paths[model], splits, size.image, ratio=9)
+        splits_of_two_classes(paths[model], splits, size.image)
     return paths
 
 
@@ -91,7 +91,7 @@ def test_epoch_sees_each_image_and_gives_the_auc(
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (task.mean, task.std))
     with torch.no_grad():
         scores = built[0].eval()((pixels - mean) / std).squeeze(1)
-    assert value == pytest.approx(roc_auc_score(labels, scores.numpy()), abs=2e-3)
+    assert value == pytest.approx(roc_auc_score(labels, scores.numpy()), abs=3e-3)
 
 
 def test_images_are_counted_in_the_first_epoch_only(data: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
