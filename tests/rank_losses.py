@@ -6,6 +6,7 @@ The one process is the truth: plain PyTorch on the global batch, without anythin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -72,6 +73,9 @@ class Case:
 
 CASES = [Case(loss, 2, constraint) for loss in LOSSES for constraint in CONSTRAINTS[2]]
 CASES += [Case(loss, k, constraint) for k in (3, 10) for loss in many_classes() for constraint in CONSTRAINTS[k]]
+# each loss for two and for ten classes, the constraints in turn
+QUICK_CASES = [Case(loss, 2, CONSTRAINTS[2][turn % 3]) for turn, loss in enumerate(LOSSES)]
+QUICK_CASES += [Case(loss, 10, CONSTRAINTS[10][turn % 4]) for turn, loss in enumerate(many_classes())]
 
 
 def features() -> Tensor:
@@ -146,9 +150,33 @@ def train(case: Case, *, ranks: bool) -> dict[str, Tensor]:
     return found
 
 
+@cache
+def truth(case: Case) -> dict[str, Tensor]:
+    """The case in one process, with the one thread of the ranks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found = train(case, ranks=False)
+    torch.set_num_threads(threads)
+    return found
+
+
+def distance(one: Tensor, other: Tensor) -> float:
+    """The largest difference, relative to what is larger than 1; infinite where the shapes differ."""
+    if one.shape != other.shape:
+        return float("inf")
+    if other.numel() == 0:
+        return 0.0
+    return ((one - other).abs().max() / other.abs().max().clamp(min=1)).item()
+
+
 def train_all() -> dict[str, dict[str, Tensor]]:
     """Every case by the ranks of the process group."""
     return {str(case): train(case, ranks=True) for case in CASES}
+
+
+def train_some() -> dict[str, dict[str, Tensor]]:
+    """The quick ones."""
+    return {str(case): train(case, ranks=True) for case in QUICK_CASES}
 
 
 SAMPLER_PASSES, SAMPLER_BATCH = 2, 13

@@ -31,6 +31,8 @@ class GlobalBatchNorm(_BatchNorm):
     evaluation mode there is no message. In training mode every rank must call it; the running statistics are then the
     same on all, so DDP needs no broadcast of them (``forward_sync_buffers=False``).
 
+    A single value of a channel in the global batch, which torch refuses, gives the bias.
+
     The variance is merged from those of the parts about their own means, which cancels nothing; a sum of squares would
     lose digits wherever the mean is large. Parts in float16 or bfloat16 are computed in float32.
 
