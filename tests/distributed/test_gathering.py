@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import doctest
+import importlib
+import pkgutil
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from rank_losses import QUICK_CASES, SAMPLER_CASES, Case, build_sampler, distanc
 from rank_processes import run_ranks
 from torch.utils.data import DataLoader, TensorDataset
 
+import utils.distributed
 from utils.distributed import ShardedSampler, gather, shard
 from utils.distributed.sharding import lengths_of_parts
 
@@ -142,3 +146,8 @@ def test_the_sampler_fits_a_loader_and_resumes() -> None:
     resumed.load_state_dict(state)
     assert all(torch.equal(next(resumed), each) for each in expected)
     assert sampler.state_dict(step=2)["step"] == 2
+
+
+@pytest.mark.parametrize("module", [info.name for info in pkgutil.iter_modules(utils.distributed.__path__)])
+def test_doctests(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"utils.distributed.{module}")).failed == 0
