@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # public name -> "module" or "module:attribute", imported on first use
 LAZY: dict[str, str] = {
     "constraints": ".constraints",
+    "distributed": ".distributed",
     "losses": ".losses",
     "metrics": ".metrics",
     "models": MODELS_PACKAGE,

@@ -21,7 +21,7 @@ LAYERS = (
     ("system",),
     ("metrics", "pairwise"),
     ("constraints", "data", "learners", "losses", "samplers"),
-    ("testing",),
+    ("distributed", "testing"),
     ("config",),
     ("training",),
     ("run_files",),
