@@ -92,6 +92,12 @@ def test_one_command_gives_numbers_and_a_picture(tmp_path: Path, capsys: pytest.
     content = json.loads((tmp_path / "out" / "digits_classes.json").read_text())
     assert [row["learner"] for row in content["rows"]] == ["linear", "featureless"]
     assert all(len(row["folds"]) == 2 for row in content["rows"])
+    linear, featureless = content["rows"]
+    runs = [tmp_path / "runs" / "digits_classes_quick" / f"linear_fold{fold}of2" / "results.json" for fold in (1, 2)]
+    blocks = [json.loads(path.read_text())["seeds"]["1"] for path in runs]
+    assert linear["folds"] == [block["test"]["accuracy"] for block in blocks]
+    assert linear["last_epoch"]["folds"] == [block["last_epoch"]["accuracy"] for block in blocks]
+    assert "last_epoch" not in featureless
     assert set(content["versions"]) >= {"torch", "scikit-learn"}
     assert str(tmp_path) not in json.dumps(content)
     command = content["commands"]["linear"]
