@@ -69,7 +69,11 @@ def _check_form(content: dict[str, Any], state: TrainState) -> None:
     expected = state.state_dict()
     for name in expected.keys() - {"optimizer", "best"}:
         check_like(content[name], expected[name], at=name)
-    if not all(isinstance(content["best"][item.name], (int, float)) for item in fields(Best)):
+    best = content["best"]
+    numbers = [best[item.name] for item in fields(Best) if item.name != "selected"]
+    if best.get("selected") is not None:  # of two sides, and of older files, there is none
+        numbers.append(best["selected"])
+    if not all(isinstance(number, (int, float)) for number in numbers):
         raise ValueError("best")
     if content["epoch"] < 0 or not 0 <= content["sampler"]["step"] <= state.sampler.steps_per_epoch:
         raise ValueError("epoch or step")
