@@ -176,7 +176,7 @@ def trained(words: Sequence[str], task: Task, split: Split, *, paths: RunPaths) 
     """
     names = ["--subfolder_name", paths.subfolder_name, "--model_name", paths.model_name]
     with contextlib.redirect_stdout(io.StringIO()):  # its table; errors are printed elsewhere
-        code = training.main([*words, *names])
+        code = training.main([*words, *names, "--resume", "1"])
     if code:
         raise UserError(f"main.py {shlex.join([*portable(words), *names])} failed with exit code {code}")
     return of_file(paths.seed(SEED).scores("test"), task, split)

@@ -103,7 +103,7 @@ def test_one_command_gives_numbers_and_a_picture(tmp_path: Path, capsys: pytest.
     command = content["commands"]["linear"]
     assert command.startswith("python main.py --dataset_name digits --task classes --seeds 1 --folds 2 --fold 1 ")
     with Image.open(tmp_path / "out" / "digits_classes.png") as picture:
-        assert len(set(picture.convert("RGB").getdata())) > 100
+        assert len(picture.convert("RGB").getcolors(maxcolors=2**24) or []) > 100
     assert study.main(argv.split()) == 0  # what is done is not trained again
     assert re.findall(r"accuracy [\d.]+", capsys.readouterr().out) == re.findall(r"accuracy [\d.]+", first)
 
