@@ -9,10 +9,14 @@ from .read_seeds import Run, same_samples
 
 
 def data_groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Runs with the same data, class counts, critical class and test samples form a group; the largest is group 0."""
+    """Runs with the same data, class counts and test samples form a group; the largest is group 0.
+
+    Those of different critical classes have different samples as positives. How a group's data differ is said beside
+    the first group with its critical class.
+    """
     groups: list[list[Run]] = []
     for run in runs:
-        home = next((members for members in groups if _are_alike(members[0], run)), None)
+        home = next((members for members in groups if not difference_of_data(members[0], run)), None)
         if home is None:
             groups.append(home := [])
         home.append(run)
@@ -20,10 +24,6 @@ def data_groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:
     first = {members[0].critical: members[0] for members in reversed(groups)}
     differences = tuple(difference_of_data(first[members[0].critical], members[0]) for members in groups)
     return {run.name: number for number, members in enumerate(groups) for run in members}, differences
-
-
-def _are_alike(first: Run, second: Run) -> bool:
-    return first.critical == second.critical and not difference_of_data(first, second)
 
 
 def difference_of_data(first: Run, second: Run) -> str:
