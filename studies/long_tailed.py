@@ -75,7 +75,7 @@ def provenance(paths: RunPaths) -> dict[str, Any]:
     return {
         "commands": list(known.commands),
         "data_checksum": known.checksum,
-        "class_counts": known.class_counts,
+        "class_counts": known.sizes,
         "versions": known.versions,
         "machine": known.machine,
         "test_scores_sha256": {seed: sha256(paths.seed(int(seed)).scores("test")) for seed in seeds},
@@ -100,7 +100,7 @@ def error_of(paths: RunPaths) -> dict[str, Any]:
         "precision": options["precision"],
         "seeds": len(seeds),
         "n_test": seeds[0]["test"]["n"],
-        "n_train": sum(record_of_run.class_counts["train"].values()),
+        "n_train": sum(record_of_run.sizes["train"].values()),
         "best_epochs": [seed["best_epoch"] for seed in seeds],
         "error": float(np.mean(chosen)),
         "error_interval_of_the_first_seed": [100 * (1 - high), 100 * (1 - low)],
