@@ -45,12 +45,15 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def blank_pictures() -> Iterator[None]:
-    """An empty picture in place of the ROC: drawing takes most of a small run's time. Tests of pictures go without."""
+    """Empty pictures: drawing takes most of a small run's time. Tests of pictures go without."""
     from matplotlib.figure import Figure
 
+    from utils.run_files.results_json import K_CLASSES, TWO_SIDES
+
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("run_files.results_json", "run.train"):
-            patch.setattr(f"utils.{module}.roc_figure", lambda *args, **kwargs: Figure(figsize=(1, 1)))
+        for figures in (TWO_SIDES.figures, K_CLASSES.figures):
+            for name in figures:
+                patch.setitem(figures, name, lambda *args, **kwargs: Figure(figsize=(1, 1)))
         yield
 
 

@@ -13,12 +13,14 @@ import torch
 
 import main
 from utils.config.settings import resolve
+from utils.metrics import SELECTIONS
 from utils.run.experiment import Experiment, build_state, prepare
 from utils.run_files.best_pt import BEST
 from utils.run_files.checkpoints import load
 from utils.run_files.last_pt import LAST
 from utils.training import epoch as training
 from utils.training.state import TrainingData, TrainState
+from utils.training.step import TrainingSteps
 
 SMALL = (
     "--dataset_name digits --ratio_pos_train 20 --resnet_type linear --device cpu --threads 1 --model_name run "
@@ -129,6 +131,10 @@ def without_command(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, aucs: Sequence[float]) -> None:
-    """Let the validation AUCs be these; all else is as it is."""
+    """Let the validation AUCs be these, of K classes the other numbers too; all else is as it is."""
     course = iter(aucs)
-    monkeypatch.setattr(training, "validate", lambda *_: (1.0, next(course)))
+
+    def validate(runner: TrainingSteps, *, of_classes: bool = False) -> tuple[float, dict[str, float]]:
+        return 1.0, dict.fromkeys(SELECTIONS if of_classes else ("auc",), next(course))
+
+    monkeypatch.setattr(training, "validate", validate)

@@ -47,7 +47,7 @@ def test_rows_are_the_originals_of_the_classes_in_use(validation: bool) -> None:
         assert task.labels[row].item() == (task.original_class[row] in (0, 4))
     assert len(task.images) == 4 * (40 + 12 + (8 if validation else 0))
     assert (task.channels, task.height, task.width) == (3, 6, 5)
-    assert (task.negative_classes, task.positive_classes) == ((3, 1), (0, 4))
+    assert (task.sides.negative, task.sides.positive) == ((3, 1), (0, 4))
     assert task.images.dtype == torch.uint8
     assert task.labels.dtype == torch.int64
 
@@ -136,7 +136,7 @@ def test_checksum_depends_on_the_used_data_alone() -> None:
 )
 def test_the_side_that_is_not_given_is_the_rest(classes: int, negative: Any, positive: Any, expected: Any) -> None:
     task = task_of(raw_data(classes), negative_classes=negative, positive_classes=positive)
-    assert (task.negative_classes, task.positive_classes) == expected
+    assert (task.sides.negative, task.sides.positive) == expected
 
 
 @pytest.mark.parametrize("classes", [1, 3, 10])

@@ -150,7 +150,7 @@ def test_class_names_stand_in_a_config_file_too(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     argv = f"--dataset_name scans --data_root . --name_file_bs own --resnet_type linear --checkpoint_root {tmp_path}"
     experiment = experiments.prepare(resolve(argv.split()))
-    assert (experiment.task.negative_classes, experiment.task.positive_classes) == ((0, 1), (2,))
+    assert (experiment.task.sides.negative, experiment.task.sides.positive) == ((0, 1), (2,))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_class_whose_name_is_a_number_is_found_by_its_name(tmp_path: Path) -> 
     images, labels, splits = made(COUNTS)
     write_set(tmp_path, images, labels, splits, classes=("1", "0"))
     experiment = experiment_of(tmp_path, with_data(tmp_path, "--resnet_type linear --positive_classes 0"))
-    assert experiment.task.positive_classes == (1,)
+    assert experiment.task.sides.positive == (1,)
     assert (experiment.config.positive_classes, experiment.config.negative_classes) == ((0,), (1,))
 
 

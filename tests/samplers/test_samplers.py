@@ -659,7 +659,7 @@ def test_the_sampler_of_smote_is_natural_over_what_it_is_given() -> None:
 
 @pytest.mark.parametrize("negatives, positives, count", [(30, 5, 25), (5, 30, 0), (1, 1, 0)])
 def test_positives_are_made_until_they_are_as_many_as_the_negatives(negatives: int, positives: int, count: int) -> None:
-    counts = {"negative": negatives, "positive": positives}
+    counts = (negatives, positives)
     assert samples_to_make("smote", counts) == count
     assert {samples_to_make(name, counts) for name in SAMPLERS if name != "smote"} == {0}
 

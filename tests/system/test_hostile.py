@@ -32,6 +32,7 @@ from utils.data import npz
 from utils.data.npz import read_npz
 from utils.errors import UserError, one_line
 from utils.reporting.runs import read_folder
+from utils.run_files.results_json import TWO_SIDES
 from utils.run_files.scores_csv import read_scores
 from utils.system.files import is_held, locked, write_text
 from utils.system.text_files import UnreadableError, read_json, read_lines, read_text
@@ -75,8 +76,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         from matplotlib.figure import Figure
 
-        for module in ("run_files.results_json", "run.train"):
-            patch.setattr(f"utils.{module}.roc_figure", lambda *args, **kwargs: Figure(figsize=(1, 1)))
+        patch.setitem(TWO_SIDES.figures, "roc.png", lambda *args, **kwargs: Figure(figsize=(1, 1)))
         assert main([*TRAIN, "--checkpoint_root", str(root)]) == 0
     return root
 

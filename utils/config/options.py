@@ -9,10 +9,12 @@ from typing import Any
 
 from ..constraints import CONSTRAINTS
 from ..constraints import DEFAULT as DEFAULT_CONSTRAINT
-from ..data import DATASETS, PLACES, TRANSFORMS
+from ..data import DATASETS, NATURAL, PLACES, TASKS, TRANSFORMS
+from ..data.imbalance import PROFILES
 from ..learners import LEARNERS
 from ..learners import MODEL as FITTED_MODEL
 from ..losses import LOSSES
+from ..metrics import SELECTIONS
 from ..samplers import SAMPLERS
 from .kinds import (
     AUGMENT,
@@ -43,6 +45,7 @@ GROUPS = {
     "run": "what to do",
     "names": "configs and folders",
     "data": "data and splits",
+    "classes": "several classes, of which some are critical",
     "resampling": "cross-validation over all images of a data set, instead of its own test set",
     "model": "model",
     "objective": "objective (which options apply depends on training_type)",
@@ -126,6 +129,22 @@ class Config:
         "where prepared images are kept: on the device, or on the disk (mapped), from where batches are read ahead; "
         "auto: on the device if they fit")
 
+    task: str = _option("classes", choice(*TASKS), TASKS[0],
+        "binary: negative against positive classes; classes: each class for itself, some of them critical")
+    classes: tuple[int | str, ...] | None = _option("classes", CLASSES, None,
+        "classes in use, in the order of the imbalance, the largest first (default: all of the data)")
+    critical_classes: tuple[int | str, ...] | None = _option("classes", CLASSES, None,
+        "those of them that must not be missed (default: the one that prepared data mark, else the rarest in training)")
+    imbalance: str = _option("classes", choice(NATURAL, *PROFILES), NATURAL,
+        "size of each class in training: natural uses all images, exp falls by equal factors from class to class, step "
+        "is small in the last half of the classes; validation is drawn first")
+    imbalance_factor: float | None = _option("classes",
+        Kind("float", "a number in (0, 1]", low=0, high=1, open_low=True), None,
+        "smallest class over the largest; 0.01 is what publications call 100 (default: 0.01)")
+    select: str = _option("classes", choice(*SELECTIONS), SELECTIONS[0],
+        "number of the validation set by which the best epoch is chosen, also for patience and plateau: auc is the "
+        "mean over all classes against the rest, critical_auc that over the critical ones")
+
     folds: int = _option("resampling", WHOLE, 0, "K >= 2: K-fold cross-validation; 0: the data set's own test set")
     fold: int = _option("resampling", COUNT, 1, "test fold, 1..K")
     subset_ratios: tuple[int | float | str, ...] | None = _option("resampling", RATIOS, None,
@@ -200,6 +219,9 @@ class Config:
         "factor by which mu grows")
     delta: float = _option("constraint", NON_NEGATIVE, 0.0,
         "margin in logits by which positives must outrank negatives, also in the logged violation")
+    against: str | None = _option("constraint", choice("rest", "classes"), None,
+        "of several classes, whom a critical sample must outrank: the rest, or each other class by itself ({takers}; "
+        "default rest)")
     cap_mu: int = _option("constraint", SWITCH, 1, "1 stops the growth of mu once the validation AUC is 1")
 
     sampler: str = _option("sampling", TEXT, "natural",
@@ -278,6 +300,11 @@ class Config:
         return self.resnet_type in LEARNERS
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the task is one of K classes instead of two sides."""
+        return self.task == TASKS[1]
+
+    @property
     def lr_course(self) -> str:
         """``schedule``, also before it is filled in: lr_decrease 1 is a plateau."""
         return self.schedule or ("plateau" if self.lr_decrease else "constant")
@@ -293,7 +320,8 @@ class Config:
         return math.inf if self.freeze_epochs == "all" else float(self.freeze_epochs)
 
 
-SWITCHES = {"resampling": "folds", "constraint": "use_ALM"}  # group -> the option without which its others cannot act
+# group -> the option without which its others cannot act
+SWITCHES = {"classes": "task", "resampling": "folds", "constraint": "use_ALM"}
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}
 ALIASES: dict[str, str] = {item.metadata["alias"]: name for name, item in OPTIONS.items() if item.metadata["alias"]}
 # may differ between the commands of one run: they say what to do, where, and how to evaluate, not what is computed

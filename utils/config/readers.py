@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..data import NATURAL
 from ..learners import FIXED, UNREAD
 from .constructors import PACKAGES, takers
 from .options import OPTIONS, SWITCHES, Config
@@ -35,6 +36,7 @@ def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
             for name in FIXED
         ),
         (set(UNREAD), not config.is_fitted, "resnet_type", f"{fitted} it out"),
+        *_of_classes(config),
         (_group("resampling"), config.folds, "folds", "folds 0; add --folds K"),
         (_group("constraint"), config.use_ALM, "use_ALM", "use_ALM 0; add --use_ALM 1 or an ALM file"),
         ({"momentum"}, config.optimizer == "sgd", "optimizer", f"optimizer {config.optimizer}; it belongs to sgd"),
@@ -44,6 +46,22 @@ def _requirements(config: Config) -> list[tuple[set[str], object, str, str]]:
         ({"lr_steps"}, course == "step", decides, f"{scheduled} step"),
         ({"lr_factor"}, course in ("plateau", "step"), decides, f"{scheduled} plateau and step"),
         (continued, config.continue_train, "continue_train", "continue_train 0; add --continue_train 1"),
+    ]
+
+
+def _of_classes(config: Config) -> list[tuple[set[str], object, str, str]]:
+    """The same of options that belong to a task of two sides, or to one of K classes."""
+    sides = {"negative_classes", "positive_classes", "ratio_pos_train"}
+    subsets = {"subset_ratios", "test_subset", "train_on", "downsample"}
+    many = config.has_classes
+    natural = "imbalance natural; add --imbalance exp or step"
+    return [
+        (_group("classes"), many, "task", "task binary; add --task classes"),
+        ({"against"}, many, "task", "task binary, where both readings are one; add --task classes"),
+        (sides, not many, "task", "task classes; use --classes, --critical_classes and --imbalance"),
+        (subsets, not many, "task", "task classes, whose folds are of all images; leave it out"),
+        ({"imbalance_factor"}, config.imbalance != NATURAL, "imbalance", natural),
+        ({"imbalance"}, not config.folds or config.imbalance == NATURAL, "folds", "folds; leave one of them out"),
     ]
 
 

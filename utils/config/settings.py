@@ -175,12 +175,17 @@ def with_defaults(settings: Settings) -> Settings:
     config = settings.config
     defaults = defaults_for(config.dataset_name)
     origin = f"default of {config.dataset_name}"
+    if config.has_classes:  # all images, unless an imbalance is asked for
+        factor = None if config.imbalance == NATURAL else 0.01
+        settings = settings.completed(
+            {"train_fraction": 1.0, "subset_ratios": (NATURAL,), "imbalance_factor": factor}, "task classes"
+        )
     names = ["lr", "augment", "train_fraction", "subset_ratios"]
     if config.freeze_epochs == "all":  # features that are computed once are of images as they are
         settings = settings.completed({"augment": "none"}, "freeze_epochs all")
-    if config.negative_classes is None and config.positive_classes is None:
+    if not config.has_classes and config.negative_classes is None and config.positive_classes is None:
         names += ["negative_classes", "positive_classes"]  # of one side alone, the other is the rest
-    names += [] if config.folds else ["ratio_pos_train"]  # the subsets decide
+    names += [] if config.folds or config.has_classes else ["ratio_pos_train"]  # the subsets decide
     settings = settings.completed({name: getattr(defaults, name) for name in names}, origin)
     if not config.folds and config.validation_fraction is None:
         settings = settings.completed({"validation_per_class": defaults.validation_per_class}, origin)
@@ -258,7 +263,11 @@ def default_model_name(config: Config, *, with_alm: bool = True) -> str:
         parts.append(config.sampler)
     if with_alm and config.use_ALM:
         parts.append(name_part(asdict(config)))
-    if config.folds:
+    if config.has_classes:
+        factor = "" if config.imbalance_factor is None else f"{config.imbalance_factor:g}"
+        parts.append(f"classes_{config.imbalance}{factor}")
+        parts += [f"fold{config.fold}of{config.folds}"] if config.folds else []
+    elif config.folds:
         parts += [f"subset{config.test_subset}_on_{config.train_on}", f"fold{config.fold}of{config.folds}"]
     else:
         ratio = config.ratio_pos_train

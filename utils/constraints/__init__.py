@@ -22,7 +22,7 @@ CONSTRAINTS: dict[str, str] = {
 # Optional: the options that stand in labels and in the default name of a run. Kept here, not in the class, because
 # the report and the configuration read them without torch.
 SHOWN: dict[str, dict[str, str]] = {
-    "pairwise": {"mu": "mu=", "delta": "delta="},
+    "pairwise": {"mu": "mu=", "delta": "delta=", "against": "against "},
     "rate": {"tpr_at_least": "TPR>=", "fpr_at_most": "FPR<=", "mu": "mu="},
 }
 DEFAULT = "pairwise"
@@ -47,7 +47,8 @@ def label(options: Mapping[str, Any], *, show: Callable[[Any], str] = "{:g}".for
     """
     name = str(options.get("constraint", DEFAULT))[:80]
     symbols = SHOWN.get(name, {"mu": "mu="})
-    values = [f"{symbol}{show(options[key])}" for key, symbol in symbols.items() if options.get(key) is not None]
+    given = {key: options[key] for key in symbols if options.get(key) is not None}
+    values = [f"{symbols[key]}{value if isinstance(value, str) else show(value)}" for key, value in given.items()]
     return " ".join(["ALM", *([name] if name != DEFAULT else []), *values])
 
 
@@ -59,4 +60,6 @@ def name_part(options: Mapping[str, Any]) -> str:
     """
     name = options["constraint"]
     first = options["name_file_alm"] or f"{'ALM' if name == DEFAULT else name}_mu{options['mu']:g}"
-    return f"{first}_delta{options['delta']:g}" if "delta" in SHOWN.get(name, {}) else str(first)
+    delta = f"_delta{options['delta']:g}" if "delta" in SHOWN.get(name, {}) else ""
+    against = f"_against_{options['against']}" if options.get("against") else ""
+    return f"{first}{delta}{against}"

@@ -44,6 +44,7 @@ AUGMENTS: dict[str, tuple[str, ...]] = {
     "medical": ("flip", "flip_vertical", "rotate", "scale", "brightness", "contrast", "gamma"),
     "autocontrast": ("autocontrast",),
 }
+TASKS: tuple[str, ...] = ("binary", "classes")  # two sides, or K classes each for itself; see targets.py
 PLACES: tuple[str, ...] = ("auto", "device", "mapped")  # where images are kept while a run trains
 FITS: tuple[str, ...] = ("exact", "squeeze", "letterbox", "crop")  # see image_pixels.fitted
 

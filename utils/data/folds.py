@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..seeding import numpy_stream
 from . import NATURAL
 from .raw import Int64Array
-from .splits import Ratio, Split, even_shares, positives_for
+from .splits import Ratio, Split, even_shares, listed, positives_for
 from .whole_groups import draw_groups, folds_of_groups
 
 TRAIN_ON = ("same", "other", "all")
@@ -121,6 +121,53 @@ def resampled_split(
                     f"fold {resampling.fold} leaves no {kind} image in the {name} set; ask for fewer --folds, "
                     "or for more positives (--subset_ratios)"
                 )
+    return Split(train, validation, test)
+
+
+def class_folds_split(
+    original_class: Int64Array,
+    *,
+    classes: Sequence[int],
+    folds: int,
+    fold: int,
+    validation_fraction: float,
+    groups: Int64Array | None = None,
+) -> Split:
+    """The rows of one fold of stratified K-fold over all rows of the ``classes``, however many these are.
+
+    Two classes have the rows of ``resampled_split`` with one subset of all images. The order of ``classes`` does not
+    matter.
+
+    Args:
+        original_class: (n,) the original class of each row of the pooled data.
+        classes: those in use; other rows are in no set.
+        folds: K, >= 2; the sizes of a class in two folds differ by at most one, with groups they are about equal.
+        fold: the fold to test on, in 1..K.
+        validation_fraction: of each class of the other folds, in (0, 1); at least one row.
+        groups: (n,) the group of each row, none of which is in two sets; None if there are none.
+
+    Returns:
+        Disjoint, sorted rows. Validation is drawn from the training rows; the same for every seed.
+
+    Raises:
+        UserError: a value is out of range, or a class would be missing in a set.
+    """
+    resampling = Resampling(folds=folds, fold=fold, subset_ratios=(NATURAL,))
+    first, *others = sorted(classes)
+    subset_of = _subsets(original_class, (first,), others, (NATURAL,), groups)
+    # two sides, as of two classes, so that the sizes of whole folds differ by at most two
+    fold_of = _folds(original_class, subset_of, ((first,), others), folds, groups)
+    tested = fold_of == fold - 1
+    pool = np.flatnonzero(~tested & (subset_of == 0))
+    stream = numpy_stream(_FIXED, f"resampling/{resampling}")
+    validation = _validation(pool, original_class, validation_fraction, groups, stream)
+    train, test = np.setdiff1d(pool, validation), np.flatnonzero(tested)
+    for name, rows in (("training", train), ("validation", validation), ("test", test)):
+        if missing := sorted(set(classes) - set(original_class[rows].tolist())):
+            raise UserError(
+                f"fold {fold} leaves no image of class {listed(missing)} in the {name} set; ask for fewer --folds, or"
+                " leave the class out (--classes)"
+            )
     return Split(train, validation, test)
 
 

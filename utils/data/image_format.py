@@ -57,9 +57,7 @@ class ImageFormat:
 
     def normalised(self, device: str | torch.device, memory_format: torch.memory_format) -> Normalised:
         """The function that resizes and normalises batches on ``device``."""
-        return Normalised(
-            self.mean, self.std, device, memory_format, full=FULL[self.bits], image_size=self.image_size
-        )
+        return Normalised(self.mean, self.std, device, memory_format, full=FULL[self.bits], image_size=self.image_size)
 
     def batch(self, images: Pixels) -> Tensor:
         """Images (B, height, width, channels) as the tensor (B, C, H, W) of numbers, short sides enlarged."""

@@ -72,6 +72,22 @@ def check_classes(
         )
 
 
+def check_many_classes(classes: Sequence[int], *, existing: Sequence[int], names: Sequence[str] | None = None) -> None:
+    """Raise UserError unless ``classes`` are at least two classes of the data, each once."""
+    there = listed(named(sorted(existing), names))
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise UserError(
+            f"classes must name at least two classes, each once, got {listed(named(classes, names)) or 'none'}; the"
+            f" classes in the data are {there} (--classes)"
+        )
+    missing = [c for c in classes if c not in existing]
+    if missing:
+        raise UserError(
+            f"classes: no training image has class {listed(named(missing, names))}; the classes in the data are {there}"
+            " (--classes)"
+        )
+
+
 def _anything(left: Mapping[int, int]) -> str:
     return ""
 
@@ -83,6 +99,7 @@ def fixed_validation(
     validation_per_class: int | None = None,
     needed: Callable[[Mapping[int, int]], str | None] = _anything,
     groups: Int64Array | None = None,
+    chosen_by: str = "--negative_classes, --positive_classes",
 ) -> Int64Array:
     """Draw the validation set, the same for every run.
 
@@ -96,6 +113,7 @@ def fixed_validation(
         needed: the flags with which a training set can be drawn from so many images of each class, for the advice of an
             error (see ``flags_needed``).
         groups: (n,) the group of each row, none of which is divided; None if there are none.
+        chosen_by: the options that choose the classes, for the advice of an error.
 
     Returns:
         Row numbers, sorted.
@@ -114,9 +132,9 @@ def fixed_validation(
         )
     found, counts = (numbers.tolist() for numbers in np.unique(classes, return_counts=True))
     images = dict(zip(found, counts, strict=True))
-    sizes = {c: validation_per_class or max(1, _part_of(n, validation_fraction)) for c, n in images.items()}
+    sizes = {c: validation_per_class or max(1, part_of(n, validation_fraction)) for c, n in images.items()}
     if any(sizes[c] >= images[c] for c in images):
-        raise UserError(_too_large(images, sizes, needed))
+        raise UserError(_too_large(images, sizes, needed, chosen_by))
     if groups is not None:
         return draw_groups(classes, groups, sizes=sizes, what="validation", stream=numpy_stream(_FIXED, "validation"))
     streams = {c: numpy_stream(_FIXED, f"validation/{c}") for c in images}
@@ -124,7 +142,10 @@ def fixed_validation(
 
 
 def _too_large(
-    images: Mapping[int, int], sizes: Mapping[int, int], needed: Callable[[Mapping[int, int]], str | None]
+    images: Mapping[int, int],
+    sizes: Mapping[int, int],
+    needed: Callable[[Mapping[int, int]], str | None],
+    chosen_by: str,
 ) -> str:
     """Why ``sizes`` of ``images`` in each class cannot be a validation set, and what would work."""
     if single := [c for c in images if images[c] == 1]:
@@ -133,7 +154,7 @@ def _too_large(
             remedies.append(f"put a validation set of its own into the file (x_val, y_val{_with(flags)})")
         left = {c: n - min(sizes[c], n - 1) for c, n in images.items() if n > 1}
         if (flags := needed(left)) is not None:
-            remedies.append(f"leave class {listed(single)} out (--negative_classes, --positive_classes{_with(flags)})")
+            remedies.append(f"leave class {listed(single)} out ({chosen_by}{_with(flags)})")
         return (
             f"class {listed(single)} must have two training images or more, one of them for validation, got one;"
             f" {', or '.join(remedies)}"
@@ -168,7 +189,7 @@ def flags_needed(
 
     def drawn(fraction: float) -> tuple[int, int]:
         negatives, positives = (
-            sum(_part_of(images.get(c, 0), fraction) for c in side) for side in (negative_classes, positive_classes)
+            sum(part_of(images.get(c, 0), fraction) for c in side) for side in (negative_classes, positive_classes)
         )
         return negatives, positives
 
@@ -208,7 +229,7 @@ def fixed_calibration(
     sizes = {}
     for c in np.unique(classes).tolist() if calibration_fraction else []:
         rows = np.flatnonzero(classes == c)
-        size, free = max(1, _part_of(len(rows), calibration_fraction)), np.setdiff1d(rows, excluded)
+        size, free = max(1, part_of(len(rows), calibration_fraction)), np.setdiff1d(rows, excluded)
         if size >= len(free):
             raise UserError(
                 f"calibration would take {size} of the {len(free)} images of class {c} that validation leaves, and"
@@ -265,7 +286,7 @@ def training_indices(
     usable = np.ones(len(classes), dtype=np.bool_)
     usable[excluded] = False
     rows = {c: np.flatnonzero(usable & (classes == c)) for c in (*negative_classes, *positive_classes)}
-    keep = {c: _part_of(len(rows[c]), train_fraction) for c in rows}
+    keep = {c: part_of(len(rows[c]), train_fraction) for c in rows}
     negatives = sum(keep[c] for c in negative_classes)
     capacities = {c: keep[c] for c in sorted(positive_classes)}
     available = sum(capacities.values())
@@ -285,6 +306,24 @@ def training_indices(
         positives = _number_of_positives(negatives, available, ratio_pos_train)
         order = numpy_stream(seed, "remainders").permutation(sorted(positive_classes)).tolist()
         keep.update(even_shares(positives, capacities=capacities, order=order))
+    return rows_by_class(classes, keep=keep, excluded=excluded, seed=seed)
+
+
+def rows_by_class(classes: Int64Array, *, keep: Mapping[int, int], excluded: Int64Array, seed: int) -> Int64Array:
+    """Draw ``keep[c]`` rows of each class c outside ``excluded``, each class from a stream of its own.
+
+    Args:
+        classes: (n,) the original class of each row of the training file.
+        keep: class -> number of rows, at most as many as there are.
+        excluded: rows never drawn.
+        seed: of the random streams.
+
+    Returns:
+        Row numbers, sorted. At one seed those of fewer rows of a class are a part of those of more.
+    """
+    usable = np.ones(len(classes), dtype=np.bool_)
+    usable[excluded] = False
+    rows = {c: np.flatnonzero(usable & (classes == c)) for c in keep}
     return _sorted([numpy_stream(seed, f"training/{c}").permutation(rows[c])[: keep[c]] for c in rows])
 
 
@@ -338,7 +377,7 @@ def _number_of_positives(negatives: int, available: int, ratio_pos_train: Ratio)
     return positives
 
 
-def _part_of(count: int, fraction: float) -> int:
+def part_of(count: int, fraction: float) -> int:
     """int(count * fraction), robust to rounding (100 * 0.29 is 28.999...)."""
     return int(count * fraction + 1e-9)
 

@@ -1,4 +1,4 @@
-"""A two-class task: the images of the classes in use, on the device, and the split of each seed."""
+"""A task: the images of the classes in use, on the device, and the split of each seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from . import NATURAL
-from .folds import Resampling, resampled_split
+from .folds import Resampling, class_folds_split, resampled_split
 from .image_format import ImageFormat, stored
 from .mapped_images import MappedImages
 from .prepared_files import PreparedFiles
@@ -23,14 +23,17 @@ from .splits import (
     Ratio,
     Split,
     check_classes,
+    check_many_classes,
     fixed_calibration,
     fixed_validation,
     flags_needed,
     listed,
     named,
-    training_indices,
 )
+from .targets import ManyClasses, Targets, TwoClasses
 from .whole_groups import check_groups
+
+SIDES = "--negative_classes, --positive_classes"  # the options that choose the classes of two
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +43,16 @@ class Task:
     The M rows are those of the original training file, of its validation and calibration file if there are any, and of
     the test file, in file order, without the classes that are not in use.
 
-    ``pixels`` (M, C, H, W) uint8, channels last in memory, and ``labels`` (M,) int64, 1 for a positive class and 0 for
-    a negative one, are on the device. Images of 16 bits are int16 (``image_format.stored``), features float32; what
-    does not fit into memory are ``MappedImages``. ``original_index`` is the row in the original file, of prepared data
-    in samples.csv, ``original_class`` its label there, ``original_split`` 'train', 'validation', 'calibration' or
-    'test' (a validation set drawn from the training file is 'train'). ``mean`` and ``std`` are per channel, of pixels
-    in 0..1; ``size_in_file`` is the height and width before small images were enlarged. ``ratio_pos_train`` is the
-    requested ratio (negatives per positive, or "natural"), ``class_counts`` the obtained counts. ``checksum`` is the
-    SHA-256 of ``pixels``, the original classes and the sizes of the splits, so it does not depend on the file format;
-    that of prepared data is of their files. ``repeats`` counts the images that occur in two sets
-    (``repeats.count_repeats``).
+    ``pixels`` (M, C, H, W) uint8, channels last in memory, and ``labels`` (M,) int64 are on the device: 1 for a
+    positive class and 0 for a negative one, or 0..K-1 of K classes (``targets``). Images of 16 bits are int16
+    (``image_format.stored``), features float32; what does not fit into memory are ``MappedImages``. ``original_index``
+    is the row in the original file, of prepared data in samples.csv, ``original_class`` its label there,
+    ``original_split`` 'train', 'validation', 'calibration' or 'test' (a validation set drawn from the training file is
+    'train'). ``mean`` and ``std`` are per channel, of pixels in 0..1; ``size_in_file`` is the height and width before
+    small images were enlarged. ``targets`` has what was asked for, such as a ratio, ``class_counts`` are the obtained
+    counts. ``checksum`` is the SHA-256 of ``pixels``, the original classes and the sizes of the splits, so it does not
+    depend on the file format; that of prepared data is of their files. ``repeats`` counts the images that occur in two
+    sets (``repeats.count_repeats``).
     ``groups`` (M,) int64, ``group_names``, ``paths`` and ``class_names`` are None where the data have none; no group
     is in two sets.
     """
@@ -64,10 +67,7 @@ class Task:
     original_split: npt.NDArray[np.str_]
     validation_rows: Int64Array
     calibration_rows: Int64Array
-    negative_classes: tuple[int, ...]
-    positive_classes: tuple[int, ...]
-    ratio_pos_train: Ratio
-    train_fraction: float
+    targets: Targets
     resampled: Split | None  # in cross-validation: the split of the fold, the same for every seed
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -116,27 +116,22 @@ class Task:
             return self.resampled
         in_train_file = self.original_split == "train"
         drawn = np.union1d(self.validation_rows, self.calibration_rows)
-        train = training_indices(
-            # the rows of the training file come first, so their numbers are those of the task
-            self.original_class[in_train_file],
-            negative_classes=self.negative_classes,
-            positive_classes=self.positive_classes,
-            excluded=drawn[in_train_file[drawn]],
-            ratio_pos_train=self.ratio_pos_train,
-            train_fraction=self.train_fraction,
-            seed=seed,
-        )
+        # the rows of the training file come first, so their numbers are those of the task
+        classes, excluded = self.original_class[in_train_file], drawn[in_train_file[drawn]]
+        train = self.targets.training_rows(classes, excluded=excluded, seed=seed)
         tested = np.flatnonzero(self.original_split == "test")
         return Split(train, self.validation_rows, tested, self.calibration_rows)
 
     def class_counts(self, split: Split) -> dict[str, dict[str, int]]:
-        """{"train": {"negative": n, "positive": p}, "validation": ..., "test": ...}; "calibration" if there is one."""
-        is_positive = np.isin(self.original_class, self.positive_classes)
-        counts = {}
-        for name, rows in split.parts().items():
-            positive = int(is_positive[rows].sum())
-            counts[name] = {"negative": len(rows) - positive, "positive": positive}
-        return counts
+        """{"train": {"negative": n, "positive": p}, "validation": ..., "test": ...}; "calibration" if there is one.
+
+        Of K classes {"train": {name: n, ...}, ...} in the order of the labels.
+        """
+        labels, names = self.targets.labels(self.original_class), self.names
+        return {
+            part: dict(zip(names, np.bincount(labels[rows], minlength=len(names)).tolist(), strict=True))
+            for part, rows in split.parts().items()
+        }
 
     def positives_in_train_file(self) -> int:
         """The positives outside validation, calibration and test, of which a seed draws its own."""
@@ -146,7 +141,23 @@ class Task:
             drawn = np.setdiff1d(np.arange(len(self.original_class)), kept)
         else:
             drawn = np.setdiff1d(drawn, np.union1d(self.validation_rows, self.calibration_rows))
-        return int(np.isin(self.original_class[drawn], self.positive_classes).sum())
+        return int(np.isin(self.original_class[drawn], self.sides.positive).sum())
+
+    @property
+    def sides(self) -> TwoClasses:
+        """The targets of a task of two classes."""
+        assert isinstance(self.targets, TwoClasses)
+        return self.targets
+
+    @property
+    def many(self) -> ManyClasses | None:
+        """The targets of a task of K classes."""
+        return self.targets if isinstance(self.targets, ManyClasses) else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the labels are called, in their order."""
+        return self.targets.names(self.class_names)
 
     @property
     def kind(self) -> str:
@@ -158,12 +169,27 @@ class Task:
         return str(number) if self.class_names is None else self.class_names[number]
 
 
+@dataclass(frozen=True)
+class ClassChoice:
+    """Of a task of K classes, what the user says of them; see ``targets.ManyClasses``.
+
+    ``classes`` are original classes in the order of their labels, None all of the training file, in ascending order.
+    ``critical`` are some of them, None the rarest of a seed's training set, of equals the last.
+    """
+
+    classes: tuple[int, ...] | None = None
+    critical: tuple[int, ...] | None = None
+    imbalance: str = NATURAL
+    factor: float = 0.01
+
+
 def build_task(
     raw: RawData | PreparedFiles,
     *,
-    negative_classes: Sequence[int] | None,
-    positive_classes: Sequence[int] | None,
-    ratio_pos_train: Ratio | None,
+    negative_classes: Sequence[int] | None = None,
+    positive_classes: Sequence[int] | None = None,
+    ratio_pos_train: Ratio | None = None,
+    many: ClassChoice | None = None,
     validation_fraction: float = 0.1,
     validation_per_class: int | None = None,
     calibration_fraction: float = 0.0,
@@ -181,6 +207,7 @@ def build_task(
         positive_classes: likewise.
         ratio_pos_train: negatives per positive in the training set, >= 1, or "natural"; None with
             ``resampling``, whose subsets decide it.
+        many: of a task of K classes instead of two sides.
         validation_fraction: see ``splits.fixed_validation``.
         validation_per_class: likewise.
         calibration_fraction: see ``splits.fixed_calibration``; 0 with ``resampling``.
@@ -194,57 +221,40 @@ def build_task(
         UserError: classes, fractions or the ratio do not fit the data.
     """
     source: Source = PreparedSource(raw) if isinstance(raw, PreparedFiles) else ArraySource(raw)
-    negative, positive = resolve_classes(source, negative_classes, positive_classes)
-    rows = source.select((*negative, *positive))
-    original_class, original_split, groups = rows.original_class, rows.original_split, rows.groups
-    if resampling is not None:
-        resampled = resampled_split(
-            original_class,
-            negative_classes=negative,
-            positive_classes=positive,
-            resampling=resampling,
-            validation_fraction=validation_fraction,
-            groups=groups,
-        )
-        sets = resampled
-        trained = int(np.isin(original_class[sets.train], positive).sum())
-        natural = resampling.subset_ratios == (NATURAL,)
-        ratio_pos_train = NATURAL if natural else max(1, (len(sets.train) - trained) // trained)
+    targets: Targets
+    if many:
+        targets = ManyClasses(resolve_many(source, many), (), many.imbalance, many.factor, train_fraction)
     else:
-        assert ratio_pos_train is not None
+        negative, positive = resolve_classes(source, negative_classes, positive_classes)
+        targets = TwoClasses(negative, positive, ratio_pos_train or NATURAL, train_fraction)
+    rows = source.select(targets.in_use)
+    if resampling is None:
         resampled = None
-        needed = functools.partial(
-            flags_needed,
-            negative_classes=negative,
-            positive_classes=positive,
-            ratio_pos_train=ratio_pos_train,
-            train_fraction=train_fraction,
-        )
         sets = _sets_of_files(
             rows,
+            targets,
             validation_fraction=validation_fraction,
             validation_per_class=validation_per_class,
             calibration_fraction=calibration_fraction,
-            needed=needed,
         )
-    check_groups(sets.parts(), groups)  # what a seed trains on is a part of the training set
+    else:
+        sets = resampled = _resampled(rows, targets, resampling, validation_fraction=validation_fraction)
+        if isinstance(targets, TwoClasses):
+            targets = replace(targets, ratio_pos_train=_obtained(rows, targets, sets, resampling))
+    check_groups(sets.parts(), rows.groups)  # what a seed trains on is a part of the training set
     mean, std = source.moments(sets.train)
-    labels = np.isin(original_class, positive).astype(np.int64)
     task = Task(
         name=source.name,
         source=source.source,
         checksum=source.checksum(),
         pixels=_placed(source.images, device, mapped),
-        labels=torch.from_numpy(labels).to(device),
+        labels=torch.from_numpy(targets.labels(rows.original_class)).to(device),
         original_index=rows.index,
-        original_class=original_class,
-        original_split=original_split,
+        original_class=rows.original_class,
+        original_split=rows.original_split,
         validation_rows=sets.validation,
         calibration_rows=sets.calibration,
-        negative_classes=negative,
-        positive_classes=positive,
-        ratio_pos_train=ratio_pos_train,
-        train_fraction=train_fraction,
+        targets=targets,
         resampled=resampled,
         mean=mean,
         std=std,
@@ -252,13 +262,70 @@ def build_task(
         repeats=source.repeats(train=sets.train, validation=sets.validation, test=sets.test),
         bits=source.bits,
         fit=source.fit,
-        groups=groups,
+        groups=rows.groups,
         group_names=rows.group_names,
         paths=rows.paths,
         class_names=source.class_names,
     )
-    task.split(seed=0)  # reports an impossible ratio now, not when the first seed starts
-    return task
+    split = task.split(seed=0)  # reports an impossible ratio now, not when the first seed starts
+    if not isinstance(targets, ManyClasses) or many is None:
+        return task
+    trained = list(task.class_counts(split)["train"].values())
+    return replace(task, targets=replace(targets, critical=_critical(many, targets, trained, source)))
+
+
+def _critical(many: ClassChoice, targets: ManyClasses, trained: Sequence[int], source: Source) -> tuple[int, ...]:
+    """The labels of the critical classes, where ``trained`` are the training samples of each class."""
+    if many.critical is None:
+        if source.class_names is not None and source.positive in targets.names(source.class_names):
+            return (targets.names(source.class_names).index(source.positive),)
+        return (max(label for label, count in enumerate(trained) if count == min(trained)),)
+    missing = [c for c in many.critical if c not in targets.in_use]
+    if missing:
+        raise UserError(
+            f"critical_classes must be some of the classes {listed(named(targets.in_use, source.class_names))}, got"
+            f" {listed(named(missing, source.class_names))} (--critical_classes, --classes)"
+        )
+    labels = tuple(targets.in_use.index(c) for c in many.critical)
+    if targets.classes == 2 and labels != (1,):
+        first, second = named(targets.in_use, source.class_names)
+        raise UserError(
+            f"of two classes the second is the critical one, got {listed(named(many.critical, source.class_names))};"
+            f" give --classes {second} {first} --critical_classes {first}"
+        )
+    return labels
+
+
+def _resampled(rows: Rows, targets: Targets, resampling: Resampling, *, validation_fraction: float) -> Split:
+    """The sets of one fold."""
+    if isinstance(targets, ManyClasses):
+        return class_folds_split(
+            rows.original_class,
+            classes=targets.in_use,
+            folds=resampling.folds,
+            fold=resampling.fold,
+            validation_fraction=validation_fraction,
+            groups=rows.groups,
+        )
+    return resampled_split(
+        rows.original_class,
+        negative_classes=targets.negative,
+        positive_classes=targets.positive,
+        resampling=resampling,
+        validation_fraction=validation_fraction,
+        groups=rows.groups,
+    )
+
+
+def _obtained(rows: Rows, targets: TwoClasses, sets: Split, resampling: Resampling) -> Ratio:
+    """The ratio of the subsets that a fold trains on."""
+    trained = int(targets.labels(rows.original_class[sets.train]).sum())
+    return NATURAL if resampling.subset_ratios == (NATURAL,) else max(1, (len(sets.train) - trained) // trained)
+
+
+def _chosen_by(targets: Targets) -> str:
+    """The options that choose the classes."""
+    return "--classes" if isinstance(targets, ManyClasses) else SIDES
 
 
 def _placed(images: Pixels | MappedImages, device: str | torch.device, mapped: bool) -> Tensor | MappedImages:
@@ -272,11 +339,11 @@ def _placed(images: Pixels | MappedImages, device: str | torch.device, mapped: b
 
 def _sets_of_files(
     rows: Rows,
+    targets: Targets,
     *,
     validation_fraction: float,
     validation_per_class: int | None,
     calibration_fraction: float,
-    needed: Callable[[Mapping[int, int]], str | None],
 ) -> Split:
     """The files' own sets, or drawn from their training set, of which a seed's training set is a part."""
     in_train_file = rows.original_split == "train"
@@ -288,8 +355,9 @@ def _sets_of_files(
             classes,
             validation_fraction=validation_fraction,
             validation_per_class=validation_per_class,
-            needed=needed,
+            needed=_flags_needed(targets),
             groups=groups,
+            chosen_by=_chosen_by(targets),
         )
     calibration = np.flatnonzero(rows.original_split == "calibration")
     if not len(calibration):
@@ -301,6 +369,19 @@ def _sets_of_files(
         )
     train = np.setdiff1d(np.flatnonzero(in_train_file), np.union1d(validation, calibration))
     return Split(train, validation, np.flatnonzero(rows.original_split == "test"), calibration)
+
+
+def _flags_needed(targets: Targets) -> Callable[[Mapping[int, int]], str | None]:
+    """The flags with which a training set can be drawn from so many images of each class (``splits.flags_needed``)."""
+    if isinstance(targets, ManyClasses):
+        return lambda images: "" if min(images.values(), default=0) else None
+    return functools.partial(
+        flags_needed,
+        negative_classes=targets.negative,
+        positive_classes=targets.positive,
+        ratio_pos_train=targets.ratio_pos_train,
+        train_fraction=targets.train_fraction,
+    )
 
 
 def resolve_classes(
@@ -335,12 +416,31 @@ def resolve_classes(
     negative_classes = rest if negative_classes is None else negative_classes
     positive_classes = rest if positive_classes is None else positive_classes
     check_classes(negative_classes, positive_classes, existing=existing, names=names)
-    for split, labels in parts.items():
-        missing = sorted({*negative_classes, *positive_classes} - set(np.unique(labels).tolist()))
+    _check_parts(source, (*negative_classes, *positive_classes), chosen_by=SIDES)
+    return tuple(int(c) for c in negative_classes), tuple(int(c) for c in positive_classes)
+
+
+def resolve_many(source: Source, many: ClassChoice) -> tuple[int, ...]:
+    """The original classes of a task of K classes, in the order of their labels, checked against every set.
+
+    Raises:
+        UserError: a set lacks one of the classes, or see ``splits.check_many_classes``.
+    """
+    existing: list[int] = np.unique(dict(source.parts())["train"]).tolist()
+    classes = tuple(existing) if many.classes is None else many.classes
+    check_many_classes(classes, existing=existing, names=source.class_names)
+    _check_parts(source, classes, chosen_by="--classes")
+    return tuple(int(c) for c in classes)
+
+
+def _check_parts(source: Source, classes: Sequence[int], *, chosen_by: str) -> None:
+    """Raise UserError unless every set has samples of each class."""
+    for split, labels in source.parts():
+        missing = sorted(set(classes) - set(np.unique(labels).tolist()))
         if missing:
             remedy = f"; {WITHOUT_VALIDATION}" if split == "validation" else ""
             raise UserError(
-                f"every set must have images of each class in use, got none of class {listed(named(missing, names))} in"
-                f" the {split} set ({source.source}) (--negative_classes, --positive_classes){remedy}"
+                f"every set must have images of each class in use, got none of class"
+                f" {listed(named(missing, source.class_names))} in the {split} set ({source.source})"
+                f" ({chosen_by}){remedy}"
             )
-    return tuple(int(c) for c in negative_classes), tuple(int(c) for c in positive_classes)

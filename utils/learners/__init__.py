@@ -1,7 +1,8 @@
 """Learners that are fitted in one call, not trained by steps. To add one: a file here and a line in ``LEARNERS``.
 
 ``LEARNERS`` maps a ``--resnet_type`` to ``"module:function"``; nothing is imported before it is used. Each is a
-``Learner`` (see ``base``): it takes features and labels and returns the weights and bias of a linear score.
+``Learner`` (see ``base``): it takes features and labels and returns the weights and bias of a linear score, or of one
+for each of more than two classes.
 """
 
 from __future__ import annotations

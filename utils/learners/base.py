@@ -1,6 +1,6 @@
 """The contract of a learner, and the check of its input.
 
-Shapes: n samples, d features, P positives (y = 1), N negatives (y = 0).
+Shapes: n samples, d features, K classes.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ Array = NDArray[np.float64]
 
 
 class Learner(Protocol):
-    """A function that fits a linear score: features @ weights + bias."""
+    """A function that fits linear scores: one of two classes, features @ weights + bias; else one for each class,
+    features @ weights.T + bias, for a softmax.
+    """
 
     def __call__(
         self, features: Array, labels: NDArray[np.int64], *, generator: np.random.Generator
-    ) -> tuple[Array, float]:
+    ) -> tuple[Array, float | Array]:
         """Fit to the training samples.
 
         Args:
             features: (n, d) finite numbers, float64.
-            labels: (n,) 0 or 1; both must occur.
+            labels: (n,) the classes 0..K-1, K >= 2; each must occur.
             generator: the only source of randomness.
 
         Returns:
-            (d,) weights and the bias.
+            K = 2: (d,) weights and the bias of the log-odds of class 1. K > 2: (K, d) weights and (K,) biases.
 
         Raises:
             ValueError: see ``class_counts``.
@@ -35,17 +37,21 @@ class Learner(Protocol):
         ...
 
 
-def class_counts(features: Array, labels: NDArray[np.int64]) -> tuple[int, int]:
-    """(N, P).
+def class_counts(features: Array, labels: NDArray[np.int64]) -> tuple[int, ...]:
+    """The number of samples of each class.
 
     Raises:
-        ValueError: the shapes do not match, a label is neither 0 nor 1, a class is missing, or a feature is not finite.
+        ValueError: the shapes do not match, the labels are not 0..K-1 with K >= 2 and each of them at least once, or a
+            feature is not finite.
+
+    >>> class_counts(np.ones((4, 1)), np.array([2, 0, 1, 0]))
+    (2, 1, 1)
     """
     if features.ndim != 2 or labels.shape != (len(features),):
         raise ValueError(f"features must be (n, d) and labels (n,), got {features.shape} and {labels.shape}")
-    positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
-    if positives + negatives < len(labels) or not (positives and negatives):
-        raise ValueError(f"labels must hold both 0 and 1 and nothing else, got {np.unique(labels).tolist()}")
+    found, counts = np.unique(labels, return_counts=True)
+    if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
+        raise ValueError(f"labels must be 0..K-1, each of two classes or more at least once, got {found[:20].tolist()}")
     if not np.isfinite(features).all():
         raise ValueError(f"features must be finite, got {int((~np.isfinite(features)).sum())} that are not")
-    return negatives, positives
+    return tuple(counts.tolist())

@@ -12,18 +12,18 @@ from .base import Array, class_counts
 
 def fit_featureless(
     features: Array, labels: NDArray[np.int64], *, generator: np.random.Generator
-) -> tuple[Array, float]:
-    """Give every sample the log-odds of the prior: AUC 1/2, and the error of always predicting the majority.
+) -> tuple[Array, float | Array]:
+    """Give every sample the prior: AUC 1/2, and the error of always predicting the largest class.
 
-        score = log(P / N)
+        two classes: score = log(P / N);    K > 2: score of class c = log(n_c / n)
 
     Args:
         features: (n, d); only their shape matters.
-        labels: (n,) 0 or 1.
+        labels: (n,) 0..K-1.
         generator: not used.
 
     Returns:
-        (d,) zeros, and log(P / N).
+        (d,) zeros, and log(P / N); K > 2: (K, d) zeros, and (K,) the logarithm of each class's share.
 
     Raises:
         ValueError: see ``base.class_counts``.
@@ -31,6 +31,12 @@ def fit_featureless(
     >>> weights, bias = fit_featureless(np.ones((4, 2)), np.array([0, 0, 0, 1]), generator=np.random.default_rng(0))
     >>> weights.tolist(), round(bias, 6)    # log(1/3)
     ([0.0, 0.0], -1.098612)
+    >>> weights, bias = fit_featureless(np.ones((4, 2)), np.array([0, 0, 1, 2]), generator=np.random.default_rng(0))
+    >>> weights.shape, np.exp(bias).round(6).tolist()
+    ((3, 2), [0.5, 0.25, 0.25])
     """
-    negatives, positives = class_counts(features, labels)
-    return np.zeros(features.shape[1]), math.log(positives / negatives)
+    counts = class_counts(features, labels)
+    if len(counts) == 2:
+        negatives, positives = counts
+        return np.zeros(features.shape[1]), math.log(positives / negatives)
+    return np.zeros((len(counts), features.shape[1])), np.log(np.array(counts) / len(labels))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ..metrics.multiclass import macro_auc
 from .base import Array, class_counts
 
 FOLDS = 5  # at most; each fold needs a sample of each class
@@ -15,21 +18,25 @@ MOST_FOR_NEWTON = 4096  # columns: Newton's method stores a matrix of columns x 
 
 def fit_logistic_cv(
     features: Array, labels: NDArray[np.int64], *, generator: np.random.Generator
-) -> tuple[Array, float]:
+) -> tuple[Array, float | Array]:
     """L2-penalised logistic regression on standardised columns, with the penalty of the best mean AUC over folds.
 
-        min_{v, c}  1/2 |v|^2 + C sum_i log(1 + exp(-y_i (v . z_i + c))),   y = +-1,   z = (x - mean) / SD by column
+        two classes: min_{v, c}  1/2 |v|^2 + C sum_i log(1 + exp(-y_i (v . z_i + c))),   y = +-1
+        K > 2: min_{V, c}  1/2 |V|^2 + C sum_i -log softmax(V z_i + c)_{y_i},   y in 0..K-1
 
-    C is the one of ``STRENGTHS`` with the highest mean AUC over ``FOLDS`` stratified folds, the smallest of equals. The
-    columns are standardised anew in each fold; constant ones get the weight 0. The weights returned apply to x, not z.
+    with z = (x - mean) / SD by column. C is the one of ``STRENGTHS`` with the highest mean AUC over ``FOLDS``
+    stratified folds, the smallest of equals. Of more than two classes the AUC is the mean over the classes of each
+    against the rest by its log-odds: at K = 2 the same number, and a rare class counts as much as a frequent one, which
+    it would not in the log loss. The columns are standardised anew in each fold; constant ones get the weight 0. The
+    weights returned apply to x, not z.
 
     Args:
         features: (n, d) finite numbers.
-        labels: (n,) 0 or 1. There are as many folds as the smaller class has samples, if that is below ``FOLDS``.
+        labels: (n,) 0..K-1. There are as many folds as the smallest class has samples, if that is below ``FOLDS``.
         generator: seeds the folds; equal generators give equal fits.
 
     Returns:
-        (d,) weights and the bias.
+        (d,) weights and the bias; K > 2: (K, d) weights and (K,) biases.
 
     Raises:
         ValueError: see ``base.class_counts``.
@@ -48,15 +55,26 @@ def fit_logistic_cv(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    folds = min(FOLDS, *class_counts(features, labels))
-    solver = "newton-cholesky" if features.shape[1] <= MOST_FOR_NEWTON else "lbfgs"
+    counts = class_counts(features, labels)
+    folds, two = min(FOLDS, *counts), len(counts) == 2
+    # with K > 2 Newton's matrix has K d columns, and scikit-learn before 1.6 would fit K separate models
+    solver = "newton-cholesky" if two and features.shape[1] <= MOST_FOR_NEWTON else "lbfgs"
     logistic = LogisticRegression(C=DEFAULT_STRENGTH, solver=solver, tol=1e-6, max_iter=2000)
     model = make_pipeline(StandardScaler(), logistic)
     if folds > 1:
         splits = StratifiedKFold(folds, shuffle=True, random_state=int(generator.integers(2**31)))
         grid = {"logisticregression__C": STRENGTHS}
-        model = GridSearchCV(model, grid, scoring="roc_auc", cv=splits, error_score="raise")
+        scoring = "roc_auc" if two else _macro_auc
+        model = GridSearchCV(model, grid, scoring=scoring, cv=splits, error_score="raise")
     model.fit(features, labels)
     scaler, logistic = model.best_estimator_ if folds > 1 else model
-    weights: Array = logistic.coef_[0] / scaler.scale_
-    return weights, float(logistic.intercept_[0] - weights @ scaler.mean_)
+    if two:
+        weights: Array = logistic.coef_[0] / scaler.scale_
+        return weights, float(logistic.intercept_[0] - weights @ scaler.mean_)
+    weights = logistic.coef_ / scaler.scale_
+    biases: Array = logistic.intercept_ - weights @ scaler.mean_
+    return weights, biases
+
+
+def _macro_auc(model: Any, features: Array, labels: NDArray[np.int64]) -> float:
+    return macro_auc(labels, model.decision_function(features))

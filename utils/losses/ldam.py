@@ -64,6 +64,10 @@ class LDAM(SoftmaxLoss):
         cosines = self.logits(outputs)
         return cosines[:, 1] if self.classes == 2 else self.log_odds(self.scale * cosines)
 
+    def class_outputs(self, outputs: Tensor) -> Tensor:
+        """(B, K) scaled cosines."""
+        return self.scale * self.logits(outputs)
+
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
         return self.of_classes(*self.logits_and_labels(outputs, targets))
 

@@ -69,6 +69,13 @@ class SoftmaxLoss(Loss):
         """
         return super().score(outputs) if self.classes == 2 else self.log_odds(self.logits(outputs))
 
+    def class_outputs(self, outputs: Tensor) -> Tensor:
+        """(B, K) a number for each class, whose softmax are the probabilities: of two classes 0 and the logit."""
+        if self.classes > 2:
+            return self.logits(outputs)
+        score = self.score(outputs)
+        return torch.stack([torch.zeros_like(score), score], dim=1)
+
     def log_odds(self, logits: Tensor) -> Tensor:
         """(B, K) logits -> (B, C) log-odds of each critical class against the rest."""
         if not self.critical:

@@ -73,9 +73,7 @@ def fitted_temperature(labels: NDArray[np.int64], scores: Array) -> Temperature:
     return Temperature(math.exp(brentq(slope, low, high)), at_bound=False)
 
 
-def calibration_error(
-    labels: NDArray[np.int64], scores: Array, *, temperature: float = 1.0, bins: int = BINS
-) -> float:
+def calibration_error(labels: NDArray[np.int64], scores: Array, *, temperature: float = 1.0, bins: int = BINS) -> float:
     """Expected calibration error of the probability of the positive class, p = sigma(score / temperature), in [0, 1].
 
     sum over the bins of  n_b / n * |share of positives in the bin - mean of p in the bin|

@@ -149,9 +149,7 @@ class TwoThresholds:
     high: float
 
 
-def two_thresholds(
-    positives: Array, negatives: Array, *, tpr: float, fpr: float, risk: float
-) -> TwoThresholds | None:
+def two_thresholds(positives: Array, negatives: Array, *, tpr: float, fpr: float, risk: float) -> TwoThresholds | None:
     """Two thresholds with  P(TPR of low < tpr or FPR of high > fpr) <= risk, half of it for each; None of too few.
 
     Where the threshold for the FPR lies below that for the TPR, one threshold keeps both, and nothing is referred.

@@ -38,14 +38,76 @@ class Scores:
         return None if groups is None else groups[self.label == side]
 
 
+@dataclass(frozen=True)
+class ClassScores:
+    """The same for K classes, of which C are critical.
+
+    Args:
+        index, split, original_class, path, group: as of :class:`Scores`.
+        label: (n,) 0..K-1.
+        outputs: (n, K) a number for each class, whose softmax are the probabilities; the class of the largest wins.
+        scores: (n, C) log-odds of each critical class against the rest, minus a threshold that was learned for it.
+        names: of the K classes.
+        critical: labels of the C critical classes.
+    """
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    outputs: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    split: list[str]
+    original_class: NDArray[np.int64]
+    names: tuple[str, ...]
+    critical: tuple[int, ...]
+    path: list[str] | None = None
+    group: list[str] | None = None
+
+    def view(self, column: int) -> Scores:
+        """One critical class against the rest, as of two classes."""
+        return Scores(
+            index=self.index,
+            label=(self.label == self.critical[column]).astype(np.int64),
+            score=self.scores[:, column],
+            split=self.split,
+            original_class=self.original_class,
+            path=self.path,
+            group=self.group,
+        )
+
+    @property
+    def views(self) -> dict[str, Scores]:
+        """Those of all critical classes by their names."""
+        return {self.names[label]: self.view(column) for column, label in enumerate(self.critical)}
+
+    @property
+    def groups(self) -> Groups | None:
+        """(n,) the number of the group of each sample; None where each is alone."""
+        return numbered(self.group)
+
+
 def averaged(seeds: Sequence[Scores]) -> Scores:
     """The same samples with the mean of their scores.
 
     Raises:
         UserError: the seeds were not scored on the same samples.
     """
+    _check_same(seeds)
+    return replace(seeds[0], score=np.mean([scores.score for scores in seeds], axis=0))
+
+
+def averaged_classes(seeds: Sequence[ClassScores]) -> ClassScores:
+    """The same samples with the mean of their outputs and scores.
+
+    Raises:
+        UserError: the seeds were not scored on the same samples.
+    """
+    _check_same(seeds)
+    outputs = np.mean([scores.outputs for scores in seeds], axis=0)
+    return replace(seeds[0], outputs=outputs, scores=np.mean([scores.scores for scores in seeds], axis=0))
+
+
+def _check_same(seeds: Sequence[Scores] | Sequence[ClassScores]) -> None:
     first = seeds[0]
     for other in seeds[1:]:
         if not (np.array_equal(first.index, other.index) and np.array_equal(first.label, other.label)):
             raise UserError("the seeds were scored on different samples; evaluate them again with --train 0")
-    return replace(first, score=np.mean([scores.score for scores in seeds], axis=0))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,10 @@ class EvaluationOptions:
     class_counts: tuple[int, int]
     promises: tuple[Promise, ...] = ()
     compared: int = 1
+
+    def with_compared(self, change: Callable[[int], int]) -> EvaluationOptions:
+        """A copy for a model that was chosen among ``change(compared)``."""
+        return replace(self, compared=change(self.compared))
 
 
 @dataclass(frozen=True)

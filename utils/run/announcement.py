@@ -12,7 +12,7 @@ from ..data import NATURAL
 from ..data.splits import listed
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
-from ..training.notices import data_notices
+from ..training.notices import Counts, class_notices, data_notices
 from .experiment import Experiment
 from .load_task import CHOSEN_BY_DATA
 
@@ -21,27 +21,64 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
     """Print the sets, the objective, the machine, and the notices about the data."""
     task, config = experiment.task, experiment.config
     counts = task.class_counts(task.split(config.seeds[0]))
-    shown = ", ".join(f"{part} {count['negative']} : {count['positive']}" for part, count in counts.items())
+    for line in _class_lines(experiment, counts) if task.many else _side_lines(experiment, counts):
+        print(line)
     constraint = f" + {label(asdict(config))}" if config.use_ALM else ""
     sampler = f", {config.sampler} sampler" if config.sampler != Config.sampler else ""
-    ratio, train = f"1:{config.ratio_pos_train}", counts["train"]
-    if config.ratio_pos_train == NATURAL:
-        ratio = f"1:{train['negative'] / train['positive']:.4g} (natural)"
-    print(f"{task.name} {ratio}  negatives : positives  {shown}")
-    print(f"training {task.kind} of each class  {_classes(experiment)}")
-    if (why := experiment.settings.origins["positive_classes"]) in CHOSEN_BY_DATA:
-        positive = listed([task.class_name(c) for c in task.positive_classes])
-        print(f"positive class  {positive}: {why}; --positive_classes chooses")
     print(
         f"{config.resnet_type}, {config.training_type}{constraint}{sampler}, seeds {' '.join(map(str, config.seeds))}, "
         f"on {_shown(experiment.machine)} -> {paths.folder}"
     )
     for line in _network_lines(experiment):
         print(line)
-    if line := _unused(experiment, train["positive"]):
+    if not task.many and (line := _unused(experiment, counts["train"]["positive"])):
         print(line)
-    for line in data_notices(counts, tprs=config.tpr, repeats=task.repeats):
+    for line in _notices(experiment, counts):
         print(f"note: {line}")
+
+
+def _side_lines(experiment: Experiment, counts: Counts) -> list[str]:
+    """The sets of a task of two sides."""
+    task, config, train = experiment.task, experiment.config, counts["train"]
+    shown = ", ".join(f"{part} {count['negative']} : {count['positive']}" for part, count in counts.items())
+    ratio = f"1:{config.ratio_pos_train}"
+    if config.ratio_pos_train == NATURAL:
+        ratio = f"1:{train['negative'] / train['positive']:.4g} (natural)"
+    lines = [
+        f"{task.name} {ratio}  negatives : positives  {shown}",
+        f"training {task.kind} of each class  {_classes(experiment)}",
+    ]
+    if (why := experiment.settings.origins["positive_classes"]) in CHOSEN_BY_DATA:
+        positive = listed([task.class_name(c) for c in task.sides.positive])
+        lines.append(f"positive class  {positive}: {why}; --positive_classes chooses")
+    return lines
+
+
+def _class_lines(experiment: Experiment, counts: Counts) -> list[str]:
+    """The sets of a task of K classes."""
+    task, config = experiment.task, experiment.config
+    assert task.many
+    profile = config.imbalance
+    if config.imbalance_factor is not None:
+        profile += f" 1:{1 / config.imbalance_factor:.4g}"
+    shown = ", ".join(f"{part} {sum(count.values())}" for part, count in counts.items())
+    trained = [f"{name} {count}" for name, count in counts["train"].items()]
+    critical = listed([task.names[each] for each in task.many.critical])
+    lines = [
+        f"{task.name}, {task.many.classes} classes, imbalance {profile}  {shown}",
+        f"training {task.kind} of each class  {listed(trained)}",
+    ]
+    why = experiment.settings.origins["critical_classes"]
+    chosen = f": {why}; --critical_classes chooses" if why in CHOSEN_BY_DATA else ""
+    return [*lines, f"critical  {critical}{chosen}"]
+
+
+def _notices(experiment: Experiment, counts: Counts) -> list[str]:
+    task, tprs = experiment.task, experiment.config.tpr
+    if not task.many:
+        return data_notices(counts, tprs=tprs, repeats=task.repeats)
+    critical = [task.names[each] for each in task.many.critical]
+    return class_notices(counts, critical=critical, tprs=tprs, repeats=task.repeats)
 
 
 def _unused(experiment: Experiment, used: int) -> str:
@@ -81,7 +118,7 @@ def _classes(experiment: Experiment) -> str:
     counts = dict(zip(found.tolist(), numbers.tolist(), strict=True))
     return " : ".join(
         f"{side} {listed([f'{task.class_name(c)} ({counts.get(c, 0)})' for c in classes], most=12)}"
-        for side, classes in (("negative", task.negative_classes), ("positive", task.positive_classes))
+        for side, classes in (("negative", task.sides.negative), ("positive", task.sides.positive))
     )
 
 

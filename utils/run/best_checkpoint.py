@@ -15,8 +15,11 @@ from ..data.raw import Int64Array
 from ..data.task import Task
 from ..errors import UserError
 from ..losses import loss_class
+from ..losses.base import Loss
+from ..losses.softmax import SoftmaxLoss
+from ..metrics.class_summary import ClassEvaluation
 from ..metrics.decisions import decisions_of
-from ..metrics.scores import Scores
+from ..metrics.scores import ClassScores, Scores
 from ..metrics.summary import EvaluationOptions
 from ..run_files.best_pt import BEST, checked_facts
 from ..run_files.checkpoints import load, restore
@@ -28,9 +31,10 @@ from ..seeding import torch_stream
 from ..system.files import locked
 from ..training.evaluation import model_outputs
 from ..training.state import TrainState
+from ..training.step import TrainingSteps
 from .architectures import head_of
 from .components import build_loss
-from .experiment import Experiment, build_network, plain, plain_batches, run_facts
+from .experiment import Experiment, build_network, columns_of, obtained_ratio, plain, plain_batches, run_facts
 
 
 def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "weights": state.kept.state_dict(),
         "loss": state.loss.state_dict(),
         # subtracted from every score, so that a threshold learned by a constraint lies at score 0
-        "threshold": state.constraint.threshold.detach() if state.constraint else torch.zeros(()),
+        "threshold": state.constraint.threshold.detach() if state.constraint else torch.zeros(columns_of(state.loss)),
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
         "seed": seed,
@@ -50,6 +54,7 @@ def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> 
         "validation_auc": state.best.val_auc,
         "validation_loss": state.best.val_loss,
         "train_auc": state.best.train_auc,
+        **({} if state.best.selected is None else {"selected": state.best.selected}),
         "config": {name: plain(value) for name, value in asdict(experiment.config).items()},
         "facts": {name: plain(value) for name, value in run_facts(experiment, task.split(seed)).items()},
         "command": experiment.settings.command,
@@ -71,13 +76,17 @@ def standing_alone(experiment: Experiment) -> dict[str, Any]:
     task = experiment.task
     return {
         "input": task.image_format.as_dict(),
-        "classes": {
-            "negative": list(task.negative_classes),
-            "positive": list(task.positive_classes),
-            **({"names": list(task.class_names)} if task.class_names else {}),
-        },
+        "classes": classes_of(task),
         "evaluation": evaluation_dict(evaluation_options(experiment)),
     }
+
+
+def classes_of(task: Task) -> dict[str, Any]:
+    """The original classes of each side, or of each label with the critical labels; their names, if there are any."""
+    names = {"names": list(task.class_names)} if task.class_names else {}
+    if task.many:
+        return {"labels": list(task.many.in_use), "critical": list(task.many.critical), **names}
+    return {"negative": list(task.sides.negative), "positive": list(task.sides.positive), **names}
 
 
 def bundle(experiment: Experiment, paths: RunPaths) -> None:
@@ -94,7 +103,7 @@ def bundle(experiment: Experiment, paths: RunPaths) -> None:
             "command": result["command"],
             "data_checksum": experiment.task.checksum,
             "config": own_options(asdict(experiment.config)),
-            "decisions": decisions_of(ensemble["test"], validation=ensemble["validation"]).as_dict(),
+            "decisions": decisions_by_class(ensemble),
             "checksums": {seed: block["checksums"] for seed, block in result["seeds"].items()},
             **standing_alone(experiment),
             **_of_network(next(iter(checkpoints.values()))),
@@ -102,14 +111,25 @@ def bundle(experiment: Experiment, paths: RunPaths) -> None:
         write_model(paths.model, shared, list(checkpoints.values()))
 
 
+def decisions_by_class(result: dict[str, Any]) -> dict[str, Any]:
+    """The thresholds of a block of results.json as best.pt and model.pt hold them; of K classes those of each critical.
+
+    Args:
+        result: with "validation" and "test".
+    """
+    views = result["test"].get("critical")
+    if views is None:
+        return decisions_of(result["test"], validation=result["validation"]).as_dict()
+    of_validation = result["validation"]["critical"]
+    return {name: decisions_of(test, validation=of_validation[name]).as_dict() for name, test in views.items()}
+
+
 def normalisation(task: Task) -> dict[str, list[float]]:
     """Mean and standard deviation of each channel, as best.pt and config.yaml record them."""
     return {"mean": list(task.mean), "std": list(task.std)}
 
 
-def score_checkpoint(
-    experiment: Experiment, seed: int, checkpoint: dict[str, Any], files: SeedPaths
-) -> dict[str, Scores]:
+def score_checkpoint(experiment: Experiment, seed: int, checkpoint: dict[str, Any], files: SeedPaths) -> dict[str, Any]:
     """Scores of every set but the training set by the model that best.pt holds."""
     task, device = experiment.task, experiment.machine.device
     expected = {name: plain(value) for name, value in run_facts(experiment, task.split(seed)).items()}
@@ -128,21 +148,47 @@ def score_checkpoint(
         if part == "train":
             continue
         outputs = model_outputs(model, batches, torch.from_numpy(rows).to(device), machine=experiment.machine)
-        with torch.inference_mode():
-            raw = loss.to(device).score(outputs).double().cpu()
-        scores = (raw - checkpoint["threshold"].double()).numpy()
-        if not np.isfinite(scores).all():
+        result[part] = scored(task, rows, outputs, loss.to(device), threshold=checkpoint["threshold"])
+        if not _is_finite(result[part]):
             raise UserError(f"the model in {files.best} gives scores of the {part} set that are not finite numbers")
-        result[part] = Scores(
-            index=task.original_index[rows],
-            label=task.labels.cpu().numpy()[rows],
-            score=scores,
-            split=[str(name) for name in task.original_split[rows]],
-            original_class=task.original_class[rows],
-            path=None if task.paths is None else task.paths[rows].tolist(),
-            group=_groups(task, rows),
-        )
     return result
+
+
+def last_scores(experiment: Experiment, seed: int, runner: TrainingSteps) -> Scores | ClassScores:
+    """Scores of the test set by the weights at the end of training."""
+    task, state = experiment.task, runner.state
+    rows = task.split(seed).test
+    indices = torch.from_numpy(rows).to(experiment.machine.device)
+    outputs = model_outputs(state.evaluated, runner.data.batches, indices, machine=experiment.machine)
+    threshold = state.constraint.threshold if state.constraint else torch.zeros(columns_of(state.loss))
+    return scored(task, rows, outputs, state.loss, threshold=threshold.detach().cpu())
+
+
+def scored(
+    task: Task, rows: Int64Array, outputs: torch.Tensor, loss: Loss, *, threshold: torch.Tensor
+) -> Scores | ClassScores:
+    """The scores of the samples ``rows`` (n,), from the ``outputs`` of a model for them."""
+    about: dict[str, Any] = {
+        "index": task.original_index[rows],
+        "label": task.labels.cpu().numpy()[rows],
+        "split": [str(name) for name in task.original_split[rows]],
+        "original_class": task.original_class[rows],
+        "path": None if task.paths is None else task.paths[rows].tolist(),
+        "group": _groups(task, rows),
+    }
+    with torch.inference_mode():
+        scores = (loss.score(outputs).double().cpu() - threshold.double()).numpy()
+        if not task.many:
+            return Scores(score=scores, **about)
+        assert isinstance(loss, SoftmaxLoss)
+        each = loss.class_outputs(outputs).double().cpu().numpy()
+    columns = scores.reshape(len(rows), len(task.many.critical))
+    return ClassScores(outputs=each, scores=columns, names=task.names, critical=task.many.critical, **about)
+
+
+def _is_finite(scores: Scores | ClassScores) -> bool:
+    numbers = [scores.score] if isinstance(scores, Scores) else [scores.scores, scores.outputs]
+    return all(bool(np.isfinite(each).all()) for each in numbers)
 
 
 def _groups(task: Task, rows: Int64Array) -> list[str] | None:
@@ -159,7 +205,7 @@ def config_facts(experiment: Experiment) -> Facts:
     counts = task.class_counts(task.split(experiment.config.seeds[0]))
     return Facts(
         class_counts=counts,
-        ratio=counts["train"]["negative"] / counts["train"]["positive"],
+        ratio=obtained_ratio(tuple(counts["train"].values())),
         class_names=task.class_names,
         source=task.source,
         checksum=task.checksum,
@@ -170,25 +216,35 @@ def config_facts(experiment: Experiment) -> Facts:
     )
 
 
-def evaluation_options(experiment: Experiment) -> EvaluationOptions:
+def evaluation_options(experiment: Experiment) -> EvaluationOptions | ClassEvaluation:
     """How the scores of this experiment are evaluated."""
     config, task = experiment.config, experiment.task
-    counts = task.class_counts(task.split(config.seeds[0]))["train"]  # the same for every seed
-    return EvaluationOptions(
-        tprs=config.tpr,
-        alpha=config.alpha,
-        default_threshold=loss_class(config.training_type).default_threshold,
-        fprs=config.fpr,
-        cost_ratio=config.cost_ratio,
-        class_counts=(counts["negative"], counts["positive"]),
-        promises=promises(config),
-        compared=compared(config),
-    )
+    counts = tuple(task.class_counts(task.split(config.seeds[0]))["train"].values())  # the same for every seed
+
+    def against(rest: int, own: int) -> EvaluationOptions:
+        return EvaluationOptions(
+            tprs=config.tpr,
+            alpha=config.alpha,
+            default_threshold=loss_class(config.training_type).default_threshold,
+            fprs=config.fpr,
+            cost_ratio=config.cost_ratio,
+            class_counts=(rest, own),
+            promises=promises(config),
+            compared=compared(config),
+        )
+
+    if not task.many:
+        return against(*counts)
+    critical = {task.names[label]: against(sum(counts) - counts[label], counts[label]) for label in task.many.critical}
+    return ClassEvaluation(task.names, counts, critical)
 
 
 def result_facts(experiment: Experiment, paths: RunPaths, seed: int) -> dict[str, Any]:
     """What results.json records beside the numbers: the command that trained ``seed``, and the data."""
+    task = experiment.task
+    many = {"classes": list(task.names), "critical": [task.names[c] for c in task.many.critical]} if task.many else {}
     return {
+        **({"task": experiment.config.task, **many} if task.many else {}),
         "command": load(paths.seed(seed).best, BEST)["command"],
         "data_checksum": experiment.task.checksum,
         "class_counts": experiment.task.class_counts(experiment.task.split(seed)),

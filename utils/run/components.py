@@ -48,14 +48,16 @@ def build_loss(settings: Settings, facts: Mapping[str, Any]) -> Loss:
     return loss
 
 
-def build_sampler(settings: Settings, indices: Tensor, labels: Tensor, *, generator: Generator) -> Sampler:
-    """The stream of batches of ``indices`` (n,), whose ``labels`` (n,) are 0 or 1.
+def build_sampler(
+    settings: Settings, indices: Tensor, labels: Tensor, *, generator: Generator, classes: int = 2
+) -> Sampler:
+    """The stream of batches of ``indices`` (n,), whose ``labels`` (n,) are 0 or 1, or 0..K-1 of K ``classes``.
 
     Raises:
         UserError: an option that it does not take or that is out of range, or data that it cannot work on.
     """
     fixed = {"batch_size": settings.config.bsize, "generator": generator}
-    sampler: Sampler = _build(settings, "sampler", {"labels": labels}, indices, **fixed)
+    sampler: Sampler = _build(settings, "sampler", {"labels": labels, "classes": classes}, indices, **fixed)
     return sampler
 
 
@@ -72,9 +74,27 @@ def build_constraint(settings: Settings, facts: Mapping[str, Any]) -> Constraint
 
 
 def _build(settings: Settings, choice: str, facts: Mapping[str, Any], *args: Any, **fixed: Any) -> Any:
-    kind = CLASSES[choice](getattr(settings.config, choice))
-    options = _options(settings, choice) | {name: facts[name] for name in kind.facts}
+    name = getattr(settings.config, choice)
+    kind = CLASSES[choice](name)
+    if settings.config.has_classes:
+        check_knows(choice, name, classes=facts["classes"])
+    asked = (*kind.facts, *kind.class_facts) if settings.config.has_classes else kind.facts
+    options = _options(settings, choice) | {name: facts[name] for name in asked}
     return built(lambda: kind(*args, **fixed, **options))
+
+
+def check_knows(choice: str, name: str, *, classes: int) -> None:
+    """Check that a component can be told of K classes, two included.
+
+    Raises:
+        UserError: it knows two sides only; the text lists those that know classes.
+    """
+    if choice == "sampler":
+        sampler_class(name, classes=classes)
+        return
+    known = [each for each in OPTIONS[choice].metadata["names"] if CLASSES[choice](each).class_facts]
+    if name not in known:
+        raise UserError(f"{choice} {name} knows two sides only, and task is classes; use {', '.join(known)}")
 
 
 def _options(settings: Settings, choice: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _training_lines(experiment: Experiment, state: TrainState, data: TrainingDat
     first = next(data.batches.ahead(state.sampler, 1))
     picture = _picture(experiment.task, data, first, seed)
     rest = itertools.islice(state.sampler, state.sampler.steps_per_epoch - 1)
-    lines = [("batches", batches_of_a_pass([first, *rest], data.labels)), ("picture", picture)]
+    lines = [("batches", batches_of_a_pass([first, *rest], is_critical(data))), ("picture", picture)]
     needs = memory_needs(experiment, state, data)
     if state.freezing and config.freeze_epochs == "all":
         data, line = _on_features(state.freezing, data, machine)
@@ -126,7 +126,7 @@ def class_rows(experiment: Experiment) -> list[list[str]]:
     found = counts_in_file(config)
     parts = task.split(config.seeds[0]).parts()
     used = {part: _count(task.original_class[rows]) for part, rows in parts.items()}
-    side = dict.fromkeys(task.negative_classes, "negative") | dict.fromkeys(task.positive_classes, "positive")
+    side = sides(task)
     classes = sorted({c for counts in found.values() for c in counts}, key=lambda c: (c not in side, c))
     unused = [c for c in classes if c not in side]
     are_many = len(unused) > MOST_CLASSES
@@ -145,6 +145,14 @@ def class_rows(experiment: Experiment) -> list[list[str]]:
     return rows
 
 
+def sides(task: Task) -> dict[int, str]:
+    """What each original class in use is to the task."""
+    if task.many:
+        critical = {task.many.in_use[label] for label in task.many.critical}
+        return {c: "critical" if c in critical else "other" for c in task.many.in_use}
+    return dict.fromkeys(task.sides.negative, "negative") | dict.fromkeys(task.sides.positive, "positive")
+
+
 def _count(classes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> dict[int, int]:
     values, numbers = np.unique(classes, return_counts=True)
     return dict(zip(values.tolist(), numbers.tolist(), strict=True))
@@ -158,12 +166,17 @@ def batches_of_a_pass(batches: Sequence[Tensor], labels: Tensor) -> str:
     return f"{len(batches)} in the first pass, of {len(batches[0])} samples; {mean:.3g} positives each; {share}"
 
 
+def is_critical(data: TrainingData) -> Tensor:
+    """(M,) 1 for a sample of a critical class, else 0."""
+    return torch.isin(data.labels, torch.tensor(data.critical, device=data.labels.device)).long()
+
+
 def _picture(task: Task, data: TrainingData, indices: Tensor, seed: int) -> str:
     """Write the picture of the first batch; what the line about it says."""
     images, form = data.batches.training(indices), task.image_format
     if images.shape[1] not in (1, 3) or form.has_features:
         return f"none of {images.shape[1]} features"
-    write_picture(PICTURE, images, data.labels[indices], mean=form.mean, std=form.std)
+    write_picture(PICTURE, images, is_critical(data)[indices], mean=form.mean, std=form.std)
     return f"{PICTURE}: the first batch of seed {seed} as the model sees it, positives in orange"
 
 

@@ -17,7 +17,7 @@ from ..run_files.config_yaml import read_config, write_config
 from ..run_files.done import read_done, read_failed
 from ..run_files.history_jsonl import read_history
 from ..run_files.paths import RunPaths, SeedPaths
-from ..run_files.scores_csv import write_scores
+from ..run_files.results_json import kind_of
 from ..system.files import locked
 from .best_checkpoint import bundle, config_facts, evaluation_options, normalisation, result_facts, score_checkpoint
 from .experiment import Experiment, prepare
@@ -40,6 +40,7 @@ def evaluate_run(settings: Settings) -> int:
     _check_threads(settings, paths)
     experiment = prepare(merged[seeds[0]])
     _check_data(experiment, checkpoints, paths)
+    kind = kind_of(evaluation_options(experiment))
     unfinished = [note for seed, each in merged.items() if (note := _unfinished(seed, each.config, paths))]
     scores = {
         seed: score_checkpoint(experiment, seed, content, paths.seed(seed)) for seed, content in checkpoints.items()
@@ -52,7 +53,7 @@ def evaluate_run(settings: Settings) -> int:
                 write_config(paths.config, experiment.settings, config_facts(experiment))
         for seed, parts in scores.items():
             for part, values in parts.items():
-                write_scores(paths.seed(seed).scores(part), values)
+                kind.write(paths.seed(seed).scores(part), values)
     report(
         paths,
         evaluated={seed: int(content["epoch"]) for seed, content in checkpoints.items()},

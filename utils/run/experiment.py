@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ..data.task import Task
 from ..errors import UserError
 from ..learners import LEARNERS
 from ..losses.base import Loss
+from ..losses.softmax import SoftmaxLoss
 from ..registry import unknown
 from ..run_files.best_pt import BEST
 from ..run_files.checkpoints import load, restore
@@ -55,6 +57,11 @@ SAME_DATA = [  # options that decide which samples a seed trains, validates and 
     "negative_classes",
     "positive_classes",
     "ratio_pos_train",
+    "task",
+    "classes",
+    "critical_classes",
+    "imbalance",
+    "imbalance_factor",
     "validation_fraction",
     "validation_per_class",
     "calibration_fraction",
@@ -143,13 +150,29 @@ def run_facts(experiment: Experiment, split: Split) -> dict[str, Any]:
 
     The counts are those of the training set, before the sampler changes the balance; of them follows a natural ratio.
     """
-    counts = experiment.task.class_counts(split)["train"]
+    task = experiment.task
+    counts = tuple(task.class_counts(split)["train"].values())
     ratio = experiment.config.ratio_pos_train
-    return {
-        "class_counts": (counts["negative"], counts["positive"]),
-        "ratio_pos_train": counts["negative"] / counts["positive"] if ratio == NATURAL else ratio,
-        "num_samples": len(experiment.task.labels) + samples_to_make(experiment.config.sampler, counts),
+    facts = {
+        "class_counts": counts,
+        "ratio_pos_train": obtained_ratio(counts) if ratio in (NATURAL, None) else ratio,
+        "num_samples": len(task.labels) + samples_to_make(experiment.config.sampler, counts),
     }
+    return facts | ({"classes": task.many.classes, "critical": task.many.critical} if task.many else {})
+
+
+def obtained_ratio(counts: Sequence[int]) -> float:
+    """Negatives per positive, or the largest of several classes over the smallest.
+
+    >>> obtained_ratio((900, 100)), obtained_ratio((500, 50, 100))
+    (9.0, 10.0)
+    """
+    return counts[0] / counts[1] if len(counts) == 2 else max(counts) / min(counts)
+
+
+def columns_of(loss: Loss) -> tuple[int, ...]:
+    """The shape of a sample's scores: () of two classes, (C,) of more."""
+    return (len(loss.critical),) if isinstance(loss, SoftmaxLoss) and loss.classes > 2 else ()
 
 
 def build_network(task: Task, config: Config, loss: Loss, generator: torch.Generator) -> torch.nn.Module:
@@ -239,10 +262,11 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
             experiment.settings,
             data.train.cpu() if data.batches.reads_ahead else data.train,
             data.labels[data.train],
+            classes=experiment.task.targets.classes,
             generator=torch_stream(seed, f"order{suffix}"),
         ),
         augmentation=augmentation,
-        train_scores=torch.full((len(data.labels),), torch.nan, device=device),
+        train_scores=torch.full((len(data.labels), *columns_of(loss)), torch.nan, device=device),
         epoch=first_epoch,
         schedule=schedule,
         average=WeightAverage(whole, model, decay=config.ema) if config.ema else None,

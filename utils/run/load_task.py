@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +18,15 @@ from ..data.folds import Resampling
 from ..data.prepared_files import PreparedFiles, read_prepared
 from ..data.raw import RawData
 from ..data.sources import ArraySource, PreparedSource, Source, class_numbers
-from ..data.task import Task, build_task
+from ..data.task import ClassChoice, Task, build_task
 from ..errors import UserError
 from ..system.devices import Machine
 from ..system.memory import memory_to_spare
 from .architectures import BACKBONES, own_normalisation
 from .components import built
 
-MARKED, RARER = "the data say so", "the rarer one in training"
-CHOSEN_BY_DATA = (MARKED, RARER)  # origins of positive_classes
+MARKED, RARER, RAREST = "the data say so", "the rarer one in training", "the rarest in training"
+CHOSEN_BY_DATA = (MARKED, RARER, RAREST)  # origins of positive_classes and critical_classes
 MAX_SHARE = 0.5  # of the free memory that the images of prepared data may take before they stay on the disk
 # mean and SD of the channels, or of every channel, of pixels in 0..1
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -59,15 +60,9 @@ def load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
             " not images; leave it out"
         )
     assert config.train_fraction is not None
-    negative, positive = (
-        class_numbers(getattr(config, flag), source, flag=flag, origin=settings.origins[flag])
-        for flag in ("negative_classes", "positive_classes")
-    )
     task = build_task(
         data,
-        negative_classes=negative,
-        positive_classes=positive,
-        ratio_pos_train=config.ratio_pos_train,
+        **_chosen_classes(settings, source),
         validation_fraction=config.validation_fraction or defaults.validation_fraction,
         validation_per_class=config.validation_per_class,
         calibration_fraction=config.calibration_fraction,
@@ -76,11 +71,34 @@ def load_task(settings: Settings, machine: Machine) -> tuple[Settings, Task]:
         device=machine.device,
         mapped=_stays_on_disk(settings, data, machine),
     )
-    settings = settings.completed({"ratio_pos_train": task.ratio_pos_train}, "the subsets")
-    settings = _with_classes(settings, task, source, origin)
+    if task.many:
+        settings = _with_many_classes(settings, task, source)
+    else:
+        settings = settings.completed({"ratio_pos_train": task.sides.ratio_pos_train}, "the subsets")
+        settings = _with_classes(settings, task, source, origin)
     own = config.weights is not None and config.resnet_type.startswith(tuple(BACKBONES))
     settings = settings.completed({"normalisation": "weights" if own else "data"}, "default of the model")
     return settings, as_seen(task, settings.config)
+
+
+def _chosen_classes(settings: Settings, source: Source) -> dict[str, Any]:
+    """What the options say of the classes, as ``build_task`` takes it."""
+    config = settings.config
+
+    def numbers(flag: str) -> tuple[int, ...] | None:
+        return class_numbers(getattr(config, flag), source, flag=flag, origin=settings.origins[flag])
+
+    if config.has_classes:
+        return {
+            "many": ClassChoice(
+                classes=numbers("classes"),
+                critical=numbers("critical_classes"),
+                imbalance=config.imbalance,
+                factor=config.imbalance_factor or 1.0,
+            )
+        }
+    sides = {flag: numbers(flag) for flag in ("negative_classes", "positive_classes")}
+    return {**sides, "ratio_pos_train": config.ratio_pos_train}
 
 
 def _read(config: Config) -> RawData | PreparedFiles:
@@ -145,7 +163,7 @@ def _stays_on_disk(settings: Settings, data: RawData | PreparedFiles, machine: M
 def _with_classes(settings: Settings, task: Task, source: Source, origin: str) -> Settings:
     """With the classes in use, by their names where the data have names."""
     config = settings.config
-    chosen = {"negative_classes": task.negative_classes, "positive_classes": task.positive_classes}
+    chosen = {"negative_classes": task.sides.negative, "positive_classes": task.sides.positive}
     if task.class_names is None:
         is_rest = config.negative_classes is not None or config.positive_classes is not None
         return settings.completed(chosen, "the other classes" if is_rest else origin)
@@ -160,8 +178,28 @@ def _with_classes(settings: Settings, task: Task, source: Source, origin: str) -
     )
 
 
+def _with_many_classes(settings: Settings, task: Task, source: Source) -> Settings:
+    """The same of a task of K classes."""
+    assert task.many
+    config = settings.config
+    critical = tuple(task.many.in_use[label] for label in task.many.critical)
+    is_marked = source.class_names is not None and source.positive in task.names
+    origins = {
+        "classes": None if config.classes else "all classes of the data",
+        "critical_classes": None if config.critical_classes else (MARKED if is_marked else RAREST),
+    }
+    classes, chosen = (tuple(_typed(task, number) for number in numbers) for numbers in (task.many.in_use, critical))
+    return replace(
+        settings,
+        config=replace(config, classes=classes, critical_classes=chosen),
+        origins={**settings.origins, **{flag: origin for flag, origin in origins.items() if origin}},
+    )
+
+
 def _typed(task: Task, number: int) -> int | str:
-    """A class as the option gives it back: by name, as a number where the name is one, and where a comma is in it."""
+    """A class as the option gives it back: by name, by number where it has none, is a number, or holds a comma."""
+    if task.class_names is None:
+        return number
     name = task.class_name(number)
     if INTEGER.fullmatch(name) and str(int(name)) == name:
         return int(name)

@@ -79,9 +79,7 @@ def open_model(path: Path, *, device: str, threads: int) -> TrainedModel:
     return load(path, device=device)
 
 
-def batch_scores(
-    model: TrainedModel, read: Sequence[UInt8Array | BrokenImageError]
-) -> list[Array | BrokenImageError]:
+def batch_scores(model: TrainedModel, read: Sequence[UInt8Array | BrokenImageError]) -> list[Array | BrokenImageError]:
     """The scores of the seeds of each image of a batch, or its error."""
     good = [image for image in read if not isinstance(image, BrokenImageError)]
     scores = iter(model.score_batch(np.stack(good)).T if good else ())

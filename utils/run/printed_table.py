@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from ..metrics.class_summary import ClassEvaluation
 from ..metrics.summary import EvaluationOptions
 from ..run_files.paths import RunPaths
 from ..run_files.results_json import rebuild
 from ..system.installation import typed
+
+SHOTS = {"many": "more than 100", "medium": "20 to 100", "few": "fewer than 20"}  # see metrics.multiclass
 
 
 def table(result: dict[str, Any]) -> str:
@@ -32,6 +35,65 @@ def table(result: dict[str, Any]) -> str:
         counted += f", in {test['n_groups_positive']} and {test['n_groups_negative']} groups, which the intervals count"
     lines.append(f"test set: {counted}; FPR in %")
     return "\n".join([*lines, "", *promises(test)])
+
+
+def class_table(result: dict[str, Any]) -> str:
+    """The same of K classes: accuracies and the mean AUC, then each critical class, then decisions with thresholds."""
+    test = result["ensemble"]["test"]
+    shots = [name for name, value in test["shots"].items() if value is not None]
+    rows = [["", "best epoch", "val AUC", "test AUC", "accuracy", "balanced", *shots, "last epoch"]]
+    for seed, values in result["seeds"].items():
+        last = values.get("last_epoch")
+        cells = [f"{last['accuracy'] * 100:.2f}"] if last else [""]
+        rows.append([f"seed {seed}", str(values["best_epoch"]), *_class_row(values, shots), *cells])
+    if result["n_seeds"] > 1:
+        names = {"mean": "mean", "std": "SD", "ensemble": "ensemble"}
+        rows += [[shown, "", *_class_row(result[name], shots), ""] for name, shown in names.items()]
+    low, high = test["accuracy_interval"]
+    rows.append(["  95 % interval", "", "", "", f"[{low * 100:.2f}, {high * 100:.2f}]", "", *[""] * len(shots), ""])
+    groups = ", ".join(f"{name} {SHOTS[name]}" for name in shots)
+    lines = [
+        *aligned(rows),
+        f"test set: {test['n']} samples of {len(test['recall'])} classes; accuracies in % (last epoch: at the end of"
+        " training)",
+        f"AUC: mean over the classes, each against the rest; {groups} training samples",
+        "",
+    ]
+    tprs = list(next(iter(test["critical"].values()))["fpr_at_tpr"])
+    rows = [["critical class", "test AUC", *(f"FPR@{float(tpr) * 100:g}TPR" for tpr in tprs), "recall"]]
+    for name, block in test["critical"].items():
+        rates = [f"{block['fpr_at_tpr'][tpr] * 100:.1f}" for tpr in tprs]
+        rows.append([name, f"{block['auc']:.4f}", *rates, f"{test['recall'][name] * 100:.1f}"])
+        rows.append(["  95 % interval", *_intervals(block, tprs), _percents(test["recall_interval"][name])])
+    lines += [*aligned(rows), f"ensemble of {result['n_seeds']}, each against the rest; in %", ""]
+    for point in test["decisions"]:
+        lines.append(_decision_line(point, test["critical"]))
+    for name, block in test["critical"].items():
+        if found := promises(block):
+            lines += ["", f"class {name}: {found[0]}", *found[1:]]
+    return "\n".join(lines)
+
+
+def _class_row(values: dict[str, Any], shots: Sequence[str]) -> list[str]:
+    test = values["test"]
+    rates = [test["accuracy"], test["balanced_accuracy"], *(test["shots"][name] for name in shots)]
+    return [f"{values['validation']['auc']:.4f}", f"{test['auc']:.4f}", *(f"{rate * 100:.2f}" for rate in rates)]
+
+
+def _decision_line(point: dict[str, Any], critical: Iterable[str]) -> str:
+    """What the thresholds of one rule give, in words."""
+    how = "that promise" if point["rule"] == "NP" else "of validation for"
+    recalls = ", ".join(f"{name} {point['recall'][name] * 100:.1f}" for name in critical)
+    line = f"thresholds {how} a recall of {point['tpr'] * 100:g} %: on test recall {recalls} %"
+    if "error_of_others" in point:
+        line += f", error of the other classes {point['error_of_others'] * 100:.1f} %"
+        line += f" {_percents(point['error_of_others_interval'])}"
+    return line
+
+
+def _percents(interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"[{low * 100:.1f}, {high * 100:.1f}]"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -94,7 +156,7 @@ def report(
     *,
     evaluated: Mapping[int, int] = MappingProxyType({}),
     epochs: Mapping[int, int | None] = MappingProxyType({}),
-    options: EvaluationOptions,
+    options: EvaluationOptions | ClassEvaluation,
     facts: Callable[[int], dict[str, Any]],
     warned: bool = False,
 ) -> None:
@@ -104,9 +166,12 @@ def report(
         warned: whether the warnings were printed before; if not, they follow the table.
     """
     result = rebuild(paths, evaluated=evaluated, epochs=epochs, options=options, facts=facts)
-    print(f"\n{table(result)}")
+    print(f"\n{class_table(result) if isinstance(options, ClassEvaluation) else table(result)}")
     for line in [] if warned else result["warnings"]:
         print(f"note: {line}")
-    print(f"\nROC picture  {paths.roc}\nnumbers      {paths.results}")
+    print(f"\nROC picture  {paths.roc}")
+    if isinstance(options, ClassEvaluation):
+        print(f"confusion    {paths.confusion}")
+    print(f"numbers      {paths.results}")
     print(f"new images   {typed('predict', [str(paths.folder), '--images', 'new/', '--out', 'pred.csv'])}")
     print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(paths.root))}")

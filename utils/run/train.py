@@ -15,7 +15,6 @@ from ..config.options import Config
 from ..config.settings import Settings
 from ..data.task import Task
 from ..errors import UserError
-from ..metrics.decisions import decisions_of
 from ..run_files.best_pt import BEST, best_is_missing, record_end, remove_end
 from ..run_files.checkpoints import load, save
 from ..run_files.config_yaml import compare, read_config, write_config
@@ -24,9 +23,7 @@ from ..run_files.events import Events
 from ..run_files.history_jsonl import History, read_history
 from ..run_files.last_pt import LAST, load_last, restore_last
 from ..run_files.paths import RunPaths, SeedPaths
-from ..run_files.results_json import seed_result
-from ..run_files.roc_png import roc_figure
-from ..run_files.scores_csv import write_scores
+from ..run_files.results_json import kind_of
 from ..system.devices import keep_freed_memory
 from ..system.files import locked, make_folder, remove_leftovers
 from ..system.shared_tensor import SharedTensor, memory_file
@@ -41,7 +38,9 @@ from .best_checkpoint import (
     bundle,
     checkpoint_content,
     config_facts,
+    decisions_by_class,
     evaluation_options,
+    last_scores,
     result_facts,
     score_checkpoint,
 )
@@ -231,9 +230,10 @@ def _train_seed(
     progress = Progress(seed=seed, first=state.epoch, total=end, shares_terminal=experiment.machine.seeds_at_once > 1)
     runner = TrainingSteps(state, data, machine=experiment.machine)
     shown = functools.partial(progress.step, steps=steps)
-    epoch = functools.partial(train_epoch, runner, steps=steps, delta=config.delta, after_step=shown)
+    how: dict[str, Any] = {"delta": config.delta, "select": config.select if config.has_classes else None}
+    epoch = functools.partial(train_epoch, runner, steps=steps, after_step=shown, **how)
     if config.is_fitted:
-        epoch = functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, delta=config.delta)
+        epoch = functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, **how)
     with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
         events.configuration(text)
         with EpochWriter(experiment.machine) as writer:
@@ -257,7 +257,7 @@ def _train_seed(
                     progress.note(line)
         progress.evaluating()
         stopped_early = config.is_fitted or state.epoch < end  # more epochs would change nothing
-        _finish_seed(experiment, seed, files, epochs=state.epoch, stopped_early=stopped_early, events=events)
+        _finish_seed(experiment, seed, files, runner, stopped_early=stopped_early, events=events)
 
 
 def _write_epoch(
@@ -291,20 +291,25 @@ def _restore(state: TrainState, experiment: Experiment, seed: int, files: SeedPa
 
 
 def _finish_seed(
-    experiment: Experiment, seed: int, files: SeedPaths, *, epochs: int, stopped_early: bool, events: Events
+    experiment: Experiment, seed: int, files: SeedPaths, runner: TrainingSteps, *, stopped_early: bool, events: Events
 ) -> None:
     """Score the best epoch, log the final numbers, mark the seed as done."""
+    epochs = runner.state.epoch
     config = experiment.config
     checkpoint = load(files.best, BEST)
     scores = score_checkpoint(experiment, seed, checkpoint, files)
+    options = evaluation_options(experiment)
+    kind = kind_of(options)
     for part, values in scores.items():
-        write_scores(files.scores(part), values)
-    result = seed_result(**scores, options=evaluation_options(experiment), stream="bootstrap", seed=seed)
-    figure = roc_figure({seed: scores["test"]}, scores["test"], result, title=f"{config.model_name}, seed {seed}")
-    events.final(test=scores["test"], figure=figure, config=asdict(config), result=result, epochs=epochs)
+        kind.write(files.scores(part), values)
+    if experiment.task.many:
+        kind.write(files.last_test, last_scores(experiment, seed, runner))
+    result = kind.result(**scores, options=options, stream="bootstrap", seed=seed)
+    title, test = f"{config.model_name}, seed {seed}", scores["test"]
+    figures = {name: figure({seed: test}, test, result, title=title) for name, figure in kind.figures.items()}
+    events.final(test=test, figures=figures, config=asdict(config), result=result, epochs=epochs)
     events.close()  # what is not written yet would be lost if the process were killed now, as a done seed is left alone
-    decisions = decisions_of(result["test"], validation=result["validation"]).as_dict()
-    record_end(files, checkpoint, epochs=epochs, decisions=decisions)
+    record_end(files, checkpoint, epochs=epochs, decisions=decisions_by_class(result))
     write_done(files, best_epoch=checkpoint["epoch"], epochs=epochs, stopped_early=stopped_early)
     if not config.keep_last:
         files.last_before.unlink(missing_ok=True)  # first: where last.pt is not there, no state is

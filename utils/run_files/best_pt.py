@@ -76,7 +76,8 @@ def checked_facts(checkpoint: dict[str, Any], expected: dict[str, Any], files: S
         check_like(saved, expected)
     except ValueError as error:
         raise UserError(f"{files.best} contains invalid data set metadata: {error}") from None
-    if checkpoint["threshold"].shape or checkpoint["threshold"].dtype != torch.float32:
+    columns = (len(expected["critical"]),) if expected.get("classes", 2) > 2 else ()
+    if checkpoint["threshold"].shape != columns or checkpoint["threshold"].dtype != torch.float32:
         raise UserError(f"{files.best} contains a threshold that is not a float32 number")
     # an objective allocates what it keeps of each sample before that is loaded: allow what the file or the data hold
     sizes = [value.numel() for value in checkpoint["loss"].values() if isinstance(value, torch.Tensor)]
@@ -123,7 +124,8 @@ def best_is_missing(state: TrainState, files: SeedPaths) -> bool:
         return saved["epoch"] != state.best.epoch or not _same_weights(saved["weights"], state)
     if saved["epoch"] == state.epoch and {"validation_auc", "validation_loss", "train_auc"} <= set(saved):
         # the weights of the older best epoch are gone, and on a CPU that epoch will be the best again
-        state.best = Best(saved["epoch"], saved["validation_auc"], saved["validation_loss"], saved["train_auc"])
+        numbers = saved["validation_auc"], saved["validation_loss"], saved["train_auc"], saved.get("selected")
+        state.best = Best(saved["epoch"], *numbers)
     elif saved["epoch"] != state.best.epoch:
         raise UserError(
             f"{files.best} is not of epoch {state.best.epoch} as {files.last} says, but of epoch {saved['epoch']}; "

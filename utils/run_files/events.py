@@ -7,6 +7,7 @@ import functools
 import re
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config.options import OPTIONS
+from ..metrics import SELECTIONS
+from ..metrics.scores import ClassScores, Scores
 from .roc_png import pixels
 
 if TYPE_CHECKING:
@@ -21,12 +24,11 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.tensorboard import SummaryWriter
 
-    from ..metrics.scores import Scores
 
 HYPER_PARAMETERS = [
     name
     for name, item in OPTIONS.items()
-    if item.metadata["group"] in ("data", "model", "objective", "constraint", "optimisation")
+    if item.metadata["group"] in ("data", "classes", "model", "objective", "constraint", "optimisation")
     and name not in ("data_root", "download")
 ]
 EVENT_FILE = re.compile(r"events\.out\.tfevents\.([0-9]+)\.(.+)")  # seconds since 1970; host, process, number
@@ -81,6 +83,9 @@ class Events:
             "optimisation/learning_rate": record["lr"],
             "constraint/violation": record["constraint_violation"],
         }
+        for name in SELECTIONS[1:]:  # of K classes
+            if (value := record.get(f"val_{name}")) is not None:
+                scalars[f"classes/validation_{name}"] = value
         if multipliers is not None:
             scalars["constraint/mu"] = record["mu"]
             scalars["constraint/penalty"] = record["train_penalty"]
@@ -94,19 +99,34 @@ class Events:
         self._configuration = text
 
     def final(
-        self, *, test: Scores, figure: Figure, config: dict[str, Any], result: dict[str, Any], epochs: int
+        self,
+        *,
+        test: Scores | ClassScores,
+        figures: Mapping[str, Figure],
+        config: dict[str, Any],
+        result: dict[str, Any],
+        epochs: int,
     ) -> None:
-        """ROC and PR curve of the test set, and the options with the final metrics.
+        """The pictures and PR curves of the test set, and the options with the final metrics.
 
         Their step is the number of finished ``epochs``, so that resuming for more epochs discards them.
         """
         from torch.utils.tensorboard.summary import hparams
 
-        self.writer.add_image("ROC/test", pixels(figure), epochs, dataformats="HWC")  # add_figure loads pyplot
-        self.writer.add_pr_curve("PR/test", test.label, _in_unit_interval(test.score), epochs)
+        of_classes = isinstance(test, ClassScores)
+        views = test.views if isinstance(test, ClassScores) else {"test": test}
+        blocks = result["test"]["critical"] if of_classes else {"test": result["test"]}
+        for name, figure in figures.items():
+            tag = f"{name.removesuffix('.png').replace('roc', 'ROC')}/test"
+            self.writer.add_image(tag, pixels(figure), epochs, dataformats="HWC")  # add_figure loads pyplot
+        for name, view in views.items():
+            self.writer.add_pr_curve(f"PR/{name}", view.label, _in_unit_interval(view.score), epochs)
         chosen = {key: config[key] for key in HYPER_PARAMETERS if isinstance(config[key], (int, float, str))}
         final = {"final/test_AUC": result["test"]["auc"], "final/validation_AUC": result["validation"]["auc"]}
-        final |= {f"final/test_FPR_at_TPR_{tpr}": fpr for tpr, fpr in result["test"]["fpr_at_tpr"].items()}
+        for name, block in blocks.items():
+            final |= {f"final/{name}_FPR_at_TPR_{tpr}": fpr for tpr, fpr in block["fpr_at_tpr"].items()}
+        for name in ("accuracy", "balanced_accuracy") if of_classes else ():
+            final[f"final/test_{name}"] = result["test"][name]
         for summary in hparams(chosen, final):
             self.writer._get_file_writer().add_summary(summary, epochs)
         for name, value in final.items():

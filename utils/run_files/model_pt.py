@@ -18,6 +18,7 @@ from ..config.settings import Settings
 from ..data import FITS
 from ..data.image_format import FULL, ImageFormat
 from ..errors import UserError
+from ..metrics.class_summary import ClassEvaluation
 from ..metrics.decisions import Decisions
 from ..metrics.summary import EvaluationOptions
 from .best_pt import BEST
@@ -82,8 +83,11 @@ def own_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: config[name] for name in (*names, "precision") if config.get(name) is not None}
 
 
-def evaluation_dict(options: EvaluationOptions) -> dict[str, Any]:
+def evaluation_dict(options: EvaluationOptions | ClassEvaluation) -> dict[str, Any]:
     """How the run was evaluated, without its promises, which are thresholds by now."""
+    if isinstance(options, ClassEvaluation):
+        critical = {name: evaluation_dict(each) for name, each in options.critical.items()}
+        return {"names": list(options.names), "train_counts": list(options.train_counts), "critical": critical}
     return {
         "tprs": list(options.tprs),
         "fprs": list(options.fprs),

@@ -36,6 +36,7 @@ class SeedPaths:
     best = _In("best.pt")  # weights of the best validation AUC and what is needed to rebuild the model
     last = _In("last.pt")  # the state at the end of the last finished epoch
     last_before = _In("last_before.pt")  # the state an epoch earlier, in case `last` is damaged
+    last_test = _In("last_test.csv")  # of K classes: scores of the test set at the end of training
     history = _In("history.jsonl")  # one JSON record for each epoch
     done = _In("done")  # exists once the seed is trained and evaluated
     failed = _In("failed")  # exists if the seed was given up; holds the message
@@ -63,7 +64,9 @@ class RunPaths:
     model = _In("model.pt")  # what scores new images: the models of all seeds, preprocessing and thresholds
     external = _In("external")  # evaluations on other data, a folder each
     results = _In("results.json")  # the numbers of the seeds, their mean and SD, and the ensemble
-    roc = _In("roc.png")  # the plot of the ROC
+    roc_name, confusion_name = "roc.png", "confusion.png"
+    roc = _In(roc_name)  # the plot of the ROC
+    confusion = _In(confusion_name)  # of K classes: the confusion matrix of the test set
     ensemble = _In("ensemble")  # scores averaged over the seeds
     lock = _In(".lock")  # held while config.yaml, or results.json and ensemble/, are written
 

@@ -6,28 +6,33 @@ import contextlib
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..metrics.scores import Scores, averaged
+from ..metrics.class_summary import ClassEvaluation, class_summary, class_summary_with_intervals
+from ..metrics.over_seeds import combined, combined_classes, sample_deviation
+from ..metrics.scores import ClassScores, Scores, averaged, averaged_classes
 from ..metrics.summary import EvaluationOptions, summary, summary_with_intervals
 from ..seeding import numpy_stream
 from ..system.files import locked, make_folder, remove_leftovers, write_json
 from ..system.installation import called
 from ..system.text_files import read_json
 from ..training import notices
+from .class_figures import class_roc_figure, confusion_figure
+from .class_scores_csv import read_class_scores, write_class_scores
 from .done import read_done, updated_checksums
 from .history_jsonl import read_history
-from .paths import CALIBRATION, PARTS, RunPaths
+from .paths import CALIBRATION, PARTS, RunPaths, SeedPaths
 from .roc_png import roc_figure, save_figure
 from .scores_csv import read_scores, write_scores
 
-Combine = Callable[[list[float]], float | None]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MOST_COMPARED = 10**250  # a number that a float64 holds
-DECISION_METRICS = ("precision", "f1", "mcc", "expected_cost")
 
 
 def seed_result(
@@ -43,7 +48,24 @@ def seed_result(
     generator = numpy_stream(seed, stream)
     return {
         "validation": summary(validation, options=options),
-        "test": summary_with_intervals(
+        "test": summary_with_intervals(validation, test, calibration=calibration, options=options, generator=generator),
+    }
+
+
+def class_seed_result(
+    validation: ClassScores,
+    test: ClassScores,
+    calibration: ClassScores | None = None,
+    *,
+    options: ClassEvaluation,
+    stream: str,
+    seed: int,
+) -> dict[str, Any]:
+    """The same of K classes."""
+    generator = numpy_stream(seed, stream)
+    return {
+        "validation": class_summary(validation, options=options),
+        "test": class_summary_with_intervals(
             validation, test, calibration=calibration, options=options, generator=generator
         ),
     }
@@ -78,7 +100,7 @@ def rebuild(
     *,
     evaluated: Mapping[int, int] = MappingProxyType({}),
     epochs: Mapping[int, int | None] = MappingProxyType({}),
-    options: EvaluationOptions,
+    options: EvaluationOptions | ClassEvaluation,
     facts: Callable[[int], dict[str, Any]],
 ) -> dict[str, Any]:
     """Write results.json, ensemble/ and roc.png from the score files of the finished seeds.
@@ -92,6 +114,7 @@ def rebuild(
     Returns:
         The content of results.json.
     """
+    kind = kind_of(options)
     with locked(paths.lock, what=f"the results of {paths.folder}", wait=True):
         # read under the lock: another process may have finished a seed while this one waited
         done = {seed: read_done(paths.seed(seed)) for seed in paths.seeds_with("done")}
@@ -99,31 +122,32 @@ def rebuild(
         best_epochs = dict(sorted({**finished, **evaluated}.items()))
         trained = {**epochs, **{seed: content["epochs"] for seed, content in done.items()}}
         files = {seed: paths.seed(seed) for seed in best_epochs}
-        scores = {seed: {part: read_scores(own.scores(part)) for part in own.scored} for seed, own in files.items()}
+        scores = {seed: {part: kind.read(own.scores(part)) for part in own.scored} for seed, own in files.items()}
         # after the scores were read, so that the checksums are those of what was read
         sums = {
             seed: updated_checksums(paths.seed(seed), done.get(seed), evaluated=evaluated.get(seed)) for seed in scores
         }
         seeds = {
-            str(seed): seed_result(**parts, options=options, stream="bootstrap", seed=seed)
+            str(seed): kind.result(**parts, options=options, stream="bootstrap", seed=seed)
             | {"best_epoch": best_epochs[seed], "epochs": trained.get(seed), "checksums": sums[seed]}
+            | kind.last_epoch(files[seed], options)
             for seed, parts in scores.items()
         }
         shared = [part for part in (*PARTS, CALIBRATION) if all(part in parts for parts in scores.values())]
-        mean_scores = {part: averaged([parts[part] for parts in scores.values()]) for part in shared}
+        mean_scores = {part: kind.averaged([parts[part] for parts in scores.values()]) for part in shared}
         # each seed chose its own epoch: the ensemble is one of as many as there are combinations
-        of_all = replace(options, compared=min(options.compared ** len(scores), MOST_COMPARED))
-        ensemble = seed_result(**mean_scores, options=of_all, stream="bootstrap of the ensemble", seed=0)
+        of_all = options.with_compared(lambda number: min(number ** len(scores), MOST_COMPARED))
+        ensemble = kind.result(**mean_scores, options=of_all, stream="bootstrap of the ensemble", seed=0)
         known = facts(min(best_epochs))
         repeats, notes = known.pop("repeats", {}), known.pop("notes", [])
         result = {
             "seeds": seeds,
-            "mean": combined(list(seeds.values()), statistics.fmean),
-            "std": combined(list(seeds.values()), _sample_deviation),
+            "mean": kind.combined(list(seeds.values()), statistics.fmean),
+            "std": kind.combined(list(seeds.values()), sample_deviation),
             "ensemble": ensemble,
             "n_seeds": len(seeds),
             "warnings": [
-                *warnings(options, ensemble, repeats),
+                *kind.warnings(options, ensemble, repeats),
                 *notes,
                 *_shorter_seeds(done),
                 *_training_warnings(paths, best_epochs),
@@ -134,9 +158,10 @@ def rebuild(
         for folder in (paths.folder, paths.ensemble):
             remove_leftovers(folder)
         for part, values in mean_scores.items():
-            write_scores(paths.ensemble / f"{part}.csv", values)
+            kind.write(paths.ensemble / f"{part}.csv", values)
         tests = {seed: parts["test"] for seed, parts in scores.items()}
-        save_figure(roc_figure(tests, mean_scores["test"], ensemble, title=paths.model_name), paths.roc)
+        for name, figure in kind.figures.items():
+            save_figure(figure(tests, mean_scores["test"], ensemble, title=paths.model_name), paths.folder / name)
         write_json(paths.results, result)
     return result
 
@@ -152,46 +177,67 @@ def _shorter_seeds(done: Mapping[int, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def combined(blocks: Sequence[dict[str, Any]], combine: Combine) -> dict[str, Any]:
-    """``combine`` over the seeds for every number but intervals, thresholds and counts."""
-    result: dict[str, Any] = {}
-    for part in PARTS:
-        parts = [block[part] for block in blocks]
-        values = _each(parts, combine, "auc", "auprc", "balanced_accuracy")
-        for name in ("fpr_at_tpr", "tpr_at_fpr", "error_at_fpr"):
-            values[name] = _each([p[name] for p in parts], combine, *parts[0][name])
-        rates = [p["weighted_rate"] for p in parts]
-        values["weighted_rate"] = {"alpha": rates[0]["alpha"], **_each(rates, combine, "value")}
-        values["cost_ratio"] = parts[0]["cost_ratio"]
-        defaults = [p["at_default_threshold"] for p in parts]
-        values["at_default_threshold"] = _each(defaults, combine, "tpr", "fpr", "error", *DECISION_METRICS)
-        result[part] = values
-    tests = [block["test"] for block in blocks]
-    result["test"]["thresholds"] = [
-        {"rule": points[0]["rule"], "target": points[0]["target"]}
-        | _each(points, combine, "tpr", "fpr", *DECISION_METRICS, "balanced_accuracy")
-        for points in zip(*(test["thresholds"] for test in tests), strict=True)
-    ]
-    calibrations = [test["calibration"] for test in tests]
-    result["test"]["calibration"] = _each(calibrations, combine, "error", "error_scaled")
-    return result
-
-
-def _each(blocks: Sequence[dict[str, Any]], combine: Combine, *keys: str) -> dict[str, Any]:
-    return {key: combine([block[key] for block in blocks]) for key in keys}
-
-
-def _sample_deviation(values: list[float]) -> float | None:
-    """Standard deviation with n - 1; None of a single seed."""
-    return statistics.stdev(values) if len(values) > 1 else None
-
-
 def warnings(options: EvaluationOptions, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
     """The notices about the data (see ``notices.data_notices``)."""
     counts = {
         part: {"negative": ensemble[part]["n_negative"], "positive": ensemble[part]["n_positive"]} for part in PARTS
     }
     return notices.data_notices(counts, tprs=options.tprs, repeats=repeats)
+
+
+def last_epoch_of(files: SeedPaths, options: ClassEvaluation) -> dict[str, Any]:
+    """The numbers of the test set at the end of a seed's training, which publications report; chosen by nothing."""
+    if not files.last_test.exists():
+        return {}
+    block = class_summary(read_class_scores(files.last_test), options=options)
+    return {"last_epoch": {name: block[name] for name in ("auc", "accuracy", "balanced_accuracy", "recall")}}
+
+
+def class_warnings(options: ClassEvaluation, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
+    """The same of K classes."""
+    counts = {part: ensemble[part]["n_of_class"] for part in PARTS}
+    return notices.class_notices(counts, critical=tuple(options.critical), tprs=options.tprs, repeats=repeats)
+
+
+@dataclass(frozen=True)
+class ScoredKind:
+    """What differs between the results of two sides and those of K classes."""
+
+    read: Callable[[Path], Any]
+    write: Callable[[Path, Any], None]
+    averaged: Callable[[Sequence[Any]], Any]
+    result: Callable[..., dict[str, Any]]
+    combined: Callable[..., dict[str, Any]]
+    warnings: Callable[..., list[str]]
+    figures: dict[str, Callable[..., Figure]]  # by the name of their file
+    last_epoch: Callable[[SeedPaths, Any], dict[str, Any]]  # what results.json says of a seed's last epoch
+
+
+TWO_SIDES = ScoredKind(
+    read_scores,
+    write_scores,
+    averaged,
+    seed_result,
+    combined,
+    warnings,
+    {RunPaths.roc_name: roc_figure},
+    lambda files, options: {},
+)
+K_CLASSES = ScoredKind(
+    read_class_scores,
+    write_class_scores,
+    averaged_classes,
+    class_seed_result,
+    combined_classes,
+    class_warnings,
+    {RunPaths.roc_name: class_roc_figure, RunPaths.confusion_name: confusion_figure},
+    last_epoch_of,
+)
+
+
+def kind_of(options: EvaluationOptions | ClassEvaluation) -> ScoredKind:
+    """How scores that are evaluated so are read, written and summarised."""
+    return K_CLASSES if isinstance(options, ClassEvaluation) else TWO_SIDES
 
 
 def _training_warnings(paths: RunPaths, seeds: Iterable[int]) -> list[str]:

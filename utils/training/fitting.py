@@ -5,23 +5,27 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..learners import learner
-from ..pairwise.ranking import auc_and_mean_violation
 from ..seeding import numpy_stream
 from .epoch import validate
 from .evaluation import model_outputs
 from .step import TrainingSteps
+from .views import mean_auc_and_violation
 
 
-def fit_epoch(runner: TrainingSteps, *, name: str, seed: int, delta: float) -> dict[str, Any]:
+def fit_epoch(
+    runner: TrainingSteps, *, name: str, seed: int, delta: float, select: str | None = None
+) -> dict[str, Any]:
     """Fit the learner ``name`` on the training samples, copy the result into the linear model, and validate.
 
     Args:
         runner: the seed's state and data; the model must be linear.
         delta: margin at which the violation is logged.
+        select: see ``train_epoch``.
 
     Returns:
         The record of epoch 0, with the keys of ``train_epoch``, and ``is_best``.
@@ -39,14 +43,14 @@ def fit_epoch(runner: TrainingSteps, *, name: str, seed: int, delta: float) -> d
     assert isinstance(head, torch.nn.Linear)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weights))
-        head.bias.fill_(bias)
+        head.bias.copy_(torch.from_numpy(np.atleast_1d(bias)))
     outputs = model_outputs(state.model, data.batches, data.train, machine=runner.machine)
     targets = data.labels[data.train]
     with torch.inference_mode():
         scores, loss = state.loss.score(outputs), float(state.loss(outputs, targets, data.train))
-        both = auc_and_mean_violation(scores, targets, delta=delta)
+        both = mean_auc_and_violation(scores, targets, data.critical, delta=delta)
     train_auc, violation = torch.stack(both).tolist()
-    val_loss, val_auc = validate(runner)
+    val_loss, numbers = validate(runner, of_classes=select is not None)
     return {
         "epoch": state.epoch,
         "train_loss": loss,
@@ -55,13 +59,13 @@ def fit_epoch(runner: TrainingSteps, *, name: str, seed: int, delta: float) -> d
         "mu": None,
         "multiplier_quantiles": None,
         "train_auc": train_auc,
-        "val_auc": val_auc,
+        **{f"val_{name}": value for name, value in numbers.items()},
         "val_loss": val_loss,
         "lr": float(state.optimizer.param_groups[0]["lr"]),
         "seconds": time.perf_counter() - start,
         "one_class_batches": 0,
         "steps": 0,
-        "is_best": state.finish_epoch(val_auc, val_loss, train_auc),
+        "is_best": state.finish_epoch(numbers["auc"], val_loss, train_auc, numbers[select] if select else None),
     }
 
 

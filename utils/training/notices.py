@@ -30,6 +30,26 @@ def data_notices(counts: Counts, *, tprs: Sequence[float], repeats: Mapping[str,
     return [*fine_tprs(counts, tprs), *small_validation(counts), *repeated_images(counts, repeats)]
 
 
+def class_notices(
+    counts: Counts, *, critical: Sequence[str], tprs: Sequence[float], repeats: Mapping[str, int]
+) -> list[str]:
+    """The same of K classes, of which each critical one is positive against the rest.
+
+    Args:
+        counts: images of each class by its name, at least of "validation" and "test".
+        critical: names of the critical classes.
+        tprs, repeats: as for ``data_notices``.
+    """
+    lines = []
+    for name in critical:
+        view = {
+            part: {"positive": of_class[name], "negative": sum(of_class.values()) - of_class[name]}
+            for part, of_class in counts.items()
+        }
+        lines += [f"class {name}: {line}" for line in (*fine_tprs(view, tprs), *small_validation(view))]
+    return [*lines, *repeated_images(counts, repeats)]
+
+
 def fine_tprs(counts: Counts, tprs: Sequence[float]) -> list[str]:
     """TPRs that the number of positives cannot resolve.
 

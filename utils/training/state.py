@@ -29,6 +29,12 @@ class Best:
     val_auc: float
     val_loss: float
     train_auc: float
+    selected: float | None = None  # the number that chose it, if that is not val_auc
+
+    @property
+    def value(self) -> float:
+        """The number that chooses the best epoch."""
+        return self.val_auc if self.selected is None else self.selected
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,10 @@ class TrainingData:
     """What one seed trains and validates on: dataset indices on the device, and their batches."""
 
     batches: Batches | ComputedFeatures
-    labels: Tensor  # (M,) 0 or 1, by dataset index; synthetic samples follow those of the data set
+    labels: Tensor  # (M,) 0 or 1, or 0..K-1, by dataset index; synthetic samples follow those of the data set
     train: Tensor  # (n,) dataset indices
     validation: Tensor
+    critical: tuple[int, ...] = (1,)  # the labels of the critical classes, in the order of the columns of scores
 
 
 @dataclass
@@ -55,7 +62,7 @@ class TrainState:
     scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None
     sampler: Sampler
     augmentation: torch.Generator
-    train_scores: Tensor  # (M,) score of each sample in its latest training step; NaN if it had none
+    train_scores: Tensor  # (M,) or (M, C) of each sample in its latest training step; NaN if it had none
     epoch: int = 0
     best: Best | None = None
     schedule: Schedule = CONSTANT  # a function of the epoch, so last.pt holds nothing of it
@@ -125,19 +132,22 @@ class TrainState:
         """Whether the last completed epoch is more than ``patience`` epochs after the best one."""
         return self.best is not None and self.epoch - 1 - self.best.epoch > patience
 
-    def finish_epoch(self, val_auc: float, val_loss: float, train_auc: float) -> bool:
+    def finish_epoch(self, val_auc: float, val_loss: float, train_auc: float, selected: float | None = None) -> bool:
         """Update the best epoch, the learning rate, mu and the epoch counter.
 
+        Args:
+            selected: the number of the validation set that chooses the best epoch, higher is better; None: the AUC.
+
         Returns:
-            Whether this epoch is the best so far: a higher validation AUC; or an equal one with a lower validation loss
-            and a train AUC above that of the best minus ``TRAIN_AUC_SLACK``.
+            Whether this epoch is the best so far: a higher number; or an equal one with a lower validation loss and a
+            train AUC above that of the best minus ``TRAIN_AUC_SLACK``.
         """
-        new = Best(self.epoch, val_auc, val_loss, train_auc)
+        new = Best(self.epoch, val_auc, val_loss, train_auc, selected)
         is_best = self.best is None or _beats(new, self.best)
         if is_best:
             self.best = new
         if self.scheduler and self.schedule.is_warm(self.epoch):
-            self.scheduler.step(val_auc)
+            self.scheduler.step(new.value)
         if self.constraint:
             self.constraint.end_epoch(val_auc)
         self.epoch += 1
@@ -145,6 +155,6 @@ class TrainState:
 
 
 def _beats(new: Best, old: Best) -> bool:
-    if new.val_auc != old.val_auc:
-        return new.val_auc > old.val_auc
+    if new.value != old.value:
+        return new.value > old.value
     return new.val_loss < old.val_loss and new.train_auc > old.train_auc - TRAIN_AUC_SLACK

@@ -24,7 +24,7 @@ class Sums:
 
     objective: Tensor  # summed over the samples
     penalty: Tensor  # summed over the steps
-    one_class: Tensor  # number of batches that lack a class
+    one_class: Tensor  # number of batches that lack a critical class, or all others
     good: Tensor  # number of steps before the first one with a non-finite loss or score
     alive: Tensor  # 1 before that step, 0 from it on
     samples: int = 0
@@ -53,6 +53,7 @@ class TrainingSteps:
         objective, penalty, one_class, good, alive = (torch.zeros((), device=device) for _ in range(5))
         self.sums = Sums(objective, penalty, one_class, good, alive)
         self.sums.reset()
+        self._critical = torch.tensor(data.critical, device=device)
         self._no_penalty = torch.zeros((), device=device)
         # the fused optimizers skip the update while this is 1
         self._skip_update = torch.zeros((), device=device)
@@ -107,8 +108,8 @@ class TrainingSteps:
         state.train_scores.index_copy_(0, indices, scores.detach())
         sums.objective.add_(objective.detach() * len(indices))
         sums.penalty.add_(penalty.detach())
-        positives = targets.sum()
-        sums.one_class.add_(positives * (len(indices) - positives) == 0)
+        positives = (targets[:, None] == self._critical).sum(dim=0)
+        sums.one_class.add_((positives * (len(indices) - positives) == 0).any())
 
     def _check_finite(self, total: Tensor, scores: Tensor) -> None:
         """Disable all updates from the first batch on whose loss or scores are not finite.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,14 +45,15 @@ def training_data(
     """
     device = task.labels.device
     train, labels, enlarged = torch.from_numpy(split.train).to(device), task.labels, task
-    count = samples_to_make(sampler, task.class_counts(split)["train"])
+    count = samples_to_make(sampler, tuple(task.class_counts(split)["train"].values()))
     if count:
         made = _synthetic(task, split, count=count, seed=seed, neighbours=neighbours).to(device)
         train = torch.cat([train, torch.arange(len(labels), len(labels) + count, device=device)])
         labels = torch.cat([labels, labels.new_ones(count)])
         enlarged = replace(task, pixels=torch.cat([task.images, made]))
     batches = batches_of(enlarged, augment=augment, device=device, generator=augmentation)
-    return TrainingData(batches, labels, train, torch.from_numpy(split.validation).to(device))
+    validation = torch.from_numpy(split.validation).to(device)
+    return TrainingData(batches, labels, train, validation, critical=task.targets.critical)
 
 
 def on_features(data: TrainingData, features: torch.Tensor, freezing: Freezing, *, machine: Machine) -> TrainingData:
@@ -68,9 +69,12 @@ def on_features(data: TrainingData, features: torch.Tensor, freezing: Freezing, 
     return replace(data, batches=ComputedFeatures(features, image_size=data.batches.image_size))
 
 
-def samples_to_make(sampler: str, counts: Mapping[str, int]) -> int:
-    """How many synthetic positives ``sampler`` adds to a training set with these class ``counts``."""
-    return max(0, counts["negative"] - counts["positive"]) if sampler_class(sampler).synthesises else 0
+def samples_to_make(sampler: str, counts: Sequence[int]) -> int:
+    """How many synthetic positives ``sampler`` adds to a training set with so many negatives and positives."""
+    if not sampler_class(sampler, classes=len(counts)).synthesises:
+        return 0
+    negatives, positives = counts
+    return max(0, negatives - positives)
 
 
 def _synthetic(task: Task, split: Split, *, count: int, seed: int, neighbours: int | None) -> torch.Tensor:
@@ -80,7 +84,7 @@ def _synthetic(task: Task, split: Split, *, count: int, seed: int, neighbours: i
             "synthetic positives need all images in memory, but those of"
             f" {task.source} stay on the disk; use --images device, or --sampler oversample"
         )
-    positives = split.train[np.isin(task.original_class[split.train], task.positive_classes)]
+    positives = split.train[np.isin(task.original_class[split.train], task.sides.positive)]
     images = task.images[torch.from_numpy(positives).to(task.images.device)].cpu().numpy()
     if task.bits == 16:
         images = images.view(np.uint16)
