@@ -40,7 +40,8 @@ def main(argv: Sequence[str]) -> int:
             return train_or_evaluate(argv)
         except BaseException as error:
             # torch and numpy turn a KeyboardInterrupt that comes while they are imported into other errors
-            if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
+            silent = isinstance(error, SystemExit)  # another rank of torchrun says it
+            if silent or (interruption.signal is None and not isinstance(error, KeyboardInterrupt)):
                 raise
             print(
                 f"\n{interruption}; the last completed epoch of each seed is kept: "

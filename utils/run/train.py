@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..config.options import Config
 from ..config.settings import Settings
 from ..data.task import Task
+from ..distributed.ranks import rank_and_world
 from ..errors import UserError
 from ..run_files.best_pt import BEST, best_is_missing, record_end, remove_end
 from ..run_files.checkpoints import load, save
@@ -49,14 +51,16 @@ from .experiment import Experiment, build_state, prepare
 from .frozen_features import with_features
 from .printed_table import report
 from .progress import Progress
+from .rank_group import begin_seed, end_seeds, next_seed, together
 from .seed_workers import train_in_processes
 
 
 def train_run(settings: Settings) -> int:
     """Train what is not trained yet, then write and print the results of all finished seeds of the run."""
-    experiment = prepare(of_baseline(settings))
+    experiment, baselines = together(lambda: _prepared(settings))
+    if rank_and_world()[0]:
+        return _compute_along(experiment, baselines)
     settings, config, paths = experiment.settings, experiment.config, RunPaths.of(experiment.config)
-    baselines = find_baselines(config)
     if paths.config.exists():
         _check_same(experiment, paths)
     for seed in config.seeds:  # before anything is written, check that each seed can start
@@ -75,11 +79,35 @@ def train_run(settings: Settings) -> int:
     with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
         text = write_config(paths.config, settings, config_facts(experiment))
     failures = _train_seeds(experiment, paths, baselines, text)
+    end_seeds()
     if paths.seeds_with("done"):
         facts = functools.partial(result_facts, experiment, paths)
         report(paths, options=evaluation_options(experiment), facts=facts, warned=True)
         bundle(experiment, paths)
     return 1 if failures else 0
+
+
+def _prepared(settings: Settings) -> tuple[Experiment, dict[int, Path]]:
+    """What every rank reads: the experiment, and best.pt of the baseline of each seed."""
+    experiment = prepare(of_baseline(settings))
+    return experiment, find_baselines(experiment.config)
+
+
+def _compute_along(experiment: Experiment, baselines: dict[int, Path]) -> int:
+    """A rank other than 0: train each seed that rank 0 trains, from its state, and write nothing."""
+    prepared = False
+    while told := next_seed():
+        seed, content = told
+        if not prepared:
+            experiment, prepared = with_features(experiment), True
+        state, data = build_state(experiment, seed, baseline=baselines.get(seed))
+        end = _end(experiment.config, state)
+        state.load_state_dict(content)
+        epoch = _epoch(experiment, TrainingSteps(state, data, machine=experiment.machine), seed)
+        with contextlib.suppress(NonFiniteLossError):  # rank 0 says it
+            while state.epoch < end and not state.should_stop(experiment.config.patience_early_stopping):
+                epoch()
+    return 0
 
 
 def _check_same(experiment: Experiment, paths: RunPaths) -> None:
@@ -214,9 +242,7 @@ def _train_seed(
     """Train one seed to the end, evaluate its best epoch, and mark it as done."""
     config = experiment.config
     state, data = build_state(experiment, seed, baseline=baseline)
-    first = state.epoch
-    epochs = 1 if config.is_fitted else config.num_epochs
-    end = first + config.continue_train_epochs if config.continue_train else epochs
+    end = _end(config, state)
     if resume:
         _restore(state, experiment, seed, files)
     remove_leftovers(files.folder)
@@ -228,12 +254,9 @@ def _train_seed(
     watch = Watch(seed, seen=read_history(files.history))
     steps = config.evaluate_every_steps or state.sampler.steps_per_epoch
     progress = Progress(seed=seed, first=state.epoch, total=end, shares_terminal=experiment.machine.seeds_at_once > 1)
+    begin_seed(seed, state)
     runner = TrainingSteps(state, data, machine=experiment.machine)
-    shown = functools.partial(progress.step, steps=steps)
-    how: dict[str, Any] = {"delta": config.delta, "select": config.select if config.has_classes else None}
-    epoch = functools.partial(train_epoch, runner, steps=steps, after_step=shown, **how)
-    if config.is_fitted:
-        epoch = functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, **how)
+    epoch = _epoch(experiment, runner, seed, after_step=functools.partial(progress.step, steps=steps))
     with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
         events.configuration(text)
         with EpochWriter(experiment.machine) as writer:
@@ -247,7 +270,7 @@ def _train_seed(
                     events,
                     epoch_record,
                     multipliers=training_multipliers(state, data) if state.constraint else None,
-                    last=writer.own(state.state_dict()),
+                    last=writer.own({**state.state_dict(), "ranks": experiment.machine.ranks}),
                     best=writer.own(checkpoint_content(experiment, seed, state)) if is_best else None,
                 )
                 writer.put(write)
@@ -258,6 +281,25 @@ def _train_seed(
         progress.evaluating()
         stopped_early = config.is_fitted or state.epoch < end  # more epochs would change nothing
         _finish_seed(experiment, seed, files, runner, stopped_early=stopped_early, events=events)
+
+
+def _end(config: Config, state: TrainState) -> int:
+    """The epoch before which the training ends that ``state`` begins."""
+    if config.continue_train:
+        return state.epoch + config.continue_train_epochs
+    return 1 if config.is_fitted else config.num_epochs
+
+
+def _epoch(
+    experiment: Experiment, runner: TrainingSteps, seed: int, *, after_step: Callable[[int], None] | None = None
+) -> Callable[[], dict[str, Any]]:
+    """What trains one epoch of a seed and gives its record."""
+    config = experiment.config
+    how: dict[str, Any] = {"delta": config.delta, "select": config.select if config.has_classes else None}
+    if config.is_fitted:
+        return functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, **how)
+    steps = config.evaluate_every_steps or runner.state.sampler.steps_per_epoch
+    return functools.partial(train_epoch, runner, steps=steps, after_step=after_step, **how)
 
 
 def _write_epoch(
@@ -284,7 +326,7 @@ def _write_epoch(
 
 def _restore(state: TrainState, experiment: Experiment, seed: int, files: SeedPaths) -> None:
     """Load last.pt, and write best.pt again if it does not belong to it."""
-    if note := restore_last(state, files):
+    for note in restore_last(state, files, ranks=experiment.machine.ranks):
         print(f"note: {note}")
     if best_is_missing(state, files):
         save(files.best, BEST, checkpoint_content(experiment, seed, state))

@@ -37,8 +37,11 @@ def load_last(files: SeedPaths) -> tuple[dict[str, Any], str]:
     return content, f"{what}: going on from {files.last_before.name}, epoch {content['epoch']} is trained once more"
 
 
-def restore_last(state: TrainState, files: SeedPaths) -> str:
-    """Load the state, from last_before.pt if last.pt is damaged. Returns a note about that, or ''.
+def restore_last(state: TrainState, files: SeedPaths, *, ranks: int) -> list[str]:
+    """Load the state, from last_before.pt if last.pt is damaged, to go on with so many ``ranks``.
+
+    Returns:
+        Notes about a damaged file and another number of ranks than the state was trained by.
 
     Raises:
         UserError: there is no state to resume from, or it belongs to another run.
@@ -56,7 +59,9 @@ def restore_last(state: TrainState, files: SeedPaths) -> str:
         # now, as writing the next state keeps the present last.pt as last_before.pt
         os.replace(files.last_before, files.last)
         sync_folder(files.folder)
-    return note
+    before = content.get("ranks", 1)
+    others = f"{files.last} was trained by {before} ranks, now {ranks} go on: from here on numbers round differently"
+    return [*([note] if note else []), *([others] if before != ranks else [])]
 
 
 def _check_form(content: dict[str, Any], state: TrainState) -> None:
