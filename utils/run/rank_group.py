@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -126,14 +126,9 @@ def together(call: Callable[[], T]) -> T:
         return result  # type: ignore[return-value]
     if failure and failed.index(True) == rank:
         raise failure
-    _end_after_the_others()
-
-
-def _end_after_the_others() -> NoReturn:
-    """Wait until the rank that reports has ended, as torchrun ends the others with the first; then end."""
     with contextlib.suppress(RuntimeError):
-        dist.barrier()
-    sys.exit(2)
+        dist.barrier()  # until the one that reports has ended, as torchrun ends the others with the first
+    raise SystemExit(2)
 
 
 def begin_seed(seed: int, state: TrainState) -> None:

@@ -326,7 +326,7 @@ def _write_epoch(
 
 def _restore(state: TrainState, experiment: Experiment, seed: int, files: SeedPaths) -> None:
     """Load last.pt, and write best.pt again if it does not belong to it."""
-    for note in restore_last(state, files, ranks=experiment.machine.ranks):
+    if note := restore_last(state, files, ranks=experiment.machine.ranks):
         print(f"note: {note}")
     if best_is_missing(state, files):
         save(files.best, BEST, checkpoint_content(experiment, seed, state))

@@ -37,11 +37,11 @@ def load_last(files: SeedPaths) -> tuple[dict[str, Any], str]:
     return content, f"{what}: going on from {files.last_before.name}, epoch {content['epoch']} is trained once more"
 
 
-def restore_last(state: TrainState, files: SeedPaths, *, ranks: int) -> list[str]:
+def restore_last(state: TrainState, files: SeedPaths, *, ranks: int = 1) -> str:
     """Load the state, from last_before.pt if last.pt is damaged, to go on with so many ``ranks``.
 
     Returns:
-        Notes about a damaged file and another number of ranks than the state was trained by.
+        A note about a damaged file, or another number of ranks than the state was trained by; else ''.
 
     Raises:
         UserError: there is no state to resume from, or it belongs to another run.
@@ -60,8 +60,10 @@ def restore_last(state: TrainState, files: SeedPaths, *, ranks: int) -> list[str
         os.replace(files.last_before, files.last)
         sync_folder(files.folder)
     before = content.get("ranks", 1)
-    others = f"{files.last} was trained by {before} ranks, now {ranks} go on: from here on numbers round differently"
-    return [*([note] if note else []), *([others] if before != ranks else [])]
+    if before == ranks:
+        return note
+    changed = f"trained on {before} ranks so far and on {ranks} from here on, which rounds differently"
+    return f"{note}; {changed}" if note else changed
 
 
 def _check_form(content: dict[str, Any], state: TrainState) -> None:
@@ -74,8 +76,10 @@ def _check_form(content: dict[str, Any], state: TrainState) -> None:
     expected = state.state_dict()
     for name in expected.keys() - {"optimizer", "best"}:
         check_like(content[name], expected[name], at=name)
-    if not all(isinstance(content["best"][item.name], (int, float)) for item in fields(Best)):
-        raise ValueError("best")
+    for item in fields(Best):  # of a state before K classes there is no `selected`
+        value = content["best"].get(item.name, item.default)
+        if not isinstance(value, (int, float)) and (value is not None or item.default is not None):
+            raise ValueError("best")
     if content["epoch"] < 0 or not 0 <= content["sampler"]["step"] <= state.sampler.steps_per_epoch:
         raise ValueError("epoch or step")
     frozen = state.freezing is not None and content["epoch"] <= state.freezing.epochs
