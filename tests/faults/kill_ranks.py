@@ -105,7 +105,9 @@ def main() -> int:
             wrong = wrong_after_resuming(folder, expected)
             found += bool(wrong)
             said = errors.replace("\n", " | ")[:70]
-            print(f"{number + 1}: rank {rank} after {after:.1f} s, code {code}, {said!r}; {wrong or 'equal'}", flush=True)
+            print(
+                f"{number + 1}: rank {rank} after {after:.1f} s, code {code}, {said!r}; {wrong or 'equal'}", flush=True
+            )
     print(f"{options.kills - found} of {options.kills} runs, resumed, are as the undisturbed one")
     return int(found > 0)
 

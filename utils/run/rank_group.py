@@ -43,7 +43,8 @@ def device_of_rank(name: str) -> str:
 
 @contextlib.contextmanager
 def rank_group(config: Config) -> Iterator[None]:
-    """Be one of the ranks of torchrun, if it started several. All but rank 0 are silent, and end as rank 0 does.
+    """Be one of the ranks of torchrun, if it started several. Rank 0 alone prints; whichever is the first to know says
+    that the run ends.
 
     Raises:
         UserError: the command is not one for several ranks; or there are more of them than GPUs.
@@ -54,8 +55,9 @@ def rank_group(config: Config) -> Iterator[None]:
     on_gpu = choose_device(config.device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
-    rank, _ = rank_and_world()
+    store, rank, world = next(iter(dist.rendezvous("env://")))  # of torchrun, so that it outlives the ranks
+    backend = "nccl" if on_gpu else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
     if rank:
         sys.stdout = io.TextIOWrapper(open(os.devnull, "wb"), encoding="utf-8")  # noqa: SIM115 (open until the end)
     try:
@@ -63,19 +65,26 @@ def rank_group(config: Config) -> Iterator[None]:
         yield
         dist.destroy_process_group()
     except KeyboardInterrupt:
-        if rank:
+        if _was_said(store):
             sys.exit(exit_code_of_signal())
         raise
     except RuntimeError as error:
         if not _is_of_group(error):
             raise
-        if rank == 0:
+        if not _was_said(store):
             print(
                 "error: another rank has ended, and so does this one; the last completed epoch of each seed is kept: "
                 "the same command with --resume 1 resumes from it",
                 file=sys.stderr,
             )
         sys.exit(1)
+
+
+def _was_said(store: dist.Store) -> bool:
+    """Whether another rank has said that this run ends, which is for the first to say that comes to know it."""
+    with contextlib.suppress(RuntimeError):
+        return bool(store.add("said", 1) > 1)
+    return False
 
 
 def _is_of_group(error: RuntimeError) -> bool:
