@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 2
 FUZZ_ARGS ?= --inputs 100000 --seed 1 --processes 2
 FAULTS_ARGS ?= --kills 2000 --seed 1 --processes 2
+BENCH_ARGS ?=
 
 # An environment is built when its stamp is there. The stamp's name holds a checksum of the requirement files,
 # so that it is their content that counts, not the time of a clone.
@@ -28,7 +29,7 @@ python := $(VENV)/bin/python
 pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types verify toy faults fuzz mutants soak environment clean
+.PHONY: help run test test-all check lint types verify bench toy faults fuzz mutants soak environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -53,6 +54,9 @@ types: $(dev_stamp)  ## mypy
 
 verify: $(run_stamp)  ## every number of results/ again from the committed scores
 	@for folder in results/*/; do $(python) -m studies.verify $$folder || exit 1; done
+
+bench: $(run_stamp)  ## about three minutes: today's ratios of speed against the committed ones
+	@$(python) -m benchmarks.regression $(BENCH_ARGS)
 
 toy: $(run_stamp)  ## two Gaussians at 1:20 and 1:100: the linear model on natural and on balanced batches
 	@$(python) -m studies.toy

@@ -81,6 +81,7 @@ def compare(report: Report, options: Namespace, run: Path, images: Path, *, titl
     threads = str(options.threads or torch.get_num_threads())
     argv = [str(run), "--images", str(images), "--threads", threads, "--device", options.device or "cpu"]
     model = load(run, device=options.device or "cpu")
+    assert isinstance(model, TrainedModel)
     batches = prepared(model, images)
     seconds: dict[str, list[float]] = {"predict": [], "forward": []}
     rounds = 1 if options.quick else options.repeats + 1

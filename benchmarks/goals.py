@@ -57,6 +57,13 @@ GOALS: dict[str, Goal] = {
     "predict_resnet10": Goal("throughput of predict.py / bare forward, ResNet-10, 10,000 PNG files", "at least", 0.9),
     "help": Goal("main.py --help / bare import of torch and sklearn.metrics", "at most", 0.2),
     "first_step": Goal("a run's start to its first training step / the same import, ResNet-10", "at most", 1.4),
+    "libauc_lenet5": Goal("epoch with validation, LibAUC / ours, LeNet5", "at least", 2),
+    "timm_lenet5": Goal("epoch with validation, timm / ours, LeNet5", "at least", 2),
+    "plain_lenet5": Goal("epoch with validation, plain DataLoader loop / ours, LeNet5", "at least", 2),
+    "cooper_lenet5": Goal("epoch with validation, cooper on tensors in memory / ours, LeNet5", "at least", 1.1),
+    "libauc_resnet10": Goal("epoch with validation, LibAUC / ours, ResNet-10", "at least", 1.1),
+    "timm_resnet10": Goal("epoch with validation, timm / ours, ResNet-10", "at least", 1.1),
+    "plain_resnet10": Goal("epoch with validation, plain DataLoader loop / ours, ResNet-10", "at least", 1.1),
     "row_bf16": Goal("a row of the paper's tables on a GPU, 10 seeds x 100 epochs, bf16", "at most", 30, "s", pairs=1),
     "row_tf32": Goal("a row of the paper's tables on a GPU, 10 seeds x 100 epochs, tf32", "at most", 70, "s", pairs=1),
 }

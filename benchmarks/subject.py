@@ -11,11 +11,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.plain_reference import ImageDataset, LoopedConstraint, PlainTraining, transform_of
 from utils.config.settings import resolve
 from utils.run.experiment import Experiment, build_state, compile_model, prepare
 from utils.samplers.natural import NaturalSampler
@@ -25,6 +25,9 @@ from utils.training.epoch import train_epoch
 from utils.training.optimizers import build_optimizer
 from utils.training.state import TrainingData, TrainState
 from utils.training.step import TrainingSteps
+
+if TYPE_CHECKING:
+    from benchmarks.plain_reference import PlainTraining
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,9 @@ class Subject:
         """Whole training steps, as an epoch takes them."""
         self.runner.run(steps)
 
-    def epoch(self) -> None:
-        """An epoch with its validation and its record."""
-        train_epoch(self.runner, steps=self.steps_per_epoch, delta=self.experiment.config.delta)
+    def epoch(self) -> dict[str, Any]:
+        """An epoch with its validation; its record."""
+        return train_epoch(self.runner, steps=self.steps_per_epoch, delta=self.experiment.config.delta)
 
 
 def prepared(argv: Sequence[str], *, captures: bool | None = None) -> Experiment:
@@ -198,6 +201,9 @@ class Parts:
 
 def plain_training(subject: Subject) -> PlainTraining:
     """The plain reference with the subject's model, data and options."""
+    # here, since what it imports would count in the memory of ours
+    from benchmarks.plain_reference import ImageDataset, LoopedConstraint, PlainTraining, transform_of
+
     task, config, machine = subject.experiment.task, subject.experiment.config, subject.experiment.machine
     model = copy.deepcopy(subject.state.model).to(memory_format=torch.contiguous_format)
     images = task.images.permute(0, 2, 3, 1).contiguous().numpy()

@@ -80,3 +80,21 @@ def two_classes(path: Path, *, images: int, side: int, channels: int = 1, ratio:
         arrays[f"x_{part}"] = generator.integers(0, 256, (count, *shape), dtype=np.uint8)
         arrays[f"y_{part}"] = (np.arange(count) % (ratio + 1) == 0).astype(np.uint8)
     np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A set of an .npz: the end of its keys, and its images."""
+
+    name: str
+    images: int
+
+
+def splits_of_two_classes(path: Path, splits: Sequence[Split], image: Sequence[int], *, ratio: int = 99) -> None:
+    """An .npz of noise with classes 0 and 1 in the sets ``splits``, one in ``ratio`` + 1 of each positive."""
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split in splits:
+        arrays[f"x_{split.name}"] = generator.integers(0, 256, (split.images, *image), dtype=np.uint8)
+        arrays[f"y_{split.name}"] = (np.arange(split.images) % (ratio + 1) == 0).astype(np.uint8)
+    np.savez(path, **arrays)  # type: ignore[arg-type]

@@ -13,7 +13,9 @@ import numpy as np
 import yaml
 
 from utils.config.options import Config
-from utils.metrics.scores import Scores
+from utils.metrics.multiclass import log_odds
+from utils.metrics.scores import ClassScores, Scores
+from utils.run_files.class_scores_csv import write_class_scores
 from utils.run_files.scores_csv import write_scores
 
 COUNTS = {"train": (200, 10), "validation": (20, 20), "test": (40, 30)}
@@ -59,6 +61,63 @@ def make_run(
     (run / "config.yaml").write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
     for seed in seeds:
         make_seed(run, seed, gain=gain, counts=counts)
+    return run
+
+
+SIZES = {"train": (200, 60, 30, 10), "validation": (12, 12, 12, 12), "test": (30, 25, 20, 15)}
+CLASSES = ("cat", "dog", "eel", "fox")
+
+
+def class_scores(
+    part: str,
+    seed: int,
+    *,
+    gain: float = 1.5,
+    sizes: Mapping[str, Sequence[int]] = SIZES,
+    names: Sequence[str] = CLASSES,
+    critical: Sequence[int] = (2, 3),
+) -> ClassScores:
+    """Scores of a made-up model of K classes."""
+    labels = np.repeat(np.arange(len(names)), sizes[part])
+    noise = np.random.default_rng([seed, len(part), 7]).normal(size=(len(labels), len(names)))
+    outputs = noise + gain * np.eye(len(names))[labels]
+    index = np.arange(len(labels))
+    return ClassScores(
+        index,
+        labels,
+        outputs,
+        log_odds(outputs, critical),
+        ["train" if part == "validation" else part] * len(index),
+        labels,
+        tuple(names),
+        tuple(critical),
+    )
+
+
+def make_class_run(
+    folder: Path,
+    name: str,
+    *,
+    seeds: Sequence[int] = (1, 2),
+    gain: float = 1.5,
+    sizes: Mapping[str, Sequence[int]] = SIZES,
+    names: Sequence[str] = CLASSES,
+    critical: Sequence[int] = (2, 3),
+    last: bool = True,
+    **options: Any,
+) -> Path:
+    """A finished run of K classes with the given options."""
+    run = make_run(folder, name, seeds=(), task="classes", ratio_pos_train=None, **options)
+    record = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    record["class_counts"] = {part: dict(zip(names, each, strict=True)) for part, each in sizes.items()}
+    (run / "config.yaml").write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+    given: dict[str, Any] = {"gain": gain, "sizes": sizes, "names": names, "critical": critical}
+    for seed in seeds:
+        files = make_seed(run, seed)
+        for part in ("validation", "test"):
+            write_class_scores(files / f"{part}.csv", class_scores(part, seed, **given))
+        if last:
+            write_class_scores(files / "last_test.csv", class_scores("test", seed + 100, **given))
     return run
 
 

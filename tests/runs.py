@@ -22,8 +22,9 @@ from utils.training import epoch as training
 from utils.training.state import TrainingData, TrainState
 from utils.training.step import TrainingSteps
 
+RATIO = "--ratio_pos_train 20"  # of a task of two sides
 SMALL = (
-    "--dataset_name digits --ratio_pos_train 20 --resnet_type linear --device cpu --threads 1 --model_name run "
+    f"--dataset_name digits {RATIO} --resnet_type linear --device cpu --threads 1 --model_name run "
     "--seeds 1 --num_epochs 1 --parallel_seeds 1"
 )
 NAMES = ("validation.csv", "test.csv")
@@ -38,7 +39,8 @@ OPTIONS_OF = {
 
 def arguments(root: Path, more: str = "") -> list[str]:
     """The command line of a small run; what ``more`` says comes last and so wins."""
-    return [*SMALL.split(), "--checkpoint_root", str(root), *more.split()]
+    small = SMALL.replace(RATIO, "") if "--task classes" in more else SMALL
+    return [*small.split(), "--checkpoint_root", str(root), *more.split()]
 
 
 def run(root: Path, more: str = "", *, code: int = 0) -> Path:

@@ -10,6 +10,7 @@ from .system.installation import MODELS_PACKAGE
 from .system.installation import VERSION as __version__
 
 if TYPE_CHECKING:
+    from .run.class_model import ClassModel
     from .run.trained_model import TrainedModel
 
 # public name -> "module" or "module:attribute", imported on first use
@@ -26,8 +27,8 @@ LAZY: dict[str, str] = {
 __all__ = ["__version__", "load", *LAZY]
 
 
-def load(path: str | Path, *, device: str = "auto") -> TrainedModel:
-    """The model of a trained run, to score and decide on new images: see ``run.trained_model``.
+def load(path: str | Path, *, device: str = "auto") -> TrainedModel | ClassModel:
+    """The model of a trained run, to score and decide on new images: see ``run.trained_model``, ``run.class_model``.
 
         model = rarecall.load("checkpoint/runs/scans")
         decided = model.decide(["new/1.png", "new/2.png"], promise=0.98)

@@ -127,3 +127,11 @@ def test_no_group_is_divided_and_every_fold_has_about_its_share_of_each_class() 
 def test_bad_values_are_refused(counts: tuple[int, ...], options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         class_folds_split(labels(*counts), **{"classes": (0, 1, 2), "validation_fraction": 0.1, **options})
+
+
+def test_a_class_in_one_group_is_refused() -> None:
+    """All of class 2 is one patient's: it cannot be validated and trained on."""
+    original = labels(30, 30, 30)
+    groups = np.where(original == 2, 1000, np.arange(90))
+    with pytest.raises(UserError, match=r"class 2 must have images in two groups .* leave the class out \(--classes\)"):
+        class_folds_split(original, classes=(0, 1, 2), folds=3, fold=3, validation_fraction=0.2, groups=groups)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from utils.errors import UserError
-from utils.metrics.decisions import Decisions, Pair, Threshold
+from utils.metrics.decisions import Decisions, Pair, Threshold, chosen_for_each
 
 KEPT = Threshold("NP", 0.95, 1.0, risk=0.05, on="calibration", n=80, needed=59)
 TOO_FEW = Threshold("NP", 0.98, None, risk=0.05, on="calibration", n=80, needed=149)
@@ -68,3 +68,32 @@ def test_every_rule_says_what_it_promises() -> None:
     for rule in ("NP", "CRC", "plug-in", "fpr", "cost", "prior", "default"):
         words = Threshold(rule, 0.9, 0.0, risk=0.1, on="validation", n=7).meaning
         assert ("no promise" in words) == (rule not in ("NP", "CRC"))
+
+
+# --- of several critical classes ---
+
+HIGH = Threshold("NP", 0.98, 2.0, risk=0.05, on="calibration", n=200, needed=149)
+LOW = Threshold("NP", 0.95, 1.5, risk=0.05, on="calibration", n=200, needed=59)
+OTHER = Decisions((HIGH, LOW, Threshold("plug-in", 0.98, 0.7, on="validation", n=90), DEFAULT), (), None)
+
+
+def test_the_highest_promise_that_every_class_keeps_is_chosen_unasked() -> None:
+    """NP 0.98 is there for one of them only."""
+    assert chosen_for_each({"a": ALL, "b": OTHER}) == {"a": KEPT, "b": LOW}
+    assert chosen_for_each({"b": OTHER}) == {"b": HIGH}
+    without = Decisions((TOO_FEW, PLAIN, DEFAULT), (), None)
+    assert chosen_for_each({"a": without, "b": OTHER}) == {"a": PLAIN, "b": OTHER.thresholds[2]}
+    assert chosen_for_each({"a": Decisions((DEFAULT,), (), None), "b": OTHER}) == {"a": DEFAULT, "b": DEFAULT}
+
+
+def test_of_two_thresholds_for_one_target_the_first_counts() -> None:
+    """As ``chosen`` takes it: a promise at a risk that cannot be kept is not replaced by a looser one unasked."""
+    both = Decisions((TOO_FEW, HIGH, LOW), (), None)
+    assert chosen_for_each({"a": both}) == {"a": LOW}
+
+
+def test_a_class_that_lacks_the_threshold_is_named() -> None:
+    with pytest.raises(UserError, match=r"^class a: a TPR of 0.98 cannot be promised: NP needs 149 positives, got 80"):
+        chosen_for_each({"b": OTHER, "a": ALL}, target=0.98)
+    with pytest.raises(UserError, match=r"^class b: no threshold by plug-in for 0.9; there are NP 0.98"):
+        chosen_for_each({"b": OTHER, "a": ALL}, rule="plug-in", target=0.9)

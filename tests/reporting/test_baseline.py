@@ -15,7 +15,7 @@ from report_folders import COUNTS, Page, make_run
 import report
 from utils.errors import UserError
 from utils.reporting.analysis import Report, analyse
-from utils.reporting.comparison import compare, row_named
+from utils.reporting.comparison import compare, rows_named
 from utils.reporting.contents import comparison_table
 from utils.reporting.runs import read_folder
 
@@ -76,7 +76,7 @@ def test_one_seed_and_few_seeds_say_how_many_are_needed(tmp_path: Path) -> None:
     make_run(tmp_path, "same", seeds=(1, 2, 3), gain=1.5, training_type="MBAUC")
     make_run(tmp_path, "better", seeds=(1, 2, 3), gain=1.6, training_type="SYM_FL", gamma=2.0)
     found = report_of(tmp_path)
-    compared = compare(found, row_named(found.rows, "base"))
+    compared = compare(found, rows_named(found.rows, "base"))
     cells = {row[0].text: row[5].text for row in comparison_table(found.metrics[0], compared).rows}
     assert cells["one"] == "at least 2"
     assert cells["same"] == "\N{EN DASH}"  # no difference
@@ -101,7 +101,7 @@ def test_a_baseline_with_nothing_beside_it_is_refused(tmp_path: Path) -> None:
     make_run(tmp_path, "data", counts={**COUNTS, "train": (200, 20)})
     found = report_of(tmp_path)
     with pytest.raises(UserError, match="nothing to compare with base: no other row has its data and one of its seeds"):
-        compare(found, row_named(found.rows, "base"))
+        compare(found, rows_named(found.rows, "base"))
 
 
 def test_figures_keep_an_objective_and_its_row_with_alm_together(written: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_file_that_gives_other_scores_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = run(tmp_path)
-    writers = {"torch_export": lambda ensemble, batch: (b"x", ensemble(batch).numpy() + 1)}
+    writers = {"torch_export": lambda ensemble, batch: (b"x", (ensemble(batch).numpy() + 1,))}
     monkeypatch.setattr("utils.run.export.WRITERS", writers)
     assert predict.main([str(folder), "--export", "torch_export"]) == 2
     assert "the exported model differs from the model by" in capsys.readouterr().err

@@ -123,6 +123,7 @@ def test_best_pt_of_a_finished_seed_is_enough_too(folder: Path, pictures: Path) 
     images = [str(path) for path in sorted(pictures.glob("*.png"))]
     np.testing.assert_array_equal(model.score(images), read_scores(folder / "seed2" / "test.csv").score)
     own = results(folder)["seeds"]["2"]["test"]["promises"]
+    assert isinstance(model, TrainedModel)
     kept = {(item.rule, item.target): item.value for item in model.decisions.thresholds if item.rule in ("NP", "CRC")}
     assert kept == {(point["rule"], point["tpr"]): point["threshold"] for point in own}
 
@@ -143,7 +144,9 @@ def test_further_training_takes_the_thresholds_away_and_gives_new_ones(tmp_path:
     second = best(folder / "seed1")["decisions"]
     assert [item["needed"] for item in first["thresholds"] if item["rule"] == "NP"] == [5]  # .7^5 = .168 <= .2
     assert [item["needed"] for item in second["thresholds"] if item["rule"] == "NP"] == [7]  # .7^7 = .082 <= .1
-    assert load(folder).decisions.as_dict() == second
+    model = load(folder)
+    assert isinstance(model, TrainedModel)
+    assert model.decisions.as_dict() == second
 
 
 def test_a_seed_that_is_trained_further_has_no_thresholds_until_it_ends(
@@ -217,7 +220,7 @@ def test_a_killed_prediction_goes_on_to_the_same_file(
     folder: Path, pictures: Path, tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In batches of 100: killed after one and a half, or two and a half, of five."""
-    monkeypatch.setattr("utils.run.trained_model.batch_size", lambda height, width: 100)
+    monkeypatch.setattr("utils.run.seed_models.batch_size", lambda height, width: 100)
     argv = [str(folder), "--images", str(pictures), "--threads", "1"]
     whole, out = tmp_path / "whole.csv", tmp_path / "cut.csv"
     assert predict.main([*argv, "--out", str(whole)]) == 0

@@ -25,7 +25,7 @@ from utils.data import check_raw, load_raw
 from utils.errors import UserError
 from utils.losses.weighted_bce import WeightedBCE
 from utils.run import experiment as experiments
-from utils.run.trained_model import load
+from utils.run.trained_model import TrainedModel, load
 from utils.run_files.scores_csv import read_scores, write_scores
 from utils.training import memory_needs
 
@@ -134,6 +134,7 @@ def test_classes_are_named_and_the_names_are_recorded(tmp_path: Path, capsys: py
     names = ["benign nevus", "normal", "tumour"]
     assert best(folder / "seed1")["classes"] == {"negative": [0, 1], "positive": [2], "names": names}
     model = load(folder)
+    assert isinstance(model, TrainedModel)
     assert (model.content.class_names, model.content.positive_classes) == (tuple(names), (2,))
     # the same classes in another spelling are the same run, evaluated and resumed
     run(tmp_path / "one", with_data(tmp_path, "--resnet_type linear --positive_classes 2"))

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--promise", metavar="TPR", help="the threshold that promises this TPR on new images (NP)")
     rule = f"another threshold: one of {', '.join(RULES)}, and its target, such as plug-in 0.95 (default: NP with the "
     add("--rule", nargs="+", metavar="X", help=f"{rule}highest TPR that it can promise, or else plug-in)")
-    pair = "rule out, refer and rule in by the thresholds for these (default: the first that the run has)"
+    pair = "rule out, refer, rule in by the thresholds for these, of one critical class (default: the run's first)"
     add("--two_thresholds", nargs=2, metavar=("TPR", "FPR"), help=pair)
     add = parser.add_argument_group("output").add_argument
     add("--out", type=Path, metavar="CSV", help="where to write a row for each image")
@@ -59,12 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", **switch, help="1 goes on with a file that a stopped command has begun")
     add("--overwrite", **switch, help="1 replaces the file, or the evaluation, if it is there")
     add = parser.add_argument_group("evaluation on other data, in RUN/external/NAME/").add_argument
-    labels = "columns path and label: an original class of the run (its number or name), or positive or negative"
+    labels = "columns path and label: a class of the run, by number or name, or of two sides positive or negative"
     add("--labels", type=Path, metavar="CSV", help=labels)
     add("--name", help="name of the evaluation")
     add("--by", nargs="+", metavar="COLUMN", help="further columns of the labels whose groups are compared")
     add = parser.add_argument_group("export").add_argument
-    export = "write the ensemble beside model.pt with the preprocessing inside: pixels in, score out"
+    export = "write the ensemble beside model.pt with the preprocessing inside: pixels in, scores out"
     add("--export", choices=("onnx", "torch_export", "torchscript"), help=export)
     add = parser.add_argument_group("machine").add_argument
     add("--device", help="auto, cpu, cuda or cuda:N")
@@ -90,25 +90,22 @@ def _predict(argv: Sequence[str]) -> int:
     if asked.export:
         return export.export_model(asked.run, kind=asked.export, images=asked.images, fit=asked.fit)
     model = predictions.open_model(asked.run, device=asked.device, threads=values["threads"])
-    threshold, pair = predictions.chosen(model, rule=values["rule"], target=values["target"], pair=values["pair"])
+    rows = predictions.rows_of(model, rule=values["rule"], target=values["target"], pair=values["pair"])
     if asked.name:
         return external_evaluation.evaluate(
-            model,
+            rows,
             asked.run,
             images=asked.images,
             labels=asked.labels,
             name=asked.name,
             by=asked.by,
             fit=asked.fit,
-            threshold=threshold,
             overwrite=values["overwrite"],
         )
     return predictions.predict(
-        model,
+        rows,
         images=asked.images,
         out=asked.out,
-        threshold=threshold,
-        pair=pair,
         fit=asked.fit,
         resume=values["resume"],
         overwrite=values["overwrite"],

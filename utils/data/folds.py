@@ -21,7 +21,7 @@ from ..seeding import numpy_stream
 from . import NATURAL
 from .raw import Int64Array
 from .splits import Ratio, Split, even_shares, listed, positives_for
-from .whole_groups import draw_groups, folds_of_groups
+from .whole_groups import SIDES, draw_groups, folds_of_groups
 
 TRAIN_ON = ("same", "other", "all")
 _FIXED = 0  # instead of the run's seed: subsets and folds are the same in every run
@@ -160,7 +160,7 @@ def class_folds_split(
     tested = fold_of == fold - 1
     pool = np.flatnonzero(~tested & (subset_of == 0))
     stream = numpy_stream(_FIXED, f"resampling/{resampling}")
-    validation = _validation(pool, original_class, validation_fraction, groups, stream)
+    validation = _validation(pool, original_class, validation_fraction, groups, stream, chosen_by="--classes")
     train, test = np.setdiff1d(pool, validation), np.flatnonzero(tested)
     for name, rows in (("training", train), ("validation", validation), ("test", test)):
         if missing := sorted(set(classes) - set(original_class[rows].tolist())):
@@ -307,7 +307,13 @@ def _cut(rows: Int64Array, classes: Int64Array, size: int, stream: np.random.Gen
 
 
 def _validation(
-    rows: Int64Array, classes: Int64Array, fraction: float, groups: Int64Array | None, stream: np.random.Generator
+    rows: Int64Array,
+    classes: Int64Array,
+    fraction: float,
+    groups: Int64Array | None,
+    stream: np.random.Generator,
+    *,
+    chosen_by: str = SIDES,
 ) -> Int64Array:
     """The given fraction of the rows of each class, at least one row; with groups about so many."""
     drawn = _per_class(rows, classes, fraction, stream)
@@ -315,7 +321,9 @@ def _validation(
         return drawn
     found, counts = np.unique(classes[drawn], return_counts=True)
     sizes = dict(zip(found.tolist(), counts.tolist(), strict=True))
-    return rows[draw_groups(classes[rows], groups[rows], sizes=sizes, what="validation", stream=stream)]
+    return rows[
+        draw_groups(classes[rows], groups[rows], sizes=sizes, what="validation", stream=stream, chosen_by=chosen_by)
+    ]
 
 
 def _per_class(rows: Int64Array, classes: Int64Array, fraction: float, stream: np.random.Generator) -> Int64Array:

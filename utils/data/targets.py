@@ -112,16 +112,22 @@ class ManyClasses:
             )
         if self.imbalance not in PROFILES:
             return keep
-        kind, largest = self.imbalance, keep[self.in_use[0]]
-        while True:
-            try:
-                sizes = imbalance_profile(kind, largest=largest, classes=self.classes, factor=self.factor)
-            except ValueError as error:
-                raise UserError(f"{error} (--imbalance_factor, --classes)") from None
-            shares = [size / keep[c] for size, c in zip(sizes, self.in_use, strict=True)]
-            if max(shares) <= 1:
-                return dict(zip(self.in_use, sizes, strict=True))
-            largest = min(largest - 1, int(largest / max(shares)))
+        largest = keep[self.in_use[0]]
+        while (share := self._largest_share(largest, keep)) > 1:
+            largest = min(largest - 1, int(largest / share))
+        while self._largest_share(largest + 1, keep) <= 1:  # numbers of samples are whole, so a step was too long
+            largest += 1
+        return dict(zip(self.in_use, self._profile(largest), strict=True))
+
+    def _largest_share(self, largest: int, keep: Mapping[int, int]) -> float:
+        """Of the samples that each class may keep, the largest share that a profile takes."""
+        return max(size / keep[c] for size, c in zip(self._profile(largest), self.in_use, strict=True))
+
+    def _profile(self, largest: int) -> tuple[int, ...]:
+        try:
+            return imbalance_profile(self.imbalance, largest=largest, classes=self.classes, factor=self.factor)
+        except ValueError as error:
+            raise UserError(f"{error} (--imbalance_factor, --classes)") from None
 
 
 Targets = TwoClasses | ManyClasses

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from ..errors import UserError
 from .raw import Int64Array
 
+SIDES = "--negative_classes, --positive_classes"  # the options that choose the classes of two sides
+
 
 def check_groups(sets: Mapping[str, Int64Array], groups: Int64Array | None) -> None:
     """Check that no group has rows in two of the ``sets`` of row numbers.
@@ -28,7 +30,13 @@ def check_groups(sets: Mapping[str, Int64Array], groups: Int64Array | None) -> N
 
 
 def draw_groups(
-    classes: Int64Array, groups: Int64Array, *, sizes: Mapping[int, int], what: str, stream: np.random.Generator
+    classes: Int64Array,
+    groups: Int64Array,
+    *,
+    sizes: Mapping[int, int],
+    what: str,
+    stream: np.random.Generator,
+    chosen_by: str = SIDES,
 ) -> Int64Array:
     """Draw whole groups that together have about ``sizes[c]`` rows of each class c.
 
@@ -41,6 +49,7 @@ def draw_groups(
         sizes: class -> rows to draw, of every class that occurs.
         what: the set that is drawn, for the error.
         stream: the only source of randomness.
+        chosen_by: the options that choose the classes, for the advice of an error.
 
     Returns:
         Row numbers, sorted.
@@ -73,7 +82,7 @@ def draw_groups(
                 raise UserError(
                     f"class {names[k]} must have images in two groups or more, so that {what} and training can share"
                     f" them, got {int((counts[:, k] > 0).sum())} of {len(found)} groups; leave the class out"
-                    " (--negative_classes, --positive_classes), or prepare the data with a split of your own"
+                    f" ({chosen_by}), or prepare the data with a split of your own"
                 )
             best = min(left, key=lambda g: distance(taken + counts[g]))
             taken, drawn[best] = taken + counts[best], True

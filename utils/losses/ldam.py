@@ -65,8 +65,8 @@ class LDAM(SoftmaxLoss):
         return cosines[:, 1] if self.classes == 2 else self.log_odds(self.scale * cosines)
 
     def class_outputs(self, outputs: Tensor) -> Tensor:
-        """(B, K) scaled cosines."""
-        return self.scale * self.logits(outputs)
+        """(B, K) scaled cosines; of two classes 0 and the score."""
+        return super().class_outputs(outputs) if self.classes == 2 else self.scale * self.logits(outputs)
 
     def forward(self, outputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
         return self.of_classes(*self.logits_and_labels(outputs, targets))

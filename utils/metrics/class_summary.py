@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .intervals import rate_interval
 from .multiclass import (
@@ -55,20 +56,21 @@ class ClassEvaluation:
         return replace(self, critical=changed)
 
 
-def class_summary(scores: ClassScores, *, options: ClassEvaluation) -> dict[str, Any]:
+def class_summary(scores: ClassScores, *, options: ClassEvaluation, partial: bool = False) -> dict[str, Any]:
     """The numbers of one set; rates in [0, 1].
 
     "auc" is the mean over the classes, each against the rest; accuracy, recall and "confusion" (rows: the class,
     columns: what it is decided to be) are those of the largest output; "shots" has the mean recall of the classes with
     more than 100, 20 to 100, and fewer than 20 training samples. "critical" has for each critical class what a task of
-    two classes has of its positives.
+    two classes has of its positives. Where the set is ``partial``, some of the other classes may have no samples: "auc"
+    is None then, as are their recalls.
     """
     matrix = confusion_matrix(scores.label, argmax(scores), classes=len(options.names))
     return {
-        "auc": macro_auc(scores.label, scores.outputs),
+        "auc": None if partial and not matrix.sum(axis=1).all() else macro_auc(scores.label, scores.outputs),
         "accuracy": accuracy(matrix),
         "balanced_accuracy": balanced_accuracy(matrix),
-        "recall": named(options, recalls(matrix).tolist()),
+        "recall": named_recalls(options, matrix),
         "shots": shot_accuracies(matrix, options.train_counts),
         "confusion": matrix.tolist(),
         "n": len(scores.label),
@@ -144,7 +146,7 @@ def decided(test: ClassScores, thresholds: Sequence[float], *, options: ClassEva
     predicted = decide(test.outputs, test.scores, critical=labels, thresholds=thresholds)
     matrix = confusion_matrix(test.label, predicted, classes=len(options.names))
     found: dict[str, Any] = {
-        "recall": named(options, recalls(matrix).tolist()),
+        "recall": named_recalls(options, matrix),
         "recall_interval": {options.names[own]: _interval(test, predicted == own, test.label == own) for own in labels},
         "accuracy": accuracy(matrix),
         "balanced_accuracy": balanced_accuracy(matrix),
@@ -160,6 +162,11 @@ def decided(test: ClassScores, thresholds: Sequence[float], *, options: ClassEva
 def named(options: ClassEvaluation, values: Sequence[Any]) -> dict[str, Any]:
     """A value for each class, by its name."""
     return dict(zip(options.names, values, strict=True))
+
+
+def named_recalls(options: ClassEvaluation, matrix: NDArray[np.int64]) -> dict[str, float | None]:
+    """The recall of each class, by its name; None of a class without samples."""
+    return named(options, [None if np.isnan(value) else float(value) for value in recalls(matrix)])
 
 
 def _interval(scores: ClassScores, called: np.ndarray[Any, np.dtype[np.bool_]], members: Any) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from .roc import Array
 
 PROMISES = ("NP", "CRC")
@@ -179,6 +179,45 @@ class Decisions:
 
         result: NDArray[np.float64] = expit(scores / self.temperature)
         return result
+
+
+def chosen_for_each(
+    decisions: Mapping[str, Decisions], *, rule: str | None = None, target: float | None = None
+) -> dict[str, Threshold]:
+    """The threshold of each critical class, all by one rule and for one target (but ``prior``, which has their own).
+
+    Args:
+        decisions: of each critical class, by its name.
+        rule: one of ``RULES``; None: NP for the highest TPR that can be promised of every class, or else plug-in for
+            the highest.
+        target: as of ``Decisions.chosen``.
+
+    Raises:
+        UserError: a class has no such threshold, or too few samples for it; the text names it.
+    """
+    if rule is None and target is None:
+        rule, target = _highest(decisions)
+    found = {}
+    for name, own in decisions.items():
+        try:
+            found[name] = own.chosen(rule=rule, target=target)
+        except UserError as error:
+            raise UserError(f"class {one_line(name)}: {error}") from None
+    return found
+
+
+def _highest(decisions: Mapping[str, Decisions]) -> tuple[str, float | None]:
+    """The rule and target that ``chosen_for_each`` takes unasked."""
+    for rule in ("NP", "plug-in"):
+        # of several thresholds for one target ``Decisions.chosen`` takes the first
+        first = [
+            {item.target: item.value for item in reversed(own.thresholds) if item.rule == rule}
+            for own in decisions.values()
+        ]
+        kept = [{target for target, value in each.items() if value is not None} for each in first]
+        if common := set.intersection(*kept):
+            return rule, max(target or 0 for target in common)
+    return "default", None
 
 
 def decisions_of(test: Mapping[str, Any], *, validation: Mapping[str, Any]) -> Decisions:

@@ -33,6 +33,18 @@ def log_odds(outputs: Array, classes: Sequence[int]) -> Array:
     return np.stack(columns, axis=1)
 
 
+def softmax(outputs: Array) -> Array:
+    """(n, K) shares of the classes, which sum to 1; not calibrated.
+
+    >>> softmax(np.log([[6.0, 1.0, 1.0]])).round(4).tolist()
+    [[0.75, 0.125, 0.125]]
+    """
+    from scipy.special import softmax as share
+
+    shares: Array = share(outputs, axis=1)
+    return shares
+
+
 # ---------------------------------------------------------------- of decisions
 
 

@@ -16,7 +16,8 @@ from ..metrics.scores import Scores, averaged
 from ..metrics.summary import OperatingPoint, operating_points
 from ..seeding import numpy_stream
 from .labels import asked, constraint, extras, objective, ratio, sort_key
-from .runs import Folder, Run, same_samples
+from .read_seeds import Run, of_class, same_samples
+from .runs import Folder
 from .tables import SAME, Cell, exact, exact_percent, number
 
 RESAMPLES = 2000  # of the test samples, for differences
@@ -89,7 +90,8 @@ class Row:
     run: Run
     name: str  # as the user gave it: in the sweep's table, or as --model_name
     extra: str  # what distinguishes it beside objective and constraint
-    group: int  # from 0; rows of one group have the same data and class counts
+    group: int  # from 0; rows of one group have the same data, class counts and critical class
+    difference: str  # of its data from those of the first group with its critical class; "" if they are the same
     tprs: tuple[float, ...]  # where the FPR is measured
     test: Scores  # of the ensemble
     bootstrap: Bootstrap  # of ``test``; for all rows of a group the same samples were drawn
@@ -105,16 +107,38 @@ class Row:
         return constraint(self.run.record.options)
 
     @property
+    def run_name(self) -> str:
+        """Its name without the critical class."""
+        return self.name.removesuffix(of_class(self.run.critical))
+
+    @property
     def label(self) -> str:
         """What the rows with and without ALM have in common."""
-        return f"{self.objective}, {self.extra}" if self.extra else self.objective
+        return ", ".join(filter(None, (self.objective, self.extra, self._class)))
+
+    @property
+    def run_label(self) -> str:
+        """The same without the critical class."""
+        return ", ".join(filter(None, (self.objective, self.extra)))
 
     @property
     def settings(self) -> str:
         """The objective, the constraint with its numbers, and what else distinguishes the row."""
+        return self._settings(self._class)
+
+    @property
+    def run_settings(self) -> str:
+        """The same without the critical class."""
+        return self._settings("")
+
+    def _settings(self, of: str) -> str:
         name = f"{self.objective} + ALM" if self.constraint else self.objective
-        name = f"{name}, {self.extra}" if self.extra else name
+        name = ", ".join(filter(None, (name, self.extra, of)))
         return f"{name} ({self.constraint.removeprefix('ALM ')})" if self.constraint else name
+
+    @property
+    def _class(self) -> str:
+        return f"class {self.run.critical}" if self.run.critical else ""
 
     @cached_property
     def validation(self) -> Scores:
@@ -179,7 +203,7 @@ class Report:
     rows: tuple[Row, ...]  # those compared over test samples
     folds: tuple[Row, ...]  # those that are folds of a resampling
     trials: tuple[Row, ...]  # runs of a grid or a search, if rows follow from them: neither compared nor starred
-    differences: tuple[str, ...]  # of each group from the first, as text; "" for the first
+    differences: tuple[str, ...]  # of each group from the first with its critical class, as text; "" for the first
 
 
 def default_tprs(folder: Folder) -> tuple[float, ...]:
@@ -199,20 +223,20 @@ def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
     trials: list[Run] = []
     for run in folder.runs:
         if run.seeds:
-            planned = folder.plan.row(run.name)
+            planned = folder.plan.row(run.folder)
             is_trial = planned is not None and planned.trial
             (folds if run.record.options.get("folds") else trials if is_trial else single).append(run)
     if not single:  # nothing follows yet
         single, trials = trials, []
     groups, differences = _groups(single)
     for runs in (single, folds, trials):
-        runs.sort(key=lambda run: (groups.get(run.name, 0), folder.plan.position(run.name), *sort_key(run)))
+        runs.sort(key=lambda run: (groups.get(run.name, 0), folder.plan.position(run.folder), *sort_key(run)))
     more, names = extras(single), given_names(folder)
     return Report(
         folder,
         metrics_for(tprs),
         tuple(tprs),
-        rows_of(single, tprs, RESAMPLES, names=names, extra=more, group=groups),
+        rows_of(single, tprs, RESAMPLES, names=names, extra=more, group=groups, differences=differences),
         rows_of(folds, (), 1, names=names),  # compared over the folds, not over resamples
         rows_of(trials, tprs, 1, names=names, extra=extras(trials)),
         differences,
@@ -220,10 +244,14 @@ def analyse(folder: Folder, *, tprs: Sequence[float]) -> Report:
 
 
 def given_names(folder: Folder) -> dict[str, str]:
-    """The name of each run in the sweep's table; without one, or if two rows share it, that of its folder."""
-    planned = {run.name: row.name if (row := folder.plan.row(run.name)) else "" for run in folder.runs}
+    """The name of each run in the sweep's table; without one, or if two rows share it, that of its folder.
+
+    That of a critical class says which.
+    """
+    planned = {run.folder: row.name if (row := folder.plan.row(run.folder)) else "" for run in folder.runs}
     times = Counter(planned.values())
-    return {folder: name if name and times[name] == 1 else folder for folder, name in planned.items()}
+    given = {folder: name if name and times[name] == 1 else folder for folder, name in planned.items()}
+    return {run.name: given[run.folder] + of_class(run.critical) for run in folder.runs}
 
 
 def rows_of(
@@ -234,6 +262,7 @@ def rows_of(
     names: Mapping[str, str] | None = None,
     extra: Mapping[str, str] | None = None,
     group: Mapping[str, int] | None = None,
+    differences: Sequence[str] = ("",),
 ) -> tuple[Row, ...]:
     """The row of each run. Runs with the same test labels are resampled together: the same samples are drawn."""
     tests = [averaged([seed.test for seed in run.seeds.values()]) for run in runs]
@@ -258,6 +287,7 @@ def rows_of(
             (names or {}).get(run.name, run.name),
             (extra or {}).get(run.name, ""),
             (group or {}).get(run.name, 0),
+            differences[(group or {}).get(run.name, 0)],
             tuple(tprs),
             test,
             drawn[position],
@@ -267,16 +297,21 @@ def rows_of(
 
 
 def _groups(runs: Sequence[Run]) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Runs with the same data, class counts and test samples form a group; the largest is group 0."""
+    """Runs with the same data, class counts, critical class and test samples form a group; the largest is group 0."""
     groups: list[list[Run]] = []
     for run in runs:
-        home = next((members for members in groups if not difference_of_data(members[0], run)), None)
+        home = next((members for members in groups if _are_alike(members[0], run)), None)
         if home is None:
             groups.append(home := [])
         home.append(run)
     groups.sort(key=len, reverse=True)
-    differences = tuple(difference_of_data(groups[0][0], members[0]) for members in groups)
+    first = {members[0].critical: members[0] for members in reversed(groups)}
+    differences = tuple(difference_of_data(first[members[0].critical], members[0]) for members in groups)
     return {run.name: number for number, members in enumerate(groups) for run in members}, differences
+
+
+def _are_alike(first: Run, second: Run) -> bool:
+    return first.critical == second.critical and not difference_of_data(first, second)
 
 
 def difference_of_data(first: Run, second: Run) -> str:
@@ -288,6 +323,8 @@ def difference_of_data(first: Run, second: Run) -> str:
         ours, theirs = first.record.class_counts[part], second.record.class_counts[part]
         if ours != theirs:
             parts.append(f"{part} set {ratio(theirs)}, not {ratio(ours)}")
+    if not parts and first.record.sizes != second.record.sizes:
+        parts.append("other sizes of the classes")
     one, other = (next(iter(run.seeds.values())) for run in (first, second))
     if not parts and not (same_samples(one.test, other.test) and same_samples(one.validation, other.validation)):
         parts.append("other test or validation samples")

@@ -109,6 +109,7 @@ def _facts(row: Row) -> tuple[tuple[str, str], ...]:
         ("settings", row.settings),
         ("data", str(options.get("dataset_name", "?"))),
         ("classes", named_classes(options)),
+        ("positives", f"class {row.run.critical} of {len(record.classes)}" if row.run.critical else ""),
         ("model", str(options.get("resnet_type", "?"))),
         ("seeds, averaged", seeds),
         ("data checksum", record.checksum[:12]),

@@ -50,8 +50,16 @@ class Family:
     @property
     def heading(self) -> str:
         """The objective, and a note if its data are not those of the main group."""
+        return self._heading(self.rows[0][0].label)
+
+    @property
+    def run_heading(self) -> str:
+        """The same without a critical class."""
+        return self._heading(self.rows[0][0].run_label)
+
+    def _heading(self, label: str) -> str:
         first = self.rows[0][0]
-        return f"{first.label} (not comparable: data {group_letter(first.group)})" if first.group else first.label
+        return f"{label} (not comparable: data {group_letter(first.group)})" if first.difference else label
 
 
 def families(rows: Sequence[Row]) -> list[Family]:
@@ -77,6 +85,9 @@ def roc_overview(report: Report, group: int) -> Figure:
     labels = list(dict.fromkeys(row.label for row in rows))
     styled = [(row, f"c{labels.index(row.label) % COLOURS}{'' if row.constraint else ' dashed'}") for row in rows]
     heading = "All rows" if group == 0 else f"Rows with data {group_letter(group)}"
+    if rows[0].run.critical:
+        other = f", data {group_letter(group)}" if rows[0].difference else ""
+        heading = f"All rows of class {rows[0].run.critical}{other}"
     caption = "Solid with ALM, dashed without. Click a row in the legend to highlight it."
     return replace(_roc_figure(report, heading, styled, marked=False), caption=caption)
 
@@ -164,8 +175,10 @@ def epoch_figure(family: Family, lows: Mapping[str, float]) -> Figure | None:
             _draw_epochs(panel, row, css, name)
         panels.append(panel)
     counts = [(row, css, len(row.run.seeds)) for row, css, _ in styled]
-    legend = tuple(Entry(f"{row.name} ({count} seed{'s'[: count > 1]})", css) for row, css, count in counts)
-    return Figure(family.heading, tuple(panels), legend)
+    legend = tuple(Entry(f"{row.run_name} ({count} seed{'s'[: count > 1]})", css) for row, css, count in counts)
+    of_classes = "Validation AUC: mean over all classes, each against the rest; training AUC: over the critical ones."
+    caption = of_classes if family.rows[0][0].run.critical else ""
+    return Figure(family.run_heading, tuple(panels), legend, caption)
 
 
 def auc_axis(low: float, name: str) -> Axis:
@@ -192,24 +205,24 @@ def lowest_auc(rows: Sequence[Row], name: str) -> float:
 def _draw_epochs(panel: Panel, row: Row, css: str, name: str) -> None:
     epochs = by_epoch(row, name)
     if not epochs:
-        panel.words.append(f"{row.name}: not recorded.")
+        panel.words.append(f"{row.run_name}: not recorded.")
         return
     means = {epoch: statistics.fmean(values) for epoch, values in epochs.items()}
     if len(row.run.seeds) > 1:
         lowest, highest = ([(epoch, end(values)) for epoch, values in epochs.items()] for end in (min, max))
         panel.band(lowest, highest, css)
-    panel.line(list(means.items()), css, label=row.name)
+    panel.line(list(means.items()), css, label=row.run_name)
     if len(means) == 1:
         panel.dot(next(iter(means.items())), css)
     if name == "val_auc":
         for seed, found in row.run.seeds.items():
             epoch, curve = found.best_epoch, row.run.curves[seed][name]
             if epoch is not None and epoch < len(curve) and (value := curve[epoch]) is not None:
-                panel.dot((epoch, value), css, label=f"{row.name}, seed {seed}: best epoch {epoch}", radius=3)
+                panel.dot((epoch, value), css, label=f"{row.run_name}, seed {seed}: best epoch {epoch}", radius=3)
     first, last, top = min(means), max(means), max(means, key=lambda epoch: means[epoch])
     text = {epoch: number(means[epoch], 3) for epoch in (first, last, top)}
     panel.words.append(
-        f"{row.name}: mean {text[first]} in epoch {first}, highest {text[top]} in epoch {top}, {text[last]} in "
+        f"{row.run_name}: mean {text[first]} in epoch {first}, highest {text[top]} in epoch {top}, {text[last]} in "
         f"the last epoch, {last}."
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -39,12 +40,11 @@ class Contrast:
 WITH_ALM = Contrast("With and without ALM", "with ALM minus without", "without", "with ALM", "ALM better", "with ALM")
 
 
-def beside(baseline: Row) -> Contrast:
-    """All rows beside one."""
-    short = cut(baseline.name, MOST_LETTERS)
-    return Contrast(
-        f"Compared with {baseline.name}", f"row minus {short}", short, "row", "row better", f"than {baseline.name}"
-    )
+def beside(baseline: Sequence[Row]) -> Contrast:
+    """All rows beside one, or those of each critical class beside that of one run."""
+    name = baseline[0].name if len(baseline) == 1 else baseline[0].run_name
+    short = cut(name, MOST_LETTERS)
+    return Contrast(f"Compared with {name}", f"row minus {short}", short, "row", "row better", f"than {name}")
 
 
 @dataclass
@@ -116,8 +116,10 @@ class Tally:
     rows: int
 
 
-def compare(report: Report, baseline: Row | None = None) -> tuple[Comparison, ...]:
+def compare(report: Report, baseline: Sequence[Row] = ()) -> tuple[Comparison, ...]:
     """Compare each row with ALM with the same row without; given a ``baseline``, each other row of its data with it.
+
+    Rows of a critical class are only compared with rows of the same.
 
     Two families of p values, each corrected for all its members: the changes of every row and metric, and the changes
     at the chosen thresholds.
@@ -125,11 +127,13 @@ def compare(report: Report, baseline: Row | None = None) -> tuple[Comparison, ..
     Raises:
         UserError: no row can be compared with the baseline.
     """
-    words = WITH_ALM if baseline is None else beside(baseline)
-    compared = pairs(report.rows) if baseline is None else pairs_with(baseline, report.rows)
+    words = beside(baseline) if baseline else WITH_ALM
+    compared = pairs_with(baseline, report.rows) if baseline else pairs(report.rows)
     found = [each for base, row in compared if (each := _compared(base, row, report, words)) is not None]
-    if baseline is not None and not found:
-        raise UserError(f"nothing to compare with {baseline.name}: no other row has its data and one of its seeds")
+    if baseline and not found:
+        raise UserError(
+            f"nothing to compare with {baseline[0].run_name}: no other row has its data and one of its seeds"
+        )
     changes = [change for each in found for change in each.changes.values()]
     _correct([(change, "p") for change in changes])
     _correct([(point, name) for each in found for point in each.points for name in ("negatives_p", "positives_p")])
@@ -140,21 +144,22 @@ def compare(report: Report, baseline: Row | None = None) -> tuple[Comparison, ..
     return tuple(found)
 
 
-def row_named(rows: Sequence[Row], name: str) -> Row:
-    """The row of that name, or else that of the folder ``name``.
+def rows_named(rows: Sequence[Row], name: str) -> list[Row]:
+    """The row of that name, or else that of the folder ``name``; of a run with K classes, one for each critical class.
 
     Raises:
         UserError: there is none.
     """
-    found = [row for row in rows if row.name == name] or [row for row in rows if row.run.name == name]
-    if not found:
-        raise UserError(f"--baseline must be one of the rows {', '.join(row.name for row in rows)}; got {name}")
-    return found[0]
+    for of in (attrgetter("name"), attrgetter("run.name"), attrgetter("run_name"), attrgetter("run.folder")):
+        if found := [row for row in rows if of(row) == name]:
+            return found if found[0].run.critical else found[:1]
+    raise UserError(f"--baseline must be one of the rows {', '.join(row.name for row in rows)}; got {name}")
 
 
-def pairs_with(baseline: Row, rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """(baseline, row) for each other row with the same data."""
-    return [(baseline, row) for row in rows if row is not baseline and row.group == baseline.group]
+def pairs_with(baseline: Sequence[Row], rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """(row of the baseline, row) for each row of another run with the same data and critical class."""
+    of_group = {row.group: row for row in baseline}
+    return [(of_group[row.group], row) for row in rows if row.group in of_group and row is not of_group[row.group]]
 
 
 def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:

@@ -35,7 +35,7 @@ NAME = Column("row")
 
 def row_warning(row: Row) -> str:
     """Why a row may not be compared with the others."""
-    return f"not comparable: data {group_letter(row.group)}" if row.group else ""
+    return f"not comparable: data {group_letter(row.group)}" if row.difference else ""
 
 
 def name_cell(row: Row) -> Cell:

@@ -16,6 +16,8 @@ from ..data import NATURAL
 from ..metrics.seed_tests import corrected_resampled_t
 from .analysis import Metric, Row
 from .charts import COLOURS, Entry, Figure, auc_axis, dot_chart
+from .class_rows import ClassRow, Spread
+from .class_tables import mean_cell
 from .labels import RESAMPLING, ratio, shown, varying_options
 from .svg import Panel
 from .tables import DASH, SAME, Cell, Column, Table, count, numeric, p_cell
@@ -80,6 +82,28 @@ def crosses(rows: Sequence[Row]) -> list[Cross]:
         if place and same:
             cross.compare(same)
     return [found[key] for key in sorted(found)]
+
+
+def class_resampling_table(rows: Sequence[ClassRow]) -> Table:
+    """Runs of K classes, one of which is a fold: a line for each model and objective, over the folds."""
+    options = [row.run.record.options for row in rows]
+    varying = [name for name in varying_options(options) if name not in {*RESAMPLING, "resnet_type"}]
+    found: dict[tuple[str, str], dict[int, ClassRow]] = {}
+    for row, own in zip(rows, options, strict=True):
+        label = ", ".join([row.settings, *(f"{name}={shown(own.get(name))}" for name in varying)])
+        found.setdefault((shown(own.get("resnet_type")), label), {})[int(own.get("fold") or 0)] = row
+    columns = [*map(Column, ("model", "objective")), *numeric("folds")]
+    columns += numeric(
+        "accuracy, %", "balanced accuracy, %", "AUC", group="test, mean \N{PLUS-MINUS SIGN} SD over folds"
+    )
+    lines = []
+    for (model, label), folds in sorted(found.items()):
+        cells = [Cell(model), Cell(label), count(len(folds))]
+        for name in ("accuracy", "balanced_accuracy", "auc"):
+            means = {fold: mean for fold, row in folds.items() if (mean := row.measures[name].mean) is not None}
+            cells.append(mean_cell(Spread(means), auc=name == "auc"))
+        lines.append(cells)
+    return Table("class_resampling", "Cross-validation: all classes by the largest output", columns, lines)
 
 
 def _subset(options: Mapping[str, Any]) -> str:

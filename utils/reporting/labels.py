@@ -11,7 +11,7 @@ from ..config.options import OPTIONS, convert
 from ..constraints import label
 from ..data import NATURAL
 from ..learners import LEARNERS
-from .runs import Run
+from .read_seeds import Run
 from .tables import cut, exact
 
 # Short names of objectives, in the order of the paper's tables; any other objective keeps its own name and comes last.
@@ -103,7 +103,8 @@ def constraint(options: Mapping[str, Any]) -> str:
 def base_key(run: Run) -> tuple[Any, ...]:
     """Data and options without those of the constraint: equal for a run and the same run with ALM."""
     kept = {key: value for key, value in run.record.options.items() if key not in ASIDE | CONSTRAINT | CONTINUED}
-    return (run.record.checksum, str(run.record.class_counts), *sorted((key, str(kept[key])) for key in kept))
+    of = (run.record.checksum, run.critical, str(run.record.class_counts), str(run.record.sizes))
+    return (*of, *sorted((key, str(kept[key])) for key in kept))
 
 
 def extras(runs: Sequence[Run]) -> dict[str, str]:
@@ -118,11 +119,12 @@ def extras(runs: Sequence[Run]) -> dict[str, str]:
         options = run.record.options
         given = [(name, shown(_short(name, options[name]))) for name in varying if options.get(name) is not None]
         found[run.name] = ", ".join(f"{_prefix(name, value)}{value}" for name, value in given)
-        full[run.name] = (objective(options), constraint(options), found[run.name])
+        full[run.name] = (objective(options), constraint(options), found[run.name], run.critical)
+    folders = {run.name: run.folder for run in runs}
     repeated = Counter(full.values())
     for name in found:
         if repeated[full[name]] > 1:
-            found[name] = ", ".join(filter(None, (found[name], name)))
+            found[name] = ", ".join(filter(None, (found[name], folders[name])))
     return found
 
 

@@ -3,9 +3,12 @@ r"""The table of results for a paper, in LaTeX with booktabs."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 
-from .analysis import Report
+from .analysis import Report, Row
+from .class_rows import ClassRow
+from .class_tables import runs_table
 from .contents import results_table
 from .tables import Cell, Column, Table
 
@@ -37,20 +40,29 @@ def escaped(text: str) -> str:
     return SEARCHED.sub(lambda found: SPECIAL.get(found.group(), "-{}"), line)
 
 
-def results_latex(report: Report, *, command: str) -> str:
+def results_latex(report: Report, of_classes: Sequence[ClassRow] = (), *, command: str) -> str:
     r"""The rows, each with its settings in a second line; ``\usepackage{booktabs}`` is needed.
 
     Args:
+        report: the rows.
+        of_classes: the runs of K classes among them, which get a table of their own below.
         command: of this report, for a comment.
     """
-    counts = [row.run.record.class_counts["test"] for row in report.rows if row.group == 0]
     comments = [
         f"By: {' '.join(command.split())}",
         r"Needs \usepackage{booktabs}. Bold: the best of its column on this test set, and so chosen on it.",
-        *(f"Test set: {each['positive']} positives, {each['negative']} negatives." for each in counts[:1]),
+        *(f"Test set: {_size(row)}." for row in report.rows[:1]),
         "Mean and SD over the seeds; ensemble with a 95 % interval for new images.",
     ]
-    return "\n".join([*(f"% {line}" for line in comments), *_tabular(results_table(report)), ""])
+    more = ["", "% All classes of each run.", *_tabular(runs_table(of_classes))] if of_classes else []
+    return "\n".join([*(f"% {line}" for line in comments), *_tabular(results_table(report)), *more, ""])
+
+
+def _size(row: Row) -> str:
+    record = row.run.record
+    if record.sizes:
+        return f"{sum(record.sizes['test'].values())} samples of {len(record.sizes['test'])} classes"
+    return f"{record.class_counts['test']['positive']} positives, {record.class_counts['test']['negative']} negatives"
 
 
 def _tabular(table: Table) -> list[str]:

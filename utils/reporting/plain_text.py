@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from .card import Card
 from .tables import Table
@@ -11,14 +12,16 @@ WIDTH = 110
 GAP = 2  # between columns
 
 
-def card_text(card: Card, *, command: str) -> str:
-    """The card without its charts."""
-    parts = [card.row.name, "\n".join(f"{name}: {value}" for name, value in card.facts)]
-    for section in card.sections:
-        parts.append(f"{section.heading}\n{'-' * len(section.heading)}")
-        if section.text:
-            parts.append(textwrap.fill(section.text, WIDTH))
-        parts += [table_text(table) for table in section.tables]
+def card_text(cards: Sequence[Card], *, command: str) -> str:
+    """The card of a run, or those of its critical classes, without charts."""
+    parts = []
+    for card in cards:
+        parts += [card.row.name, "\n".join(f"{name}: {value}" for name, value in card.facts)]
+        for section in card.sections:
+            parts.append(f"{section.heading}\n{'-' * len(section.heading)}")
+            if section.text:
+                parts.append(textwrap.fill(section.text, WIDTH))
+            parts += [table_text(table) for table in section.tables]
     return "\n\n".join([*parts, command])
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..run_files.config_yaml import Record
 from ..run_files.paths import PARTS
 from .analysis import Report, Row, group_letter
 from .labels import named_classes, ratio, shown
-from .tables import DASH, Cell, Column, Table, count, exact_percent, numeric
+from .read_seeds import of_class
+from .tables import DASH, Cell, Column, Table, count, cut, exact_percent, numeric
 
 MOST_NAMED = 3  # rows of a warning
 
@@ -19,7 +21,7 @@ OPEN = ("running", "unfinished", "missing", "left out")  # states of a seed that
 def problems_table(report: Report, *, unfinished: bool = False) -> Table:
     """What failed, is damaged or was changed, each with its reason; or what is only not finished yet."""
     columns = (Column("run"), *numeric("seed"), Column("state"), Column("what"), Column("command"))
-    commands = {run.name: run.record.commands for run in report.folder.runs}
+    commands = {run.folder: run.record.commands for run in report.folder.runs}
     rows = []
     for problem in report.folder.problems:
         if (problem.state in OPEN) is not unfinished:
@@ -46,7 +48,7 @@ def data_table(report: Report) -> Table:
     for group, difference in enumerate(report.differences):
         members = _members(report, group)
         record = members[0].run.record
-        cells = [Cell(group_letter(group)), count(len(members))]
+        cells = [Cell(group_letter(group), under=of_class(members[0].run.critical).strip()), count(len(members))]
         counts = [record.class_counts[part] for part in ("train", *PARTS)]
         cells += [Cell(ratio(each), float(each["positive"])) for each in counts]
         cells += [Cell(record.checksum), Cell(record.source), Cell(difference or DASH)]
@@ -76,8 +78,11 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
         facts.insert(1, ("classes", names))
     if rows:
         for name, part in (("training", "train"), ("test", "test")):
-            counts = record.class_counts[part]
-            facts.append((name, f"{counts['negative']} negatives, {counts['positive']} positives"))
+            facts.append((name, _size(record, part)))
+        if record.sizes:
+            critical = dict.fromkeys(row.run.critical for row in report.rows if row.run.critical)
+            facts.append(("critical", cut(", ".join(critical), 80)))
+            facts.append(("runs", str(len({row.run.folder for row in report.rows}))))
         facts.append(("rows", str(len(report.rows))))
     if report.folds:
         facts.append(("runs of the cross-validation", str(len(report.folds))))
@@ -86,6 +91,14 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
     facts += [("seeds a row", _range([len(seeds) for seeds in everything])), ("epochs a seed", _range(epochs))]
     facts += [("data checksum", record.checksum[:12]), ("finished", max(run.finished for run in report.folder.runs))]
     return [fact for fact in facts if fact[1]]
+
+
+def _size(record: Record, part: str) -> str:
+    if not record.sizes:
+        counts = record.class_counts[part]
+        return f"{counts['negative']} negatives, {counts['positive']} positives"
+    sizes = record.sizes[part].values()
+    return f"{sum(sizes)} samples of {len(sizes)} classes, {_range(sorted(sizes))} of each"
 
 
 def _range(numbers: Sequence[int]) -> str:
@@ -128,11 +141,13 @@ def _of_different_lengths(report: Report) -> list[str]:
 
 def _seen_before(report: Report) -> list[str]:
     """How many runs were scored on the same test set, as choosing the best of them uses that set."""
-    found = []
+    found, told = [], set[frozenset[str]]()
     for group in range(len(report.differences)):
-        count = len(_members(report, group)) + (len(report.trials) if group == 0 else 0)
-        if count > 1:
-            which = f"Data {group_letter(group)}: " if len(report.differences) > 1 else ""
+        folders = frozenset(row.run.folder for row in _members(report, group))
+        count = len(folders) + (len({row.run.folder for row in report.trials}) if group == 0 else 0)
+        if count > 1 and folders not in told:  # of K classes they are those of each critical one
+            told.add(folders)
+            which = f"Data {group_letter(group)}: " if any(report.differences) else ""
             found.append(
                 f"{which}{count} runs were scored on the same test set. The best of {count} by these numbers is better "
                 "here than on new data: choose among them by validation."
@@ -143,13 +158,15 @@ def _seen_before(report: Report) -> list[str]:
 def _unresolved(report: Report) -> list[str]:
     """TPRs that the number of positives cannot resolve."""
     found = []
-    for row in _members(report, 0)[:1]:
+    first = {group: _members(report, group)[0] for group, other in enumerate(report.differences) if not other}
+    for row in first.values():
+        of = f" of class {cut(row.run.critical, 80)}" if row.run.critical else ""
         for part in PARTS:
             positives = row.run.record.class_counts[part]["positive"]
             fine = [f"{exact_percent(tpr)} %" for tpr in report.tprs if positives and 1 - 1 / positives < tpr < 1]
             if fine:
                 what = f"cannot resolve TPR {', '.join(fine)}: that asks for all of them"
-                found.append(f"The {positives} positives of the {part} set {what}.")
+                found.append(f"The {positives} positives{of} of the {part} set {what}.")
     return found
 
 

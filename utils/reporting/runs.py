@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import UserError
-from ..metrics.roc import checked
-from ..metrics.scores import Scores
+from ..metrics.scores import ClassScores
 from ..run_files.config_yaml import Record, read_record
 from ..run_files.done import REMEDY, changed_files, checksums, read_done, read_failed
 from ..run_files.history_jsonl import read_curves
 from ..run_files.paths import CALIBRATION, PARTS, RunPaths, SeedPaths
 from ..run_files.results_json import default_threshold, read_results
-from ..run_files.scores_csv import read_scores
 from ..run_files.table_json import Plan, read_plan
 from ..system.files import is_held
 from ..system.installation import typed
+from .read_seeds import ClassRun, Run, SeedRun, read_class_seed, read_last, read_seed, same_samples
 
 CURVES = ("train_auc", "val_auc")
-MOST_EPOCHS = 2**31  # a larger number is damage
 
 
 @dataclass(frozen=True)
@@ -38,36 +34,13 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class SeedRun:
-    """A seed that counts: its scores, and its epochs where they are known."""
-
-    validation: Scores
-    test: Scores
-    best_epoch: int | None
-    epochs: int | None  # that it was trained for
-    stopped_early: bool | None  # None: not known, as of best.pt alone
-    calibration: Scores | None = None  # only with --calibration_fraction
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: ``checkpoint/<subfolder_name>/<name>``."""
-
-    name: str
-    record: Record
-    seeds: dict[int, SeedRun]  # those with final scores
-    curves: dict[int, dict[str, list[float | None]]]  # of each started seed the values by epoch, by the names in CURVES
-    finished: str  # when its last seed ended; empty if not recorded
-    default_threshold: float  # of its objective, as results.json records it
-
-
-@dataclass(frozen=True)
 class Folder:
     """The content of ``checkpoint/<subfolder_name>``."""
 
     path: Path
     plan: Plan
-    runs: tuple[Run, ...]
+    runs: tuple[Run, ...]  # of K classes each critical one
+    class_runs: tuple[ClassRun, ...]  # those of K classes as a whole
     problems: tuple[Problem, ...]
 
 
@@ -83,7 +56,7 @@ def read_folder(path: Path) -> Folder:
         raise UserError(f"{path} is a single run; expected the folder of the runs: {typed('report')} {path.parent}")
     plan = read_plan(path)
     problems: list[Problem] = []
-    runs = []
+    runs: list[Run | ClassRun] = []
     candidates = [item for item in sorted(path.iterdir()) if item.is_dir() and not item.name.startswith(".")]
     for folder in candidates:
         if not (folder / "config.yaml").exists() and not any(item.is_dir() for item in folder.glob("seed*")):
@@ -103,7 +76,7 @@ def read_folder(path: Path) -> Folder:
         first = f" ({problems[0].run}: {problems[0].message})" if problems else ""
         hint = "; give one level more" if not runs and list(path.glob("*/*/config.yaml")) else ""
         raise UserError(f"no finished seed in {path}{first}{hint}; expected {path}/<model_name>/seed<k>/done")
-    return Folder(path, plan, tuple(runs), tuple(problems))
+    return _folder(path, plan, runs, problems)
 
 
 def read_single(path: Path) -> Folder:
@@ -120,18 +93,24 @@ def read_single(path: Path) -> Folder:
     if not run.seeds:
         why = f" ({problems[0].message})" if problems else ""
         raise UserError(f"no finished seed in {path}{why}; expected {path}/seed<k>/done")
-    return Folder(path, replace(plan, title=run.name), (run,), tuple(problems))
+    return _folder(path, replace(plan, title=run.folder), [run], problems)
+
+
+def _folder(path: Path, plan: Plan, found: Sequence[Run | ClassRun], problems: Sequence[Problem]) -> Folder:
+    runs = [view for run in found for view in (run.views if isinstance(run, ClassRun) else (run,))]
+    return Folder(path, plan, tuple(runs), tuple(run for run in found if isinstance(run, ClassRun)), tuple(problems))
 
 
 def _paths(folder: Path) -> RunPaths:
     return RunPaths(folder.parent.parent, folder.parent.name, folder.name)
 
 
-def _read_run(folder: Path, problems: list[Problem]) -> Run:
+def _read_run(folder: Path, problems: list[Problem]) -> Run | ClassRun:
     paths = _paths(folder)
     record = read_record(paths.config)
     results = _content(partial(read_results, paths.results), paths.results, problems, folder.name)
-    seeds: dict[int, SeedRun] = {}
+    classes = record.classes
+    seeds: dict[int, SeedRun[Any]] = {}
     curves, finished = {}, [""]
     for number in paths.seeds_with():
         files = paths.seed(number)
@@ -149,32 +128,28 @@ def _read_run(folder: Path, problems: list[Problem]) -> Run:
             in_results = listed or {}
             own = done if is_done else in_results
             try:
-                seeds[number] = _read_seed(files, own)
+                seeds[number] = read_class_seed(files, own, classes) if classes else read_seed(files, own)
             except UserError as error:
                 problems.append(Problem(folder.name, number, "damaged", str(error)))
                 continue
             finished.append(str(done.get("finished", ""))[:40])
             if changes := _changes(files, own.get("checksums"), in_results.get("checksums")):
                 problems.append(Problem(folder.name, number, "changed", changes))
-    run = Run(folder.name, record, seeds, curves, max(finished), default_threshold(results))
-    return _on_one_test_set(run, problems)
+    seeds = _on_one_test_set(folder.name, seeds, problems)
+    if not classes:
+        return Run(folder.name, record, seeds, curves, max(finished), default_threshold(results))
+    last = {number: found for number in seeds if (found := _read_last(paths, number, seeds[number].test, problems))}
+    critical = next(iter(seeds.values())).test.views if seeds else ()
+    thresholds = {name: default_threshold(results, name) for name in critical}
+    return ClassRun(folder.name, record, seeds, curves, max(finished), last, thresholds)
 
 
-def _read_seed(files: SeedPaths, known: dict[str, Any]) -> SeedRun:
-    """A seed with its scores; ``known`` is the content of ``done``, or without one its block in results.json."""
-    scores = {part: read_scores(files.scores(part)) for part in files.scored}
-    for part, values in scores.items():
-        try:
-            checked(values.label, values.score)
-        except ValueError as error:
-            raise UserError(f"{files.scores(part)}: {error}") from None
-    best_epoch, epochs = (
-        value if isinstance(value := known.get(name), int) and 0 <= value < MOST_EPOCHS else None
-        for name in ("best_epoch", "epochs")
-    )
-    stopped = known.get("stopped_early")
-    stopped_early = stopped if isinstance(stopped, bool) else None
-    return SeedRun(**scores, best_epoch=best_epoch, epochs=epochs, stopped_early=stopped_early)
+def _read_last(paths: RunPaths, number: int, test: ClassScores, problems: list[Problem]) -> ClassScores | None:
+    try:
+        return read_last(paths.seed(number), test)
+    except UserError as error:
+        problems.append(Problem(paths.model_name, number, "damaged", str(error)))
+        return None
 
 
 def _changes(files: SeedPaths, recorded: object, in_results: object) -> str:
@@ -200,24 +175,18 @@ def _changes(files: SeedPaths, recorded: object, in_results: object) -> str:
     return ""
 
 
-def _on_one_test_set(run: Run, problems: list[Problem]) -> Run:
-    """The run without seeds that were scored on other samples than the first: they cannot be averaged with it."""
-    kept: dict[int, SeedRun] = {}
-    for number, seed in run.seeds.items():
+def _on_one_test_set(run: str, seeds: dict[int, SeedRun[Any]], problems: list[Problem]) -> dict[int, SeedRun[Any]]:
+    """Without seeds that were scored on other samples than the first: they cannot be averaged with it."""
+    kept: dict[int, SeedRun[Any]] = {}
+    for number, seed in seeds.items():
         first = next(iter(kept.values()), seed)
         pairs = [(getattr(first, part), getattr(seed, part)) for part in (*PARTS, CALIBRATION)]
         if all(same_samples(*pair) for pair in pairs if None not in pair):
             kept[number] = seed
         else:
             message = f"scored on other samples than seed {next(iter(kept))}; evaluate again with --train 0"
-            problems.append(Problem(run.name, number, "damaged", message))
-    return replace(run, seeds=kept)
-
-
-def same_samples(first: Scores, second: Scores) -> bool:
-    """Whether two files hold the same samples in the same order."""
-    same = np.array_equal(first.index, second.index) and np.array_equal(first.label, second.label)
-    return same and first.split == second.split
+            problems.append(Problem(run, number, "damaged", message))
+    return kept
 
 
 def _content(read: Callable[[], dict[str, Any]], path: Path, problems: list[Problem], run: str) -> dict[str, Any]:
@@ -246,18 +215,18 @@ def _unfinished(run: str, number: int, files: SeedPaths, record: Record, *, befo
     return Problem(run, number, "unfinished", message)
 
 
-def _add_missing(runs: list[Run], plan: Plan, problems: list[Problem]) -> None:
+def _add_missing(runs: Sequence[Run | ClassRun], plan: Plan, problems: list[Problem]) -> None:
     """Report rows of the plan without a folder, and seeds that a row lacks but the plan or another row has."""
     accounted = {(problem.run, problem.seed) for problem in problems}
     elsewhere = {seed for run in runs for seed in run.seeds}
-    names = {run.name for run in runs} | {problem.run for problem in problems}
+    names = {run.folder for run in runs} | {problem.run for problem in problems}
     absent = [row.folder for row in plan.rows if row.folder not in names]
     problems.extend(Problem(name, None, "missing", "not started") for name in absent)
     for run in runs:
-        row = plan.row(run.name)
+        row = plan.row(run.folder)
         planned = set(row.seeds) if row else set()
         wanted = planned or elsewhere
-        lacking = [seed for seed in sorted(wanted) if seed not in run.seeds and (run.name, seed) not in accounted]
+        lacking = [seed for seed in sorted(wanted) if seed not in run.seeds and (run.folder, seed) not in accounted]
         if lacking:
             why = "planned, not started" if planned else "not started; other rows have them"
-            problems.append(Problem(run.name, None, "missing", f"seeds {' '.join(map(str, lacking))}: {why}"))
+            problems.append(Problem(run.folder, None, "missing", f"seeds {' '.join(map(str, lacking))}: {why}"))

@@ -9,7 +9,9 @@ from ..errors import UserError
 from ..system.files import make_folder, write_text
 from .analysis import analyse, default_tprs, given_names, rows_of
 from .card import card_of
-from .comparison import compare, row_named
+from .class_csv_files import class_csv_files
+from .class_rows import class_rows
+from .comparison import compare, rows_named
 from .csv_files import csv_files
 from .gallery import Originals
 from .latex import results_latex
@@ -55,18 +57,27 @@ def write_report(
     report = analyse(found, tprs=tprs or default_tprs(found))
     if latex is not None and not report.rows:
         raise UserError(f"--latex writes the table of results, and {folder} holds the folds of a cross-validation only")
-    comparisons = compare(report, None if baseline is None else row_named(report.rows, baseline))
+    comparisons = compare(report, [] if baseline is None else rows_named(report.rows, baseline))
+    of_classes = class_rows(report)
     originals = Originals()
     cards = [
         card_of(row, prevalences, place=place, originals=originals, most=pictures)
         for place, row in enumerate(report.rows, 1)
     ]
-    texts = rendered(report, comparisons, cards=cards, command=command) | csv_files(report, comparisons)
+    texts = rendered(
+        report,
+        comparisons,
+        cards=cards,
+        of_classes=of_classes,
+        class_folds=class_rows(report, folds=True),
+        command=command,
+    )
+    texts |= csv_files(report, comparisons) | class_csv_files(of_classes)
     make_folder(out)
     for name, text in texts.items():
         write_text(out / name, text)
     if latex is not None:
-        write_text(latex, results_latex(report, command=command))
+        write_text(latex, results_latex(report, of_classes, command=command))
     return [*(out / name for name in texts), *([latex] if latex is not None else [])]
 
 
@@ -84,7 +95,9 @@ def write_card(
     pictures: int,
     command: str,
 ) -> str:
-    """The evidence card of the run in ``folder`` as text; also written to ``html`` as a page, if that is given.
+    """The evidence card of the run in ``folder`` as text, of K classes one for each critical class.
+
+    Also written to ``html`` as a page, if that is given.
 
     Args:
         folder: of the run.
@@ -99,8 +112,11 @@ def write_card(
     """
     found = read_single(folder)
     _check_file("html", html)
-    (row,) = rows_of(found.runs, tprs or default_tprs(found), 1, names=given_names(found))  # nothing is compared
-    made = card_of(row, prevalences, originals=None if html is None else Originals(), most=pictures)
+    rows = rows_of(found.runs, tprs or default_tprs(found), 1, names=given_names(found))  # nothing is compared
+    originals = None if html is None else Originals()
+    made = [
+        card_of(row, prevalences, place=place, originals=originals, most=pictures) for place, row in enumerate(rows, 1)
+    ]
     if html is not None:
         write_text(html, rendered_card(made, command=command))
     return card_text(made, command=command)

@@ -20,25 +20,33 @@ from ..data.raw import UInt8Array, enlarging
 from ..data.reading_ahead import read_ahead
 from ..errors import UserError
 from ..losses.base import Loss
+from ..losses.softmax import SoftmaxLoss
 from ..metrics.roc import Array
+from ..metrics.scores import mean_of_seeds
 from ..system.files import write_atomically
+from .class_model import ClassModel
+from .seed_models import SeedModels
 from .trained_model import TrainedModel, load
 
 ENDINGS = {"onnx": ".onnx", "torch_export": ".pt2", "torchscript": ".ts"}
 EXTRA = ("onnx", "onnxscript", "onnxruntime")
 TRIED = 64  # images on which the exported file is compared with the model
 TOLERANCE = 1e-5  # of the largest difference, relative to the largest score where that is above 1
+Outputs = tuple[Array, ...]
 
 
 class Ensemble(nn.Module):
-    """(B, C, H, W) uint8 pixels as in the files -> (B,) float32 mean of the seeds' scores."""
+    """(B, C, H, W) uint8 pixels as in the files -> float32 means over the seeds.
+
+    Of two sides (B,) scores; of K classes (B, C) scores of the critical ones and (B, K) outputs.
+    """
 
     scale: Tensor
     shift: Tensor
     rows: Tensor
     columns: Tensor
 
-    def __init__(self, model: TrainedModel) -> None:
+    def __init__(self, model: TrainedModel | ClassModel) -> None:
         super().__init__()
         form = model.form
         mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (form.mean, form.std))
@@ -49,10 +57,12 @@ class Ensemble(nn.Module):
         self.divisor = enlarged[2] if enlarged else 0
         for name, matrix in zip(("rows", "columns"), enlarged[:2] if enlarged else (), strict=False):
             self.register_buffer(name, torch.from_numpy(matrix).double())  # holds all integers that occur
-        self.members = nn.ModuleList(Member(*parts) for parts in model.members)
+        kind = ClassMember if isinstance(model, ClassModel) else Member
+        self.members = nn.ModuleList(kind(*parts) for parts in model.members)
+        self.has_classes = isinstance(model, ClassModel)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The scores."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The scores, or scores and outputs."""
         if self.divisor:
             sums = self.rows @ images.double() @ self.columns.T
             images = torch.floor((sums + self.divisor // 2) / self.divisor)
@@ -62,7 +72,10 @@ class Ensemble(nn.Module):
         if self.repeats > 1:
             batch = batch.repeat(1, self.repeats, 1, 1)
         batch = batch * self.scale + self.shift
-        return torch.stack([member(batch) for member in self.members]).mean(0)
+        if not self.has_classes:
+            return torch.stack([member(batch) for member in self.members]).mean(0)
+        scores, outputs = zip(*(member(batch) for member in self.members), strict=True)
+        return torch.stack(scores).mean(0), torch.stack(outputs).mean(0)
 
 
 class Member(nn.Module):
@@ -78,6 +91,18 @@ class Member(nn.Module):
     def forward(self, batch: Tensor) -> Tensor:
         """(B,) scores."""
         return self.loss.score(self.model(batch)) - self.threshold
+
+
+class ClassMember(Member):
+    """Scores and outputs of one seed's model of K classes."""
+
+    loss: SoftmaxLoss
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """(B, C) and (B, K)."""
+        outputs = self.model(batch)
+        scores = self.loss.score(outputs) - self.threshold
+        return scores.unsqueeze(1) if scores.dim() == 1 else scores, self.loss.class_outputs(outputs)
 
 
 def export_model(run: Path, *, kind: str, images: Path | None, fit: str | None) -> int:
@@ -104,20 +129,38 @@ def export_model(run: Path, *, kind: str, images: Path | None, fit: str | None) 
     out = model.content.path.with_suffix(ENDINGS[kind])
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporters, about themselves
-        content, scores = WRITERS[kind](ensemble, batch)
-    expected = model.score(pixels)
-    difference = float(np.abs(scores - expected).max()) / max(1.0, float(np.abs(expected).max()))
+        content, found = WRITERS[kind](ensemble, batch)
+    expected = _expected(model, pixels)
+    difference = max(_difference(values, expected[name]) for name, values in zip(expected, found, strict=True))
     on = images or "made-up images"
     if not difference <= TOLERANCE:
         raise UserError(f"the exported model differs from the model by {difference:.2g} on {on}; nothing was written")
     write_atomically(out, lambda stream: stream.write(content))
     form = model.form
-    print(f"{out}: images, uint8 (B, {form.channels}, {form.height}, {form.width}) -> score, float32 (B,)")
+    made = ", ".join(f"{name}, float32 {_shape(values)}" for name, values in expected.items())
+    print(f"{out}: images, uint8 (B, {form.channels}, {form.height}, {form.width}) -> {made}")
     print(f"largest difference on {len(pixels)} images of {on}: {difference:.2g} (relative where scores exceed 1)")
     return 0
 
 
-def _pixels(model: TrainedModel, images: Path | None, fit: str | None) -> UInt8Array:
+def _expected(model: TrainedModel | ClassModel, pixels: UInt8Array) -> dict[str, Array]:
+    """What the exported file has to give, by the names of its outputs."""
+    if isinstance(model, TrainedModel):
+        return {"score": model.score(pixels)}
+    scores, outputs = model.parts(mean_of_seeds(model.of_seeds(pixels)))
+    return {"scores": scores, "outputs": outputs}
+
+
+def _difference(found: Array, expected: Array) -> float:
+    """The largest, relative to the largest value where that is above 1."""
+    return float(np.abs(found - expected).max()) / max(1.0, float(np.abs(expected).max()))
+
+
+def _shape(values: Array) -> str:
+    return "(B,)" if values.ndim == 1 else f"(B, {values.shape[1]})"
+
+
+def _pixels(model: SeedModels, images: Path | None, fit: str | None) -> UInt8Array:
     form = model.form
     if images is None:
         generator = np.random.Generator(np.random.PCG64(0))
@@ -129,14 +172,14 @@ def _pixels(model: TrainedModel, images: Path | None, fit: str | None) -> UInt8A
     raise UserError(f"{images} has no image that can be read")
 
 
-def _onnx(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Array]:
+def _onnx(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Outputs]:
     import onnxruntime
 
     program = torch.onnx.export(
         ensemble,
         (batch,),
         input_names=["images"],
-        output_names=["score"],
+        output_names=["scores", "outputs"] if ensemble.has_classes else ["score"],
         dynamic_shapes=_any_batch(),
         dynamo=True,
         verbose=False,
@@ -144,28 +187,32 @@ def _onnx(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Array]:
     assert program is not None
     content: bytes = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return content, session.run(None, {"images": batch.numpy()})[0]
+    return content, tuple(session.run(None, {"images": batch.numpy()}))
 
 
-def _torch_export(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Array]:
+def _torch_export(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Outputs]:
     stream = io.BytesIO()
     torch.export.save(torch.export.export(ensemble, (batch,), dynamic_shapes=_any_batch()), stream)
     stream.seek(0)
-    return stream.getvalue(), torch.export.load(stream).module()(batch).numpy()
+    return stream.getvalue(), _arrays(torch.export.load(stream).module()(batch))
 
 
-def _torchscript(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Array]:
+def _torchscript(ensemble: Ensemble, batch: Tensor) -> tuple[bytes, Outputs]:
     stream = io.BytesIO()
     torch.jit.save(torch.jit.trace(ensemble, (batch,)), stream)
     stream.seek(0)
-    return stream.getvalue(), torch.jit.load(stream)(batch).numpy()
+    return stream.getvalue(), _arrays(torch.jit.load(stream)(batch))
+
+
+def _arrays(outputs: Tensor | tuple[Tensor, ...]) -> Outputs:
+    return tuple(each.numpy() for each in ((outputs,) if isinstance(outputs, Tensor) else outputs))
 
 
 def _any_batch() -> tuple[dict[int, Any]]:
     return ({0: torch.export.Dim("batch")},)
 
 
-WRITERS: dict[str, Callable[[Ensemble, Tensor], tuple[bytes, Array]]] = {
+WRITERS: dict[str, Callable[[Ensemble, Tensor], tuple[bytes, Outputs]]] = {
     "onnx": _onnx,
     "torch_export": _torch_export,
     "torchscript": _torchscript,

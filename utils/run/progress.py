@@ -69,10 +69,12 @@ class Progress:
         self.next_line, self.wait = now + self.wait, 2 * self.wait
         print(f"seed {self.seed}  epoch {self.first + 1}/{self.total}  {shown}", flush=True)
 
-    def epoch(self, record: dict[str, Any], best_auc: float) -> None:
-        """Show one more epoch."""
+    def epoch(self, record: dict[str, Any], best: float, *, select: str = "auc") -> None:
+        """Show one more epoch, with the validation number that chooses the best one and its value there."""
         done, self.in_first_epoch = record["epoch"] + 1, False
-        shown = f"val AUC {record['val_auc']:.4f} (best {best_auc:.4f})  violation {record['constraint_violation']:.4f}"
+        name = select.replace("auc", "AUC").replace("_", " ")
+        shown = f"val {name} {record[f'val_{select}']:.4f} (best {best:.4f})"
+        shown += f"  violation {record['constraint_violation']:.4f}"
         if self.bar is not None:
             self.bar.set_postfix_str(shown, refresh=False)
             self.bar.update(1)

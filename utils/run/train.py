@@ -275,7 +275,7 @@ def _train_seed(
                 )
                 writer.put(write)
                 assert state.best is not None
-                progress.epoch(epoch_record, state.best.val_auc)
+                progress.epoch(epoch_record, state.best.value, select=config.select)
                 for line in watch.epoch(epoch_record):
                     progress.note(line)
         progress.evaluating()

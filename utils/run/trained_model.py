@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.image_files import read_image
-from ..data.npz import checked_pixels
-from ..data.prepared_files import DTYPES
-from ..data.raw import Pixels
 from ..errors import UserError
 from ..losses.base import Loss
 from ..metrics.decisions import Threshold
 from ..metrics.roc import Array
-from ..run_files.checkpoints import restore
-from ..run_files.model_pt import AGAIN, ModelFile, SeedModel, read_model
+from ..metrics.scores import mean_of_seeds
+from ..run_files.model_pt import AGAIN, ClassesFile, SidesFile, read_model
 from ..run_files.paths import RunPaths
 from ..run_files.results_json import read_results
-from ..seeding import torch_stream
 from ..system.devices import Machine, choose_device
-from ..training.evaluation import batch_size
-from .components import build_loss
-from .experiment import network
+from .class_model import ClassModel
+from .seed_models import SeedModels
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Decided:
     referral: list[str] | None
 
 
-class TrainedModel:
+class TrainedModel(SeedModels):
     """The models of all seeds of a run, with preprocessing and thresholds.
 
         model = load("checkpoint/runs/scans")
@@ -60,34 +53,29 @@ class TrainedModel:
         machine: where to score, and in which precision.
     """
 
-    def __init__(self, content: ModelFile, machine: Machine) -> None:
+    def __init__(self, content: SidesFile, machine: Machine) -> None:
+        super().__init__(content, machine, columns=())
         self.content = content
-        self.machine = machine
-        self.form = content.form
         self.decisions = content.decisions
-        self.seeds = [seed.seed for seed in content.seeds]
-        self.batch_size = batch_size(*self.form.input_size)
-        self._normalised = self.form.normalised(machine.device, torch.channels_last)
-        self.members = [(*self._rebuilt(seed), seed.threshold.double()) for seed in content.seeds]
+
+    def numbers(self, loss: Loss, outputs: Tensor, threshold: Tensor) -> Tensor:
+        """(B,) float64 scores, less the threshold that was learned."""
+        return loss.score(outputs).double().cpu() - threshold
 
     def score(self, images: Any) -> Array:
         """(n,) float64 scores, the mean of those of the seeds; the higher, the more likely positive.
 
         Args:
-            images: (n, H, W) or (n, H, W, C) integers in 0..255, of a model of 16 bits in 0..65535; (n, C) features; or
-                a list of paths of images.
+            images: see ``of_seeds``.
 
         Raises:
             UserError: the images are of another form than the model's.
         """
-        mean: Array = self.score_seeds(images).mean(axis=0)
-        return mean
+        return mean_of_seeds(self.score_seeds(images))
 
     def score_seeds(self, images: Any) -> Array:
         """(seeds, n) float64 scores of each seed's model; see ``score``."""
-        pixels = self._pixels(images)
-        parts = [self.score_batch(pixels[i : i + self.batch_size]) for i in range(0, len(pixels), self.batch_size)]
-        return np.concatenate(parts, axis=1) if parts else np.zeros((len(self.seeds), 0))
+        return self.of_seeds(images)
 
     def decide(self, images: Any, *, promise: float | None = None, rule: str | None = None) -> Decided:
         """Scores, decisions and, where the run has them, probabilities and what is to be referred.
@@ -112,49 +100,9 @@ class TrainedModel:
             referral=pair.referral(scores) if pair else None,
         )
 
-    @torch.inference_mode()
-    def score_batch(self, images: Pixels) -> Array:
-        """(seeds, B) scores of one batch (B, H, W, C).
 
-        Raises:
-            UserError: a score is not a finite number.
-        """
-        batch = self.normalised(images)
-        scores = np.empty((len(self.members), len(images)))
-        for row, (model, loss, threshold) in enumerate(self.members):
-            with self.machine.autocast():
-                outputs = model(batch).float()
-            scores[row] = (loss.score(outputs).double().cpu() - threshold).numpy()
-        if not np.isfinite(scores).all():
-            raise UserError(f"the model in {self.content.path} gives scores that are not finite numbers")
-        return scores
-
-    def normalised(self, images: Pixels) -> Tensor:
-        """What the models see of images (B, H, W, C): float32 (B, C, *input_size) on the device."""
-        return self._normalised(self.form.batch(images).to(self.machine.device))
-
-    def _rebuilt(self, seed: SeedModel) -> tuple[torch.nn.Module, Loss]:
-        content, form = self.content, self.form
-        loss = build_loss(content.settings, seed.facts)
-        generator = torch_stream(seed.seed, "initialisation")
-        model = network(content.config, loss, form, generator)
-        restore(model, seed.weights, path=content.path, what="model")
-        restore(loss, seed.loss, path=content.path, what="objective")
-        model.to(self.machine.device).to(memory_format=torch.channels_last)
-        return model.eval(), loss.to(self.machine.device)
-
-    def _pixels(self, images: Any) -> Pixels:
-        if isinstance(images, (str, Path)):
-            images = [images]
-        if isinstance(images, Sequence) and all(isinstance(item, (str, Path)) for item in images):
-            size = (self.form.height, self.form.width, self.form.channels)
-            read = [read_image(Path(item), self.form) for item in images]
-            return np.stack(read) if read else np.zeros((0, *size), dtype=DTYPES[self.form.bits])
-        return checked_pixels("images", np.asarray(images), self.form)
-
-
-def load(path: str | Path, *, device: str = "auto") -> TrainedModel:
-    """The model of a run.
+def load(path: str | Path, *, device: str = "auto") -> TrainedModel | ClassModel:
+    """The model of a run: a ``TrainedModel`` of two sides, a ``ClassModel`` of K classes.
 
     Args:
         path: the folder of a run, its model.pt, or best.pt of a finished seed.
@@ -168,10 +116,11 @@ def load(path: str | Path, *, device: str = "auto") -> TrainedModel:
     precision = content.config.precision
     if precision == "tf32" and chosen.type != "cuda":
         precision = "fp32"
-    return TrainedModel(content, Machine(chosen, precision, torch.get_num_threads()))
+    machine = Machine(chosen, precision, torch.get_num_threads())
+    return ClassModel(content, machine) if isinstance(content, ClassesFile) else TrainedModel(content, machine)
 
 
-def _content(path: Path) -> ModelFile:
+def _content(path: Path) -> SidesFile | ClassesFile:
     """The content of a file, or of a run's model.pt after a check that it is of the seeds in results.json.
 
     Raises:

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import yaml
 from ..config.options import FREE
 from ..config.readers import unread
 from ..config.settings import Settings
+from ..data import TASKS
 from ..errors import UserError
 from ..system.files import write_text
 from ..system.yaml_files import read_yaml
@@ -46,11 +47,25 @@ class Record:
 
     options: dict[str, Any]
     commands: tuple[str, ...]
-    class_counts: dict[str, dict[str, int]]
+    class_counts: dict[str, dict[str, int]]  # by set: "negative" and "positive"; of K classes see ``sizes``
     checksum: str
     source: str
     versions: dict[str, str]
     machine: str
+    sizes: dict[str, dict[str, int]]  # by set: the K classes in their order; empty of a task of two sides
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of K classes; none of a task of two sides."""
+        return tuple(self.sizes["train"]) if self.sizes else ()
+
+    def of_class(self, name: str) -> Record:
+        """The record of one of K classes against the rest."""
+        counts = {
+            part: {"negative": sum(sizes.values()) - sizes[name], "positive": sizes[name]}
+            for part, sizes in self.sizes.items()
+        }
+        return replace(self, class_counts=counts)
 
 
 def describe(settings: Settings, facts: Facts, commands: list[str]) -> dict[str, Any]:
@@ -111,17 +126,17 @@ def read_record(path: Path) -> Record:
     """
     try:
         content = _content(path)
+        options = {str(name): _plain(item["value"]) for name, item in content["options"].items()}
+        counts, has_classes = content["class_counts"], options.get("task") == TASKS[1]
         return Record(
-            options={str(name): _plain(item["value"]) for name, item in content["options"].items()},
+            options=options,
             commands=tuple(_shown(command) for command in content["commands"]),
-            class_counts={
-                part: {side: int(content["class_counts"][part][side]) for side in ("negative", "positive")}
-                for part in ("train", *PARTS)
-            },
+            class_counts={} if has_classes else _sides(counts),
             checksum=_shown(content["data"]["checksum"]),
             source=_shown(content["data"].get("source", "")),
             versions={str(name): _shown(value) for name, value in content["versions"].items()},
             machine=f"{_shown(content['device'])}, {_shown(content['threads'])} threads, {_shown(content['platform'])}",
+            sizes=_sizes(counts) if has_classes else {},
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not what a run writes ({type(error).__name__})"
@@ -184,6 +199,20 @@ def _content(path: Path) -> dict[str, Any]:
         raise TypeError
     result: dict[str, Any] = content
     return result
+
+
+def _sides(counts: Any) -> dict[str, dict[str, int]]:
+    """The counts of a task of two sides."""
+    return {part: {side: int(counts[part][side]) for side in ("negative", "positive")} for part in ("train", *PARTS)}
+
+
+def _sizes(counts: Any) -> dict[str, dict[str, int]]:
+    """Those of a task of K classes, which are the same in each set."""
+    found = {part: {_shown(name): int(size) for name, size in counts[part].items()} for part in ("train", *PARTS)}
+    names = list(found["train"])
+    if len(names) < 2 or not all(list(sizes) == names and min(sizes.values()) >= 0 for sizes in found.values()):
+        raise ValueError
+    return found
 
 
 def _plain(value: Any) -> Any:

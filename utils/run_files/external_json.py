@@ -5,14 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..metrics.roc import Array
-from ..metrics.scores import Scores
+from ..metrics.scores import ClassScores, Scores
 from ..system.files import make_folder, write_json, write_text
+from .class_figures import class_roc_figure, confusion_figure
+from .class_scores_csv import OUTPUT, SCORE
+from .paths import RunPaths
 from .roc_png import roc_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,11 @@ class ExternalPaths:
     def roc(self) -> Path:
         """The plot of the ROC."""
         return self.folder / "roc.png"
+
+    @property
+    def confusion(self) -> Path:
+        """The confusion matrices, of K classes."""
+        return self.folder / RunPaths.confusion_name
 
     @property
     def card(self) -> Path:
@@ -65,17 +76,54 @@ def write_external(
         card: the numbers as text.
         title: of the picture.
     """
+    seeds = {f"score_seed{seed}": values.tolist() for seed, values in of_seeds.items()}
+    table = {"path": names, "label": scores.label.tolist(), "score": scores.score.tolist(), **seeds, **groups}
+    curves = {seed: replace(scores, score=values) for seed, values in of_seeds.items()}
+    figures = {paths.roc: roc_figure(curves, scores, dict(results), title=title)}
+    _write(paths, table, figures=figures, results=results, card=card)
+
+
+def write_class_external(
+    paths: ExternalPaths,
+    *,
+    names: Sequence[str],
+    scores: ClassScores,
+    of_seeds: Mapping[int, ClassScores],
+    groups: Mapping[str, Sequence[str]],
+    results: Mapping[str, Any],
+    card: str,
+    title: str,
+) -> None:
+    """The same of K classes, with confusion.png; ``of_seeds`` are the scores of each seed."""
+    table: dict[str, Sequence[Any]] = {"path": names, "label": [scores.names[label] for label in scores.label.tolist()]}
+    for name, view in scores.views.items():
+        table[SCORE + name] = view.score.tolist()
+    for label, name in enumerate(scores.names):
+        table[OUTPUT + name] = scores.outputs[:, label].tolist()
+    for seed, own in of_seeds.items():
+        table |= {f"{SCORE}{name}_seed{seed}": view.score.tolist() for name, view in own.views.items()}
+    figures = {
+        paths.roc: class_roc_figure(of_seeds, scores, dict(results), title=title),
+        paths.confusion: confusion_figure(of_seeds, scores, dict(results), title=title),
+    }
+    _write(paths, table | dict(groups), figures=figures, results=results, card=card)
+
+
+def _write(
+    paths: ExternalPaths,
+    table: Mapping[str, Sequence[Any]],
+    *,
+    figures: Mapping[Path, Figure],
+    results: Mapping[str, Any],
+    card: str,
+) -> None:
     make_folder(paths.folder)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "score", *(f"score_seed{seed}" for seed in of_seeds), *groups])
-    columns = [scores.label.tolist(), scores.score.tolist(), *(values.tolist() for values in of_seeds.values())]
-    writer.writerows(zip(names, *columns, *groups.values(), strict=True))
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
     write_text(paths.scores, text.getvalue())
-    curves = {
-        seed: Scores(scores.index, scores.label, values, scores.split, scores.original_class)
-        for seed, values in of_seeds.items()
-    }
-    save_figure(roc_figure(curves, scores, dict(results), title=title), paths.roc)
+    for path, figure in figures.items():
+        save_figure(figure, path)
     write_text(paths.card, card)
     write_json(paths.results, results)

@@ -15,7 +15,7 @@ import torch
 
 from ..config.options import OPTIONS, Config, convert
 from ..config.settings import Settings
-from ..data import FITS
+from ..data import FITS, TASKS
 from ..data.image_format import FULL, ImageFormat
 from ..errors import UserError
 from ..metrics.class_summary import ClassEvaluation
@@ -23,6 +23,7 @@ from ..metrics.decisions import Decisions
 from ..metrics.summary import EvaluationOptions
 from .best_pt import BEST
 from .checkpoints import Format, load, save
+from .model_classes import ClassContent, check_facts, class_content, evaluation_options
 
 MODEL = Format(
     "rarecall model 1",
@@ -50,23 +51,19 @@ class SeedModel:
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelFile:
     """The content of model.pt, checked.
 
-    ``config`` holds the run's options of model and objective, the rest at their defaults; ``negative_classes`` and
-    ``positive_classes`` are the original classes of each side, ``class_names`` their names, if there are any.
+    ``config`` holds the run's options of model and objective, the rest at their defaults; ``class_names`` the names of
+    all original classes, if there are any.
     """
 
     path: Path
     run: str
     config: Config
     form: ImageFormat
-    negative_classes: tuple[int, ...]
-    positive_classes: tuple[int, ...]
     seeds: tuple[SeedModel, ...]
-    decisions: Decisions
-    evaluation: EvaluationOptions
     data_checksum: str
     checksums: dict[str, Any]
     class_names: tuple[str, ...] | None = None
@@ -75,6 +72,35 @@ class ModelFile:
     def settings(self) -> Settings:
         """The options as ``run.components`` takes them."""
         return Settings(self.config, dict.fromkeys(OPTIONS, "model.pt"), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SidesFile(ModelFile):
+    """The model of two sides; ``negative_classes`` and ``positive_classes`` are the original classes of each."""
+
+    negative_classes: tuple[int, ...]
+    positive_classes: tuple[int, ...]
+    decisions: Decisions
+    evaluation: EvaluationOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassesFile(ModelFile):
+    """The model of K classes, of which C are critical.
+
+    ``classes`` (K) are the original class of each label, ``critical`` (C) the labels of the critical ones, in the order
+    of the scores; ``decisions`` has the thresholds of each critical class by its name, in that order.
+    """
+
+    classes: tuple[int, ...]
+    critical: tuple[int, ...]
+    decisions: dict[str, Decisions]
+    evaluation: ClassEvaluation
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the K labels are called."""
+        return self.evaluation.names
 
 
 def own_options(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +136,7 @@ def write_model(path: Path, shared: Mapping[str, Any], checkpoints: Sequence[Map
     save(path, MODEL, {**shared, "seeds": seeds})
 
 
-def read_model(path: Path) -> ModelFile:
+def read_model(path: Path) -> SidesFile | ClassesFile:
     """The content of a model.pt, or of the best.pt of a finished seed.
 
     Raises:
@@ -122,7 +148,7 @@ def read_model(path: Path) -> ModelFile:
     return _checked(path, content, content["seeds"])
 
 
-def _of_best(path: Path) -> ModelFile:
+def _of_best(path: Path) -> SidesFile | ClassesFile:
     content = load(path, BEST)
     missing = [name for name in ("input", "classes", "evaluation", "decisions") if not content.get(name)]
     if missing:
@@ -134,28 +160,39 @@ def _of_best(path: Path) -> ModelFile:
     return _checked(path, {**content, **shared}, [content])
 
 
-def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> ModelFile:
+def _checked(path: Path, content: dict[str, Any], seeds: list[Any]) -> SidesFile | ClassesFile:
     try:
         options = {name: convert(name, value, str(path)) for name, value in own_options(content["config"]).items()}
-        evaluation: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in content["evaluation"].items()
-        }
         classes = content["classes"]
-        return ModelFile(
-            path=path,
-            run=content["run"],
+        shared: dict[str, Any] = {
+            "path": path,
+            "run": content["run"],
+            "form": _form(content["input"]),
+            "data_checksum": content["data_checksum"],
+            "checksums": content["checksums"],
+            "class_names": tuple(map(str, classes["names"])) if classes.get("names") else None,
+        }
+        if "labels" in classes:
+            found = class_content(content, shared["class_names"])
+            return ClassesFile(
+                **shared,
+                config=Config(task=TASKS[1], **options),
+                seeds=tuple(_seed(item, found) for item in seeds),
+                classes=found.classes,
+                critical=found.critical,
+                decisions=found.decisions,
+                evaluation=found.evaluation,
+            )
+        return SidesFile(
+            **shared,
             config=Config(**options),
-            form=_form(content["input"]),
             negative_classes=tuple(map(int, classes["negative"])),
             positive_classes=tuple(map(int, classes["positive"])),
             seeds=tuple(_seed(item) for item in seeds),
             decisions=Decisions.from_dict(content["decisions"]),
-            evaluation=EvaluationOptions(**evaluation),
-            data_checksum=content["data_checksum"],
-            checksums=content["checksums"],
-            class_names=tuple(map(str, classes["names"])) if classes.get("names") else None,
+            evaluation=evaluation_options(content["evaluation"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
         raise UserError(
             f"{path} must be a model of this program, but its content is not ({error!r:.100}); {AGAIN}"
         ) from None
@@ -191,11 +228,16 @@ def _form(content: Mapping[str, Any]) -> ImageFormat:
     return form
 
 
-def _seed(content: Mapping[str, Any]) -> SeedModel:
+def _seed(content: Mapping[str, Any], of_classes: ClassContent | None = None) -> SeedModel:
     seed = SeedModel(**{name: content[name] for name in OF_SEED})
-    if seed.threshold.shape or seed.threshold.dtype != torch.float32 or not torch.isfinite(seed.threshold):
+    columns = of_classes.columns if of_classes else ()
+    if seed.threshold.shape != columns or seed.threshold.dtype != torch.float32:
         raise ValueError("a threshold that is not a float32 number")
+    if not torch.isfinite(seed.threshold).all():
+        raise ValueError("a threshold that is not finite")
     facts = {name: tuple(value) if isinstance(value, list) else value for name, value in seed.facts.items()}
+    if of_classes:
+        check_facts(facts, of_classes)
     sizes = [value.numel() for value in seed.loss.values() if isinstance(value, torch.Tensor)]
     samples = min(int(seed.facts["num_samples"]), max([1, *sizes]))  # an objective allocates what the file holds
     return SeedModel(seed.seed, seed.epoch, seed.weights, seed.loss, seed.threshold, {**facts, "num_samples": samples})

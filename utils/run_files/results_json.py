@@ -86,10 +86,16 @@ def read_results(path: Path) -> dict[str, Any]:
     return content
 
 
-def default_threshold(results: Mapping[str, Any]) -> float:
-    """The default threshold of the run's objective; 0, a score of even odds, if no number is recorded."""
+def default_threshold(results: Mapping[str, Any], critical: str = "") -> float:
+    """The default threshold of the run's objective; 0, a score of even odds, if no number is recorded.
+
+    Args:
+        results: the content of results.json.
+        critical: of K classes the critical one that is meant.
+    """
     try:
-        value = results["ensemble"]["test"]["at_default_threshold"]["threshold"]
+        block = results["ensemble"]["test"]
+        value = (block["critical"][critical] if critical else block)["at_default_threshold"]["threshold"]
     except (KeyError, TypeError):
         return 0.0
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0

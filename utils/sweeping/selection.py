@@ -11,7 +11,9 @@ from typing import Any
 
 from ..config.kinds import RATE, read
 from ..config.options import Config
+from ..data import TASKS
 from ..errors import UserError
+from ..metrics import SELECTIONS
 from ..run_files.results_json import read_results
 from ..system.installation import called
 from .blocks import Block
@@ -19,24 +21,34 @@ from .job_state import OPEN, Look, State
 from .jobs import Job
 from .table_file import Row, Table, options_of, seeds_of
 
-_FORM = re.compile(r"validation\s+(?:auc|fpr\s+at\s+tpr\s+(\S+))", re.IGNORECASE)
+_NAMES = {name: "AUC" if name == "auc" else name.replace("_", " ").replace("auc", "AUC") for name in SELECTIONS}
+_FORM = re.compile(rf"validation\s+(?:({'|'.join(_NAMES.values())})|fpr\s+at\s+tpr\s+(\S+))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Highest mean validation AUC, or lowest mean validation FPR at a TPR; the mean is over the seeds."""
+    """Highest mean validation AUC, or lowest mean validation FPR at a TPR; the mean is over the seeds.
+
+    Of K classes the AUC is the mean over the classes, each against the rest, the FPR that over the critical ones; they
+    have the other numbers of ``metrics.SELECTIONS`` too.
+    """
 
     tpr: float | None = None
+    name: str = SELECTIONS[0]
 
     @classmethod
     def parse(cls, text: Any, origin: str) -> Rule:
-        """From ``validation AUC`` or ``validation FPR at TPR 0.95``."""
-        found = _FORM.fullmatch(str(text).strip())
+        """From ``validation AUC``, ``validation balanced accuracy`` and so on, or ``validation FPR at TPR 0.95``."""
+        found = _FORM.fullmatch(" ".join(str(text).split()))
         with contextlib.suppress(ValueError):
+            if found and found[2]:
+                return cls(read(RATE, found[2]))
             if found:
-                return cls(read(RATE, found[1]) if found[1] else None)
+                return cls(name=found[1].lower().replace(" ", "_"))
+        others = ", ".join(f"'validation {name}'" for name in [*_NAMES.values()][1:])
         raise UserError(
-            f"select must be 'validation AUC' or 'validation FPR at TPR 0.95', got {text!r} (from {origin})"
+            f"select must be 'validation AUC' or 'validation FPR at TPR 0.95', or with task classes {others}; "
+            f"got {text!r} (from {origin})"
         )
 
     def check(self, row: Row) -> None:
@@ -44,15 +56,20 @@ class Rule:
         tprs = row.options.get("tpr", Config().tpr)
         if self.tpr is not None and self.tpr not in tprs:
             raise UserError(f"select asks for the FPR at TPR {self.tpr:g}; add it to the runs, in common: tpr: {tprs}")
+        if self.name != SELECTIONS[0] and row.options.get("task") != TASKS[1]:
+            raise UserError(f"select asks for the {self}, which only runs with task: classes have; add it in common")
 
     def value(self, job: Job) -> float:
         """The number of one seed that the rule compares."""
         path = job.paths.results
         try:
             block: dict[str, Any] = read_results(path)["seeds"][str(job.seed)]["validation"]
-            if self.tpr is None:
-                return float(block["auc"])
-            return next(float(value) for key, value in block["fpr_at_tpr"].items() if float(key) == self.tpr)
+            critical = list(block["critical"].values()) if "critical" in block else [block]
+            if self.tpr is not None:
+                return statistics.fmean(_fpr(each, self.tpr) for each in critical)
+            if self.name == "critical_auc":
+                return statistics.fmean(float(each["auc"]) for each in critical)
+            return float(block[self.name])
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError, StopIteration):
             raise UserError(f"cannot read {path}; {called('train')} --train 0 writes it anew") from None
 
@@ -62,7 +79,11 @@ class Rule:
         return 1 if self.tpr is None else -1
 
     def __str__(self) -> str:
-        return "validation AUC" if self.tpr is None else f"validation FPR at TPR {self.tpr:g}"
+        return f"validation {_NAMES[self.name]}" if self.tpr is None else f"validation FPR at TPR {self.tpr:g}"
+
+
+def _fpr(block: Mapping[str, Any], tpr: float) -> float:
+    return next(float(value) for key, value in block["fpr_at_tpr"].items() if float(key) == tpr)
 
 
 @dataclass(frozen=True)
