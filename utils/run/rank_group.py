@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from ..config.options import Config
 from ..distributed.ranks import all_gathered, device_of_messages, rank_and_world
@@ -55,7 +56,7 @@ def rank_group(config: Config) -> Iterator[None]:
     on_gpu = choose_device(config.device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    store, rank, world = next(iter(dist.rendezvous("env://")))  # of torchrun, so that it outlives the ranks
+    store, rank, world = next(iter(rendezvous("env://")))  # of torchrun, so that it outlives the ranks
     backend = "nccl" if on_gpu else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
     if rank:
@@ -64,6 +65,9 @@ def rank_group(config: Config) -> Iterator[None]:
         together(lambda: _check(config))
         yield
         dist.destroy_process_group()
+    except (UserError, OSError):
+        _was_said(store)  # it will be
+        raise
     except KeyboardInterrupt:
         if _was_said(store):
             sys.exit(exit_code_of_signal())
@@ -80,7 +84,7 @@ def rank_group(config: Config) -> Iterator[None]:
         sys.exit(1)
 
 
-def _was_said(store: dist.Store) -> bool:
+def _was_said(store: Any) -> bool:
     """Whether another rank has said that this run ends, which is for the first to say that comes to know it."""
     with contextlib.suppress(RuntimeError):
         return bool(store.add("said", 1) > 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,7 @@ from ..run_files.results_json import kind_of
 from ..system.devices import keep_freed_memory
 from ..system.files import locked, make_folder, remove_leftovers
 from ..system.shared_tensor import SharedTensor, memory_file
-from ..training.epoch import NonFiniteLossError, train_epoch, training_multipliers
-from ..training.fitting import fit_epoch
+from ..training.epoch import NonFiniteLossError, training_multipliers
 from ..training.notices import Watch
 from ..training.state import TrainState
 from ..training.step import TrainingSteps
@@ -49,9 +47,11 @@ from .best_checkpoint import (
 from .epoch_writer import EpochWriter
 from .experiment import Experiment, build_state, prepare
 from .frozen_features import with_features
+from .other_ranks import compute_along
 from .printed_table import report
 from .progress import Progress
-from .rank_group import begin_seed, end_seeds, next_seed, together
+from .rank_group import begin_seed, end_seeds, together
+from .seed_epochs import end_of, epoch_of
 from .seed_workers import train_in_processes
 
 
@@ -59,7 +59,7 @@ def train_run(settings: Settings) -> int:
     """Train what is not trained yet, then write and print the results of all finished seeds of the run."""
     experiment, baselines = together(lambda: _prepared(settings))
     if rank_and_world()[0]:
-        return _compute_along(experiment, baselines)
+        return compute_along(experiment, baselines)
     settings, config, paths = experiment.settings, experiment.config, RunPaths.of(experiment.config)
     if paths.config.exists():
         _check_same(experiment, paths)
@@ -91,23 +91,6 @@ def _prepared(settings: Settings) -> tuple[Experiment, dict[int, Path]]:
     """What every rank reads: the experiment, and best.pt of the baseline of each seed."""
     experiment = prepare(of_baseline(settings))
     return experiment, find_baselines(experiment.config)
-
-
-def _compute_along(experiment: Experiment, baselines: dict[int, Path]) -> int:
-    """A rank other than 0: train each seed that rank 0 trains, from its state, and write nothing."""
-    prepared = False
-    while told := next_seed():
-        seed, content = told
-        if not prepared:
-            experiment, prepared = with_features(experiment), True
-        state, data = build_state(experiment, seed, baseline=baselines.get(seed))
-        end = _end(experiment.config, state)
-        state.load_state_dict(content)
-        epoch = _epoch(experiment, TrainingSteps(state, data, machine=experiment.machine), seed)
-        with contextlib.suppress(NonFiniteLossError):  # rank 0 says it
-            while state.epoch < end and not state.should_stop(experiment.config.patience_early_stopping):
-                epoch()
-    return 0
 
 
 def _check_same(experiment: Experiment, paths: RunPaths) -> None:
@@ -242,7 +225,7 @@ def _train_seed(
     """Train one seed to the end, evaluate its best epoch, and mark it as done."""
     config = experiment.config
     state, data = build_state(experiment, seed, baseline=baseline)
-    end = _end(config, state)
+    end = end_of(config, state)
     if resume:
         _restore(state, experiment, seed, files)
     remove_leftovers(files.folder)
@@ -256,7 +239,7 @@ def _train_seed(
     progress = Progress(seed=seed, first=state.epoch, total=end, shares_terminal=experiment.machine.seeds_at_once > 1)
     begin_seed(seed, state)
     runner = TrainingSteps(state, data, machine=experiment.machine)
-    epoch = _epoch(experiment, runner, seed, after_step=functools.partial(progress.step, steps=steps))
+    epoch = epoch_of(experiment, runner, seed, after_step=functools.partial(progress.step, steps=steps))
     with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
         events.configuration(text)
         with EpochWriter(experiment.machine) as writer:
@@ -281,25 +264,6 @@ def _train_seed(
         progress.evaluating()
         stopped_early = config.is_fitted or state.epoch < end  # more epochs would change nothing
         _finish_seed(experiment, seed, files, runner, stopped_early=stopped_early, events=events)
-
-
-def _end(config: Config, state: TrainState) -> int:
-    """The epoch before which the training ends that ``state`` begins."""
-    if config.continue_train:
-        return state.epoch + config.continue_train_epochs
-    return 1 if config.is_fitted else config.num_epochs
-
-
-def _epoch(
-    experiment: Experiment, runner: TrainingSteps, seed: int, *, after_step: Callable[[int], None] | None = None
-) -> Callable[[], dict[str, Any]]:
-    """What trains one epoch of a seed and gives its record."""
-    config = experiment.config
-    how: dict[str, Any] = {"delta": config.delta, "select": config.select if config.has_classes else None}
-    if config.is_fitted:
-        return functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, **how)
-    steps = config.evaluate_every_steps or runner.state.sampler.steps_per_epoch
-    return functools.partial(train_epoch, runner, steps=steps, after_step=after_step, **how)
 
 
 def _write_epoch(
