@@ -22,10 +22,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "faults")]
 
 from comparing import Files, broken_sums, differences, snapshot  # noqa: E402 (after the path)
 
+OF_CONSTRAINT = "--name_file_alm ALM_12_beg --delta 1"
 COMMAND = (
     "--dataset_name digits --ratio_pos_train 20 --resnet_type lenet5 --device cpu --threads 1 --model_name run "
-    "--seeds 1 --num_epochs 3 --bsize 31 --augment crop --name_file_bs baseline_bce --name_file_alm ALM_12_beg "
-    "--delta 1 --resume 1"
+    "--seeds 1 --num_epochs 3 --bsize 31 --augment crop --name_file_bs baseline_bce --resume 1 "
+    f"{OF_CONSTRAINT}"
 )
 SECONDS = 280  # ends only what would hang for ever
 

@@ -23,16 +23,12 @@ from ..distributed.ranks import all_gathered, device_of_messages, rank_and_world
 from ..errors import UserError
 from ..system.devices import choose_device
 from ..system.interruption import exit_code_of_signal
+from ..system.torchrun import ranks_started
 from ..training.state import TrainState
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)  # for rank 0 while it evaluates; a rank that dies is known at once, and torchrun ends all
 NO_SEED = -1
-
-
-def ranks_started() -> int:
-    """W, as torchrun says; 1 without it."""
-    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def device_of_rank(name: str) -> str:
