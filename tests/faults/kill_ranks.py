@@ -28,7 +28,7 @@ COMMAND = (
     "--seeds 1 --num_epochs 3 --bsize 31 --augment crop --name_file_bs baseline_bce --resume 1 "
     f"{OF_CONSTRAINT}"
 )
-SECONDS = 280  # ends only what would hang for ever
+SECONDS = 600  # ends only what would hang for ever
 
 
 class Ranks:

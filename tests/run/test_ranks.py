@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "faults"))
 from comparing import Files
 from kill_ranks import COMMAND, OF_CONSTRAINT, Ranks, undisturbed, wrong_after_resuming
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a run on two ranks is a minute on a busy machine
 RUN = Path("checkpoint") / "runs" / "run"
 
 
