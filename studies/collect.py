@@ -113,10 +113,20 @@ def _check_results(run: Path, seeds: dict[str, Any]) -> None:
     written = json.loads((run / "results.json").read_text(encoding="utf-8"))["seeds"]
     for seed, parts in seeds.items():
         for part, expected in parts.items() if seed in written else ():
-            block = written[seed][part]
-            stored = {"auc": block["auc"]} | {f"fpr_at_tpr_{tpr:g}": block["fpr_at_tpr"][str(tpr)] for tpr in TPRS}
+            stored = _numbers(written[seed][part])
             for line in differences(stored, expected, at=f"seed {seed}, {part}"):
                 raise ValueError(f"{run / 'results.json'}: {line}")
+
+
+def _numbers(block: dict[str, Any], of: str = "") -> dict[str, Any]:
+    """Those of a block of results.json that ``studies.verify`` computes, by its names."""
+    found = {f"auc{of}": block["auc"]}
+    if "critical" not in block:
+        return found | {f"fpr_at_tpr_{tpr:g}{of}": block["fpr_at_tpr"][str(tpr)] for tpr in TPRS}
+    found |= {name: block[name] for name in ("accuracy", "balanced_accuracy")}
+    for name, own in block["critical"].items():
+        found |= _numbers(own, f" of {name}")
+    return found
 
 
 def _machine(config: dict[str, Any]) -> dict[str, Any]:

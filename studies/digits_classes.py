@@ -15,7 +15,8 @@ The 7,291 scans of 16 x 16 of "The Elements of Statistical Learning" (zip.train.
     python -m studies.digits_classes --dataset_name zip
 
 Each fold is tested once. Of the others a tenth is for validation, drawn by class: it chooses the epoch of the networks
-and the number of trees, both by the mean AUC of each class against the rest; the other two do not look at it. All but
+and the number of trees, both by the mean AUC of each class against the rest; the other two do not look at it. That AUC
+can reach its maximum before the accuracy does, so the accuracy after the last epoch stands beside. All but
 the trees are trained by ``main.py --task classes --folds K``; the trees get the pixels and rows of the same task, and
 a run that was tested on other rows is an error. Images below 28 pixels are enlarged to 32 x 32, for all learners.
 
@@ -79,9 +80,13 @@ Accuracies = dict[str, list[float]]  # learner -> of each fold
 
 @dataclass(frozen=True)
 class Fold:
-    """The accuracy of each learner on one fold of ``tested`` images, what made it, and of which data."""
+    """The accuracy of each learner on one fold of ``tested`` images, what made it, and of which data.
+
+    ``last`` is that of the networks after their last epoch, which validation did not choose.
+    """
 
     accuracies: Mapping[str, float]
+    last: Mapping[str, float]
     commands: Mapping[str, str]
     tested: int
     source: str
@@ -105,6 +110,7 @@ def main(argv: Sequence[str]) -> int:
     subfolder = f"{name}_quick" if options.quick else name
     folds = [of_fold(fold, options, subfolder=subfolder) for fold in range(1, options.folds + 1)]
     found = {learner: [fold.accuracies[learner] for fold in folds] for learner in options.learners}
+    last = {learner: [fold.last[learner] for fold in folds] for learner in folds[0].last}
     sizes = [fold.tested for fold in folds]
     content = {
         **record(NAME, portable(argv), quick=options.quick),
@@ -113,7 +119,7 @@ def main(argv: Sequence[str]) -> int:
         "data": folds[0].source,
         "data_checksum": folds[0].checksum,
         "commands": folds[0].commands,
-        "rows": rows_of(found),
+        "rows": rows_of(found, last),
         "differences": differences(found),
     }
     write(content, text(content), options.out)
@@ -130,7 +136,7 @@ def of_fold(fold: int, options: argparse.Namespace, *, subfolder: str) -> Fold:
     places = ["--data_root", str(options.data_root), "--checkpoint_root", str(options.checkpoint_root)]
     task = prepare(resolve([*common, *places, *FITTED["featureless"].split()])).task
     split = task.split(SEED)
-    accuracies, commands = {}, {}
+    accuracies, last, commands = {}, {}, {}
     for learner in options.learners:
         paths = RunPaths(options.checkpoint_root, subfolder, f"{learner}_fold{fold}of{options.folds}")
         if learner == BOOSTING:
@@ -141,10 +147,12 @@ def of_fold(fold: int, options: argparse.Namespace, *, subfolder: str) -> Fold:
         else:
             words = [*common, *words_of(learner, epochs=options.num_epochs)]
             accuracies[learner] = trained([*words, *places], task, split, paths=paths)
+            if learner in NETWORKS:
+                last[learner] = of_file(paths.seed(SEED).last_test, task, split)
             commands[learner] = shlex.join(["python", "main.py", *words])
         print(f"fold {fold} of {options.folds}, {learner}: accuracy {accuracies[learner]:.4f}", flush=True)
     source = task.source if options.dataset_name == "digits" else Path(task.source).name
-    return Fold(accuracies, commands, tested=len(split.test), source=source, checksum=task.checksum)
+    return Fold(accuracies, last, commands, tested=len(split.test), source=source, checksum=task.checksum)
 
 
 def words_of(learner: str, *, epochs: int) -> list[str]:
@@ -168,16 +176,22 @@ def trained(words: Sequence[str], task: Task, split: Split, *, paths: RunPaths) 
     """
     names = ["--subfolder_name", paths.subfolder_name, "--model_name", paths.model_name]
     with contextlib.redirect_stdout(io.StringIO()):  # its table; errors are printed elsewhere
-        code = training.main([*words, *names])
+        code = training.main([*words, *names, "--resume", "1"])
     if code:
         raise UserError(f"main.py {shlex.join([*portable(words), *names])} failed with exit code {code}")
-    file = paths.seed(SEED).scores("test")
+    return of_file(paths.seed(SEED).scores("test"), task, split)
+
+
+def of_file(file: Path, task: Task, split: Split) -> float:
+    """The accuracy of the scores in a file.
+
+    Raises:
+        UserError: they are of other rows than ``split.test``.
+    """
     scores = read_class_scores(file)
     places = list(zip(scores.split, scores.index.tolist(), strict=True))
     if places != rows_in_files(task, split):
-        raise UserError(
-            f"{file} has other rows than the fold: the run is of other data or folds; remove {paths.folder}"
-        )
+        raise UserError(f"{file} has other rows than the fold: its run is of other data; remove {file.parents[1]}")
     return share_right(scores.label, scores.outputs)
 
 
@@ -215,9 +229,13 @@ def share_right(labels: np.ndarray[Any, np.dtype[np.int64]], outputs: np.ndarray
     return accuracy(confusion_matrix(labels, outputs.argmax(axis=1), classes=outputs.shape[1]))
 
 
-def rows_of(found: Accuracies) -> list[dict[str, Any]]:
-    """Accuracy of each fold, mean and SD, the highest mean first."""
-    rows = [{"learner": name, "folds": values, "accuracy": mean_and_sd(values)} for name, values in found.items()]
+def rows_of(found: Accuracies, last: Accuracies | None = None) -> list[dict[str, Any]]:
+    """Accuracy of each fold, mean and SD, the highest mean first; of networks that after the ``last`` epoch too."""
+    rows: list[dict[str, Any]] = []
+    for name, values in found.items():
+        rows.append({"learner": name, "folds": values, "accuracy": mean_and_sd(values)})
+        if last and name in last:
+            rows[-1]["last_epoch"] = {"folds": last[name], "accuracy": mean_and_sd(last[name])}
     return sorted(rows, key=lambda row: -row["accuracy"]["mean"])
 
 
@@ -237,10 +255,14 @@ def differences(found: Accuracies) -> list[dict[str, Any]]:
 def text(content: Mapping[str, Any]) -> str:
     """The table, and the differences in words."""
     cells = [
-        [LABELS[row["learner"]], percent(row["accuracy"]), " ".join(f"{100 * value:.1f}" for value in row["folds"])]
+        [
+            *(LABELS[row["learner"]], percent(row["accuracy"])),
+            " ".join(f"{100 * value:.1f}" for value in row["folds"]),
+            percent(row["last_epoch"]["accuracy"]) if "last_epoch" in row else "",
+        ]
         for row in content["rows"]
     ]
-    table = markdown(["learner", "accuracy, %: mean +- SD", "of each fold"], cells)
+    table = markdown(["learner", "accuracy, %: mean +- SD", "of each fold", "after the last epoch"], cells)
     commands = "\n".join(f"- {LABELS[name]}: `{command}`" for name, command in content["commands"].items())
     caution = (
         f"A difference is called one where p, corrected by Holm for all {len(content['differences'])}, is below"

@@ -17,7 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from studies.scores_only import TPRS, Sample, averaged, numbers, over_seeds, read_sample
+import yaml
+
+from studies.class_scores_only import averaged_classes, class_numbers, has_classes, read_class_sample
+from studies.scores_only import TPRS, averaged, numbers, over_seeds, read_sample
 
 TOLERANCE = 1e-12  # absolute: sums in another order may differ in the last bits
 PARTS = ("validation", "test")
@@ -48,12 +51,9 @@ def problems(row: Path) -> Iterator[str]:
 
 def recomputed(row: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """The blocks ``seeds``, ``over_seeds`` and ``ensemble`` of row.json from the score files."""
-    samples: dict[str, list[Sample]] = {
-        part: [read_sample(row / f"seed{seed}" / f"{part}.csv") for seed in seeds] for part in PARTS
-    }
-    blocks = {
-        str(seed): {part: numbers(samples[part][i]) for part in PARTS} for i, seed in enumerate(seeds)
-    }
+    files = {part: [row / f"seed{seed}" / f"{part}.csv" for seed in seeds] for part in PARTS}
+    found = {part: _of_classes(paths) if has_classes(paths[0]) else _of_sides(paths) for part, paths in files.items()}
+    blocks = {str(seed): {part: found[part][0][i] for part in PARTS} for i, seed in enumerate(seeds)}
     names = blocks[str(seeds[0])]["test"]
     return {
         "seeds": blocks,
@@ -61,8 +61,20 @@ def recomputed(row: Path, seeds: Sequence[int]) -> dict[str, Any]:
             part: {name: over_seeds([block[part][name] for block in blocks.values()]) for name in names}
             for part in PARTS
         },
-        "ensemble": {part: numbers(averaged(samples[part])) for part in PARTS},
+        "ensemble": {part: found[part][1] for part in PARTS},
     }
+
+
+def _of_sides(paths: Sequence[Path]) -> tuple[list[dict[str, float]], dict[str, float]]:
+    """The numbers of each seed and of the ensemble from their score files of one set."""
+    samples = [read_sample(path) for path in paths]
+    return [numbers(sample) for sample in samples], numbers(averaged(samples))
+
+
+def _of_classes(paths: Sequence[Path]) -> tuple[list[dict[str, float]], dict[str, float]]:
+    """The same of K classes."""
+    samples = [read_class_sample(path) for path in paths]
+    return [class_numbers(sample) for sample in samples], class_numbers(averaged_classes(samples))
 
 
 def differences(stored: Any, expected: Any, *, at: str) -> Iterator[str]:
@@ -98,13 +110,22 @@ def training_problems(folder: Path, block: dict[str, Any]) -> Iterator[str]:
         yield f"{folder}: done counts {done['epochs']} epochs, history.jsonl {len(history)}"
         return
     aucs = [record["val_auc"] for record in history]
-    if aucs[done["best_epoch"]] != max(aucs):
-        yield f"{folder}: epoch {done['best_epoch']} has not the highest validation AUC"
+    name = selected_by(folder.parent) if "accuracy" in block["validation"] else "auc"
+    values = [record[f"val_{name}"] for record in history]
+    if values[done["best_epoch"]] != max(values):
+        what = "AUC" if name == "auc" else name.replace("_", " ")
+        yield f"{folder}: epoch {done['best_epoch']} has not the highest validation {what}"
     if not _equal(aucs[done["best_epoch"]], block["validation"]["auc"]):
         yield f"{folder}: the validation AUC of the best epoch is not that of validation.csv"
     for part in PARTS:
         if done["checksums"][f"{part}.csv"] != sha256(folder / f"{part}.csv"):
             yield f"{folder}: {part}.csv is not the file with which the seed was finished"
+
+
+def selected_by(row: Path) -> str:
+    """The number of the validation set by which a run of K classes chose its best epoch."""
+    config = yaml.safe_load((row / "config.yaml").read_text(encoding="utf-8"))
+    return str(config["options"]["select"]["value"])
 
 
 def sha256(path: Path) -> str:
@@ -128,15 +149,19 @@ def table(folder: Path) -> str:
         f"Check every number: `python -m studies.verify results/{folder.name}`. "
         "Commit, hardware, versions, command: row.json.",
     ]
-    previous = None
+    previous: tuple[Path, list[str]] | None = None
     for row in rows_of(folder):
         content = json.loads((row / "row.json").read_text(encoding="utf-8"))
-        if row.parent != previous:
-            lines += ["", f"## {row.parent.name}", "", _line(header), _line(["---"] * len(header))]
-            previous = row.parent
         test, ensemble = content["over_seeds"]["test"], content["ensemble"]["test"]
-        cells = [_cell(test["auc"], ensemble["auc"], scale=1, digits=3)]
-        cells += [_cell(test[name], ensemble[name], scale=100, digits=1) for name in list(test)[1:]]
+        shown = [*header[:4], *map(_title, list(test)[1:]), header[-1]] if "accuracy" in test else header
+        if (row.parent, shown) != previous:
+            lines += ["", f"## {row.parent.name}"] if previous is None or previous[0] != row.parent else []
+            lines += ["", _line(shown), _line(["---"] * len(shown))]
+            previous = row.parent, shown
+        cells = [
+            _cell(test[name], ensemble[name], **({"scale": 1, "digits": 3} if name[:3] == "auc" else {}))
+            for name in test
+        ]
         reported = "none" if content["reported"] is None else str(content["reported"])
         lines.append(_line([content["name"], reported, str(len(content["seeds"])), *cells, f"{content['hours']:.1f}"]))
     return "\n".join(lines) + "\n"
@@ -146,7 +171,19 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(over: dict[str, Any], ensemble: float, *, scale: float, digits: int) -> str:
+def _title(name: str) -> str:
+    """Of a number of K classes.
+
+    >>> _title("fpr_at_tpr_0.98 of cat"), _title("balanced_accuracy"), _title("auc of cat")
+    ('FPR at TPR 98 % of cat', 'balanced accuracy', 'AUC of cat')
+    """
+    name, of, which = name.partition(" of ")
+    if name.startswith("fpr_at_tpr_"):
+        return f"FPR at TPR {100 * float(name.removeprefix('fpr_at_tpr_')):g} %{of}{which}"
+    return f"{'AUC' if name == 'auc' else name.replace('_', ' ')}{of}{which}"
+
+
+def _cell(over: dict[str, Any], ensemble: float, *, scale: float = 100, digits: int = 1) -> str:
     sd = f" +- {scale * over['sd']:.{digits}f}" if over["sd"] is not None else ""
     return f"{scale * over['mean']:.{digits}f}{sd}; {scale * ensemble:.{digits}f}"
 

@@ -24,9 +24,9 @@ def requirements(name: str) -> Path:
 
 
 def shared_packages() -> list[str]:
-    """The folders of packages of the running environment."""
+    """The folders of packages of the running environment, without links."""
     paths = sysconfig.get_paths()
-    return list(dict.fromkeys([paths["purelib"], paths["platlib"]]))
+    return list(dict.fromkeys(str(Path(paths[name]).resolve()) for name in ("purelib", "platlib")))
 
 
 def environment(name: str, folder: Path) -> Path:

@@ -29,7 +29,7 @@ def run(name: str, *arguments: object) -> str:
     """What the example prints. One thread, so that two runs round alike."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-m", f"examples.{name}", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=140)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     return done.stdout

@@ -31,8 +31,9 @@ from utils.run_files import results_json as results
 ROOT = Path(__file__).resolve().parents[2]
 Prepare = Callable[[], object]
 FOLDER = Path("checkpoint/runs/run")  # of the run, below the folder in which main.py works
+RATIO = "--ratio_pos_train 20"  # of a task of two sides
 SMALL = (
-    "--dataset_name digits --ratio_pos_train 20 --resnet_type linear --device cpu --threads 1 --model_name run "
+    f"--dataset_name digits {RATIO} --resnet_type linear --device cpu --threads 1 --model_name run "
     "--parallel_seeds 1 --bsize 64 --evaluate_every_steps 4 --num_epochs 4 --resume 1"
 )
 LOADED_WHEN_NEEDED = (
@@ -99,7 +100,8 @@ def blank(*args: object, **options: object) -> matplotlib.figure.Figure:
 
 def arguments(options: list[str]) -> list[str]:
     """The command line of a small run; ``options`` come last and so win."""
-    return [*SMALL.split(), *options]
+    small = SMALL.replace(RATIO, "") if "--task" in options else SMALL
+    return [*small.split(), *options]
 
 
 def forked(folder: Path, options: list[str], prepare: Prepare = nothing) -> Child:

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cases import CASES, full_disk_is_mounted
 from children import fresh, warm_up
-from combinations import COUNT, FACTORS
+from combinations import CLASS_COUNT, COUNT, FACTORS
 from killing import Killing, configurations
 from phases import PHASES
 
@@ -145,7 +145,8 @@ def table(report: dict[str, Any]) -> str:
     """The numbers as text."""
     lines = [
         f"{report['total']} kills of {report['runs']} runs, {len(report['mismatches'])} not as undisturbed",
-        f"{len(report['configurations'])} configurations, drawn from {COUNT} combinations of {', '.join(FACTORS)}",
+        f"{len(report['configurations'])} configurations, drawn from {COUNT} combinations of {', '.join(FACTORS)},"
+        f" and of K classes from {CLASS_COUNT}",
     ]
     lines += [f"  {name:<28}{count:>6}" for name, count in report["kills"].items()]
     lines += [f"  {'started afresh, ' + name:<28}{count:>6}" for name, count in report[AFRESH].items()]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from children import FOLDER, Board, forked, fresh, started
-from combinations import drawn
+from combinations import CLASS_FACTORS, drawn
 from comparing import Files, broken_sums, differences, snapshot
 from phases import PHASES, RENAMED, Death, Phases, deaths
 
@@ -46,12 +46,11 @@ class Tally:
 
 
 def configurations(stream: random.Random, count: int) -> list[list[str]]:
-    """Combinations of all factors, each with seeds; with crops or lenet5 now and then."""
+    """Combinations of all factors, each with seeds; with crops or lenet5 now and then. A third has K classes."""
     more = ("--augment crop", "--resnet_type lenet5 --evaluate_every_steps 2", "", "")
-    return [
-        f"{combination} --seeds {stream.choice(SEEDS)} {stream.choice(more)}".split()
-        for combination in drawn(stream, count)
-    ]
+    many = count // 3
+    combinations = [*drawn(stream, count - many), *drawn(stream, many, CLASS_FACTORS)]
+    return [f"{each} --seeds {stream.choice(SEEDS)} {stream.choice(more)}".split() for each in combinations]
 
 
 def undisturbed(folder: Path, options: list[str]) -> Undisturbed:

@@ -26,7 +26,7 @@ import yaml
 from matplotlib.figure import Figure
 from mutations import ODD, as_json, as_yaml, mutated_bytes, mutated_value
 from PIL import Image
-from report_folders import make_run
+from report_folders import make_class_run, make_run
 
 import main
 import predict
@@ -149,11 +149,13 @@ class World:
         assert program(main.main, [*TRAIN[:-2], *THREE.split()])
         make_run(Path("made_up"), "row", seeds=(1,), counts={"train": (9, 3), "validation": (6, 5), "test": (7, 6)})
         make_run(Path("made_up"), "other", seeds=(1,), counts={"train": (9, 3), "validation": (6, 5), "test": (7, 6)})
+        sizes = {"train": (9, 5, 3), "validation": (4, 3, 5), "test": (5, 3, 6)}
+        make_class_run(Path("made_up"), "classes", seeds=(1,), sizes=sizes, names=("cat", "dog", "eel"), critical=(2,))
         (REPORTED / "results.json").write_bytes((RUN / "results.json").read_bytes())
         _save_images(NEW_IMAGES, self.digits.test_labels)
         _save_unprepared(UNPREPARED)
         assert program(prepare.main, ["unprepared", "--out", str(PREPARED)])
-        names = ("row", "other")
+        names = ("row", "other", "classes")
         rows: list[dict[str, Any]] = [{"name": name, "folder": name, "seeds": [1], "options": {}} for name in names]
         Path("made_up/table.json").write_text(json.dumps({"title": "Made up", "rows": rows}))
         Path("configs/baseline").mkdir(parents=True)
@@ -217,6 +219,9 @@ class World:
         ):
             path = Path("made_up/table.json") if name == "../table.json" else REPORTED / name
             targets[f"{path.name} (report)"] = Target(share, self._file(path), self._in_report(path))
+        for name, share in (("config.yaml", 2), ("seed1/test.csv", 3), ("seed1/last_test.csv", 2)):
+            path = Path("made_up/classes") / name
+            targets[f"{path.name} (report, classes)"] = Target(share, self._file(path), self._in_report(path))
         return targets
 
     # --- how cases are made ---

@@ -72,7 +72,7 @@ print(rarecall.__file__)
 def pip(*arguments: str | Path, cwd: Path = ROOT) -> None:
     """Run pip without the network; on failure the test shows what it printed."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -237,7 +237,7 @@ def test_every_module_of_the_wheel_imports(wheel: Path, tmp_path: Path) -> None:
     modules = sorted(".".join(file.parts).removesuffix(".__init__") for file in files)
     code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
     done = subprocess.run(
-        [sys.executable, "-c", code, *modules], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *modules], cwd=tmp_path, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr
 
@@ -256,7 +256,7 @@ def test_wheel_trains_in_a_loop_of_ones_own_beside_a_foreign_utils(wheel: Path, 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()) == site / "rarecall" / "__init__.py"
@@ -271,7 +271,7 @@ def test_the_examples_read_as_they_say_with_the_wheel(wheel: Path, tmp_path: Pat
         assert "\nfrom utils." in text
         (tmp_path / path.name).write_text(text.replace("\nfrom utils.", "\nfrom rarecall."), encoding="utf-8")
     code = "import rarecall, " + ", ".join(path.stem for path in examples) + "; print(rarecall.__file__)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()) == tmp_path / "rarecall" / "__init__.py"
 

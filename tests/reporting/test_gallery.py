@@ -5,19 +5,23 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import report_by_hand as by_hand
 from PIL import Image
 from report_by_hand import STORED
-from report_folders import make_run
+from report_folders import class_scores, make_class_run, make_run
 from sklearn.datasets import load_digits
 
 import report
 from utils.data import load_raw
+from utils.data.rows import data_checksum, rows_in_use
 from utils.reporting.gallery import MOST_PIXELS, as_uri
+from utils.run_files.class_scores_csv import write_class_scores
 from utils.run_files.scores_csv import read_scores
 
 IMAGE = re.compile(r'<img src="data:image/png;base64,([^"]+)" alt="(\w+) (\d+), class (\d+), ([^"]+)">')
@@ -59,6 +63,28 @@ def test_what_a_threshold_gets_wrong_worst_first(tmp_path: Path) -> None:
         f"At the threshold by plug-in, TPR 98 %, {len(missed)} of 44 test positives are missed and {len(alarms)} of 46"
     )
     assert text in page
+
+
+def test_a_critical_class_among_others(tmp_path: Path) -> None:
+    """The positives are the eights; threes and fives are the negatives."""
+    raw, digits, few = load_raw("digits", data_root=tmp_path), (3, 5, 8), 20
+    images, _, original_class, original_split = rows_in_use(raw, digits)
+    sizes = dict.fromkeys(("train", "validation", "test"), (few, few, few))
+    made: dict[str, Any] = {"sizes": sizes, "names": ("3", "5", "8"), "critical": (2,), "gain": 0.5}
+    checksum = data_checksum(images, original_class, original_split)
+    run = make_class_run(tmp_path, "run", seeds=(1,), checksum=checksum, classes=digits, last=False, **made)
+    index = np.concatenate([np.flatnonzero(raw.test_labels == digit)[:few] for digit in digits])
+    found = replace(class_scores("test", 1, **made), index=index, original_class=np.repeat(digits, few))
+    write_class_scores(run / "seed1" / "test.csv", found)
+    target = tmp_path / "card.html"
+    assert report.main([str(run), "--card", "--html", str(target), "--tpr", "0.5"]) == 0
+    pictures = shown(target.read_text(encoding="utf-8"))
+    assert {digit == 8 for _, _, digit, _ in pictures} == {True, False}
+    by_index = dict(zip(index.tolist(), found.scores[:, 0].tolist(), strict=True))
+    for pixels, i, digit, score in pictures:
+        assert np.array_equal(pixels, raw.test_images[i, :, :, 0])
+        assert digit == raw.test_labels[i]
+        assert score == pytest.approx(by_index[i], abs=0.006)
 
 
 def test_at_most_as_many_as_asked(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_latex_reads_it(lines: list[str], tmp_path: Path) -> None:
     page = [r"\documentclass{article}\usepackage{booktabs}\begin{document}", *lines, r"\end{document}"]
     (tmp_path / "page.tex").write_text("\n".join(page), encoding="utf-8")
     command = [PDFLATEX, "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-2000:]
 
 

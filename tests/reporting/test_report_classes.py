@@ -449,6 +449,14 @@ def test_a_file_that_is_not_of_classes(tmp_path: Path, text: str) -> None:
     assert problems(tmp_path) == [("run", 1, "damaged")]
 
 
+def test_sets_with_other_critical_classes_are_damage(tmp_path: Path) -> None:
+    run = make_class_run(tmp_path, "run")
+    write_class_scores(run / "seed1" / "validation.csv", class_scores("validation", 1, critical=(1, 3)))
+    (problem,) = read_folder(tmp_path).problems
+    assert (problem.seed, problem.state) == (1, "damaged")
+    assert problem.message.endswith("validation.csv: other critical classes than those of the test set")
+
+
 def test_seeds_with_other_critical_classes_are_left_out(tmp_path: Path) -> None:
     run = make_class_run(tmp_path, "run")
     for part in ("validation", "test"):

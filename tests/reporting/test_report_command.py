@@ -32,7 +32,7 @@ code = report.main([{str(STORED)!r}, "--out", {str(tmp_path / "out")!r}])
 loaded = {{name.partition(".")[0] for name in sys.modules}}
 print(code, sorted(loaded & {{"torch", "torchvision", "matplotlib", "models"}}))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.stdout.splitlines()[-1] == "0 []", done.stdout + done.stderr
     assert everything(tmp_path / "out") == FILES
     assert everything(STORED) == before

@@ -114,7 +114,7 @@ def chromium(page: Path, tmp_path: Path, *flags: str) -> subprocess.CompletedPro
     quiet = "--disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr --v=0"
     command = [CHROMIUM, *fixed.split(), *quiet.split(), f"--user-data-dir={tmp_path / 'profile'}"]
     command += ["--virtual-time-budget=3000", *flags, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=280)
 
 
 def console(done: subprocess.CompletedProcess[str]) -> list[str]:

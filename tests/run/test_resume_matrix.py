@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from combinations import FACTORS, drawn
+from combinations import CLASS_FACTORS, FACTORS, drawn
 from runs import assert_same, scripted, start_of, timeless
 
 from utils.run.experiment import build_state
@@ -38,6 +38,20 @@ ROWS: list[Row] = [
         AUGMENTATIONS[(i + 2 * j + j // 4) % len(AUGMENTATIONS)],
     )
     for (i, objective), (j, sampler) in itertools.product(enumerate(OBJECTIVES), enumerate(SAMPLERS))
+]
+# of K classes: each objective with each task, the others in turn
+TASKS, MANY, CONSTRAINTS_OF_MANY, SAMPLERS_OF_MANY = list(CLASS_FACTORS.values())[:4]
+CLASS_ROWS: list[Row] = [
+    (
+        f"{task} {objective}",
+        CONSTRAINTS_OF_MANY[(i + 2 * j) % len(CONSTRAINTS_OF_MANY)],
+        SAMPLERS_OF_MANY[(i + j) % len(SAMPLERS_OF_MANY)],
+        OPTIMIZERS[(i + j) % len(OPTIMIZERS)],
+        SCHEDULERS[(2 * i + j) % len(SCHEDULERS)],
+        AVERAGES[(i + j) % len(AVERAGES)],
+        AUGMENTATIONS[(i + 2 * j) % len(AUGMENTATIONS)],
+    )
+    for (i, task), (j, objective) in itertools.product(enumerate(TASKS), enumerate(MANY))
 ]
 QUICK = 29  # every 29th row is of the quick suite
 
@@ -69,7 +83,8 @@ def trained(root: Path, command: str, *, stops: bool) -> tuple[dict[str, Any], l
             assert restore_last(state, files) == ""
         if epoch in (0, STOP):
             runner = TrainingSteps(state, data, machine=experiment.machine)
-        records.append(train_epoch(runner, steps=STEPS, delta=1.0))
+        select = experiment.config.select if experiment.task.many else None
+        records.append(train_epoch(runner, steps=STEPS, delta=1.0, select=select))
     return state.state_dict(), timeless(records)
 
 
@@ -77,7 +92,7 @@ def trained(root: Path, command: str, *, stops: bool) -> tuple[dict[str, Any], l
     "row",
     [
         pytest.param(row, id=" ".join(filter(None, row)), marks=() if number % QUICK == 0 else pytest.mark.slow)
-        for number, row in enumerate(ROWS)
+        for number, row in enumerate([*CLASS_ROWS, *ROWS])
     ],
 )
 def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Row) -> None:

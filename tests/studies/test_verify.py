@@ -8,13 +8,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score, roc_curve
+from report_folders import CLASSES, SIZES, class_scores, make_class_run
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 
-from studies import collect, scores_only, verify
+from studies import class_scores_only, collect, scores_only, verify
 from studies.scores_only import Sample, auc, fpr_at_tpr, over_seeds
+from utils.metrics.class_summary import ClassEvaluation, class_summary
+from utils.metrics.summary import EvaluationOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "results" / "paper"
@@ -32,9 +36,67 @@ def row(tmp_path: Path) -> Path:
 def test_committed_numbers_follow_from_the_scores_and_no_torch_is_needed() -> None:
     code = "import sys; from studies.verify import main; code = main(sys.argv[1:]); print('torch' in sys.modules, code)"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(PAPER)], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, str(PAPER)], cwd=ROOT, capture_output=True, text=True, timeout=280
     )
     assert done.stdout.endswith("all numbers hold\nFalse 0\n"), done.stdout + done.stderr
+
+
+@pytest.fixture
+def of_classes(tmp_path: Path) -> Path:
+    """A run of K classes whose best epoch has the highest accuracy."""
+    tprs = (0.98, 0.95, 0.9)
+    options = EvaluationOptions(tprs, 0.5, 0.0, (0.1,), 10.0, (10, 10))
+    evaluation = ClassEvaluation(CLASSES, SIZES["train"], {"eel": options, "fox": options})
+    run, seeds = make_class_run(tmp_path, "run", select="accuracy"), {}
+    for seed in (1, 2):
+        folder = run / f"seed{seed}"
+        parts = {part: class_scores(part, seed) for part in ("validation", "test")}
+        seeds[str(seed)] = {part: class_summary(scores, options=evaluation) for part, scores in parts.items()}
+        best = {f"val_{name}": seeds[str(seed)]["validation"][name] for name in ("auc", "accuracy")}
+        history = [{"seconds": 1, **best}, {"seconds": 1, "val_auc": 0.99, "val_accuracy": best["val_accuracy"] - 0.1}]
+        (folder / "history.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in history))
+        sums = {f"{part}.csv": verify.sha256(folder / f"{part}.csv") for part in parts}
+        (folder / "done").write_text(json.dumps({"epochs": 2, "best_epoch": 0, "checksums": sums}))
+    (run / "results.json").write_text(json.dumps({"seeds": seeds}))
+    return run
+
+
+def test_a_row_of_classes(of_classes: Path, tmp_path: Path) -> None:
+    row = tmp_path / "paper" / "table" / "row"
+    assert collect.collect(of_classes, row, name="row", commit="0") == 2
+    found = json.loads((row / "row.json").read_text())["ensemble"]["test"]
+    scores = [class_scores("test", seed) for seed in (1, 2)]
+    labels, outputs = scores[0].label, np.mean([each.outputs for each in scores], axis=0)
+    assert found["balanced_accuracy"] == pytest.approx(
+        balanced_accuracy_score(labels, outputs.argmax(axis=1)), abs=1e-12
+    )
+    of_fox = np.mean([each.scores[:, 1] for each in scores], axis=0)
+    assert found["auc of fox"] == pytest.approx(roc_auc_score(labels == 3, of_fox), abs=1e-12)
+    odds = [outputs[:, k] - np.log(np.exp(np.delete(outputs, k, axis=1)).sum(axis=1)) for k in range(4)]
+    assert found["auc"] == pytest.approx(np.mean([roc_auc_score(labels == k, odds[k]) for k in range(4)]), abs=1e-12)
+    assert not list(verify.problems(row))
+    assert verify.main([str(tmp_path / "paper"), "--write"]) == 0
+    header = "| row | reported | seeds | AUC | accuracy | balanced accuracy | AUC of eel | FPR at TPR 98 % of eel |"
+    assert header in (tmp_path / "paper" / "README.md").read_text()
+
+
+def test_another_epoch_or_number_of_classes_is_found(of_classes: Path, tmp_path: Path) -> None:
+    row = tmp_path / "paper" / "table" / "row"
+    assert collect.collect(of_classes, row, name="row", commit="0") == 2
+    done = json.loads((row / "seed1" / "done").read_text())
+    (row / "seed1" / "done").write_text(json.dumps({**done, "best_epoch": 1}))
+    assert any("epoch 1 has not the highest validation accuracy" in line for line in verify.problems(row))
+    path = row / "seed2" / "test.csv"
+    path.write_text(path.read_text().replace("\n0,0,-", "\n0,0,9", 1))
+    content = json.loads((row / "row.json").read_text())
+    content["files"]["seed2/test.csv"] = verify.sha256(path)
+    (row / "row.json").write_text(json.dumps(content))
+    assert any("of eel is" in line and "the scores give" in line for line in verify.problems(row))
+    results = json.loads((of_classes / "results.json").read_text())
+    results["seeds"]["1"]["test"]["critical"]["fox"]["auc"] = 0.5
+    (of_classes / "results.json").write_text(json.dumps(results))
+    with pytest.raises(ValueError, match=r"seed 1, test\.auc of fox is 0\.5"):
+        collect.collect(of_classes, tmp_path / "other", name="row", commit="0")
 
 
 def test_a_changed_digit_of_a_score_is_found(row: Path) -> None:
@@ -102,7 +164,8 @@ def test_a_command_is_kept_without_the_paths_of_a_machine() -> None:
     assert collect._without_paths(command) == "python main.py --bsize 64 --model_name BCE"
 
 
-def test_doctests() -> None:
-    result = doctest.testmod(scores_only)
+@pytest.mark.parametrize("module", [scores_only, class_scores_only, verify])
+def test_doctests(module: ModuleType) -> None:
+    result = doctest.testmod(module)
     assert result.attempted
     assert not result.failed

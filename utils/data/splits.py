@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..seeding import numpy_stream
 from . import NATURAL
 from .raw import Int64Array
-from .whole_groups import draw_groups
+from .whole_groups import SIDES, draw_groups
 
 Ratio = float | str  # negatives per positive, >= 1, or NATURAL
 _FIXED = 0  # instead of the run's seed, for what is the same in every run
@@ -99,7 +99,7 @@ def fixed_validation(
     validation_per_class: int | None = None,
     needed: Callable[[Mapping[int, int]], str | None] = _anything,
     groups: Int64Array | None = None,
-    chosen_by: str = "--negative_classes, --positive_classes",
+    chosen_by: str = SIDES,
 ) -> Int64Array:
     """Draw the validation set, the same for every run.
 
@@ -136,7 +136,8 @@ def fixed_validation(
     if any(sizes[c] >= images[c] for c in images):
         raise UserError(_too_large(images, sizes, needed, chosen_by))
     if groups is not None:
-        return draw_groups(classes, groups, sizes=sizes, what="validation", stream=numpy_stream(_FIXED, "validation"))
+        stream = numpy_stream(_FIXED, "validation")
+        return draw_groups(classes, groups, sizes=sizes, what="validation", stream=stream, chosen_by=chosen_by)
     streams = {c: numpy_stream(_FIXED, f"validation/{c}") for c in images}
     return _sorted([streams[c].permutation(np.flatnonzero(classes == c))[: sizes[c]] for c in images])
 
@@ -209,7 +210,12 @@ def flags_needed(
 
 
 def fixed_calibration(
-    classes: Int64Array, *, excluded: Int64Array, calibration_fraction: float, groups: Int64Array | None = None
+    classes: Int64Array,
+    *,
+    excluded: Int64Array,
+    calibration_fraction: float,
+    groups: Int64Array | None = None,
+    chosen_by: str = SIDES,
 ) -> Int64Array:
     """Draw the calibration set, the same for every run: of each class int(n_c * calibration_fraction), at least 1.
 
@@ -218,6 +224,7 @@ def fixed_calibration(
         excluded: rows never drawn (the validation set).
         calibration_fraction: of each class of the training file, in [0, 1); 0 draws none.
         groups: see ``fixed_validation``; those of ``excluded`` have no other rows.
+        chosen_by: see ``fixed_validation``.
 
     Returns:
         Row numbers, sorted.
@@ -240,7 +247,8 @@ def fixed_calibration(
     if groups is not None and sizes:
         rows = np.setdiff1d(np.arange(len(classes)), excluded)
         stream = numpy_stream(_FIXED, "calibration")
-        return rows[draw_groups(classes[rows], groups[rows], sizes=sizes, what="calibration", stream=stream)]
+        how = {"what": "calibration", "chosen_by": chosen_by}
+        return rows[draw_groups(classes[rows], groups[rows], sizes=sizes, stream=stream, **how)]
     return _sorted(chosen)
 
 

@@ -31,9 +31,7 @@ from .splits import (
     named,
 )
 from .targets import ManyClasses, Targets, TwoClasses
-from .whole_groups import check_groups
-
-SIDES = "--negative_classes, --positive_classes"  # the options that choose the classes of two
+from .whole_groups import SIDES, check_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,6 +364,7 @@ def _sets_of_files(
             excluded=validation[in_train_file[validation]],
             calibration_fraction=calibration_fraction,
             groups=groups,
+            chosen_by=_chosen_by(targets),
         )
     train = np.setdiff1d(np.flatnonzero(in_train_file), np.union1d(validation, calibration))
     return Split(train, validation, np.flatnonzero(rows.original_split == "test"), calibration)

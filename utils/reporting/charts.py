@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..metrics.intervals import LEVEL, METHODS, roc_band
-from .analysis import Metric, Report, Row, group_letter
+from .analysis import Metric, Report, Row
 from .comparison import MOST_LETTERS, Change, Comparison, pairs
+from .data_groups import group_letter
 from .svg import Axis, Panel, Point, axis, thinned
 from .tables import cut, exact_percent, number
 

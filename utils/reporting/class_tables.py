@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .analysis import Measure, Metric, group_letter
+from .analysis import Measure, Metric
 from .class_rows import LARGEST, SHOTS, ClassRow, Outcome, Spread
 from .contents import NAME
+from .data_groups import group_letter
 from .tables import DASH, SAME, Cell, Column, Table, count, cut, exact_percent, number, numeric
 from .threshold_tables import percent_bounds
 

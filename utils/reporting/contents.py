@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from ..metrics.roc import auprc
 from ..metrics.summary import EvaluationOptions, OperatingPoint, RulePoint, fitted_calibration, rule_point, rule_points
 from ..metrics.thresholds import shown_threshold
-from .analysis import Metric, Report, Row, best, group_letter
+from .analysis import Metric, Report, Row, best
 from .comparison import WITH_ALM, Change, Comparison, Tally
+from .data_groups import group_letter
 from .labels import asked
 from .tables import (
     DASH,

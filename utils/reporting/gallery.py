@@ -23,6 +23,7 @@ from .evidence import NP, PLUG_IN, Decision, Evidence
 from .labels import asked
 from .tables import number
 
+CLASSES = ("negative_classes", "positive_classes", "classes")  # options; those that a run uses are resolved
 MOST_PIXELS = 96  # of a side; a larger image is reduced
 
 
@@ -54,7 +55,7 @@ class Originals:
         """The images of each split, or why they cannot be shown: not there, or not those that were scored."""
         options = row.run.record.options
         name, root = str(options.get("dataset_name", "")), str(asked(options, "data_root"))
-        classes = (*_classes(options.get("negative_classes")), *_classes(options.get("positive_classes")))
+        classes = tuple(number for flag in CLASSES for number in _classes(options.get(flag)))
         key = (name, root, str(sorted(classes)), row.run.record.checksum)
         if key not in self.found:
             self.found[key] = _read(name, root, classes, row.run.record.checksum)

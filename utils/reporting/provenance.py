@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from ..run_files.config_yaml import Record
 from ..run_files.paths import PARTS
-from .analysis import Report, Row, group_letter
+from .analysis import Report, Row
+from .data_groups import group_letter
 from .labels import named_classes, ratio, shown
 from .read_seeds import of_class
 from .tables import DASH, Cell, Column, Table, count, cut, exact_percent, numeric

@@ -51,7 +51,7 @@ def class_roc_figure(
             axes.step(mean.fpr, mean.tpr, where="post", color=colour, linewidth=2, label=label)
             points = block["operating_points"]
             axes.plot([p["fpr"] for p in points], [p["tpr"] for p in points], "o", color=colour, markersize=6)
-        reached = max([reached, mean.fpr_at(1.0 if not points else points[0]["target_tpr"])])
+        reached = max([reached, *(max(mean.fpr_at(p["target_tpr"]), p["fpr"]) for p in points)])
     for axes in (whole, corner):
         axes.set_xlabel("false positive rate")
         axes.grid(color="0.92")
@@ -61,7 +61,7 @@ def class_roc_figure(
     corner.set(
         xlim=(-0.02 * reached, 1.05 * reached + 0.01),
         ylim=(CORNER - 0.006, 1.006),
-        title=f"true positive rate above {CORNER:.0%}; points: thresholds chosen on validation",
+        title=f"above {CORNER:.0%}; points: thresholds chosen on validation",
     )
     whole.legend(loc="lower right", frameon=False, fontsize=9)
     left_out = len(ensemble.views) - len(shown)
@@ -90,7 +90,7 @@ def confusion_figure(
     others = f"; error of the others {decided['error_of_others']:.1%}" if "error_of_others" in decided else ""
     at_recall.set_title(f"thresholds of validation for recall {decided['tpr']:.0%} of critical classes (bold){others}")
     for axes in (plain, at_recall):
-        axes.title.set_fontsize(10)
+        axes.title.set_fontsize(9)
     figure.suptitle(f"{title}   (rows: class, columns: decision, % of the row; test: {test['n']} samples)")
     return figure
 

@@ -76,12 +76,16 @@ def _check_form(content: dict[str, Any], state: TrainState) -> None:
     expected = state.state_dict()
     for name in expected.keys() - {"optimizer", "best"}:
         check_like(content[name], expected[name], at=name)
-    for item in fields(Best):  # of a state before K classes there is no `selected`
-        value = content["best"].get(item.name, item.default)
-        if not isinstance(value, (int, float)) and (value is not None or item.default is not None):
-            raise ValueError("best")
+    best = content["best"]
+    numbers = [best[item.name] for item in fields(Best) if item.name != "selected"]
+    if best.get("selected") is not None:  # of two sides, and of older files, there is none
+        numbers.append(best["selected"])
+    if not all(isinstance(number, (int, float)) for number in numbers):
+        raise ValueError("best")
     if content["epoch"] < 0 or not 0 <= content["sampler"]["step"] <= state.sampler.steps_per_epoch:
         raise ValueError("epoch or step")
+    if not isinstance(content.get("ranks", 1), int):  # of older files there is none
+        raise ValueError("ranks")
     frozen = state.freezing is not None and content["epoch"] <= state.freezing.epochs
     _check_optimizer(content["optimizer"], expected["optimizer"], state.optimizer, frozen=frozen)
 
