@@ -10,7 +10,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import main
-from utils.run import train as train_run
+from utils.run import seed_epochs
 from utils.training import epoch as training
 
 SECONDS = 0.12
@@ -23,5 +23,5 @@ def slow(*arguments: Any, **options: Any) -> Any:
 
 
 if __name__ == "__main__":
-    vars(train_run)["train_epoch"] = slow
+    vars(seed_epochs)["train_epoch"] = slow
     sys.exit(main.main(sys.argv[1:]))

@@ -22,7 +22,7 @@ from killing import PLACES, Undisturbed, undisturbed
 from phases import PHASES, Death, Phases
 
 from utils.errors import UserError
-from utils.run import train as train_run
+from utils.run import seed_epochs
 from utils.run_files.best_pt import BEST
 from utils.run_files.checkpoints import load_sound
 from utils.run_files.last_pt import LAST, load_last
@@ -222,7 +222,7 @@ def paused(board: Board) -> Callable[[], None]:
     """Let the first epoch begin with a wait until the parent writes 2 onto the board."""
 
     def prepare() -> None:
-        train_epoch: Callable[..., Any] = vars(train_run)["train_epoch"]
+        train_epoch: Callable[..., Any] = vars(seed_epochs)["train_epoch"]
 
         def waiting(*args: Any, **options: Any) -> Any:
             board[0] = board[0] or 1
@@ -231,7 +231,7 @@ def paused(board: Board) -> Callable[[], None]:
                 time.sleep(0.01)
             return train_epoch(*args, **options)
 
-        setattr(train_run, "train_epoch", waiting)  # noqa: B010
+        setattr(seed_epochs, "train_epoch", waiting)  # noqa: B010
 
     return prepare
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from children import Board
 
+from utils.run import seed_epochs
 from utils.run import train as train_run
 from utils.system import files
 
@@ -22,7 +23,7 @@ from utils.system import files
 PHASES = ("import", "step", "write", "rename", "aggregation")
 # the functions that are a phase, where they are looked up
 REGIONS = (
-    (train_run, "train_epoch", "step"),
+    (seed_epochs, "train_epoch", "step"),
     (train_run, "save", "write"),
     (train_run, "_finish_seed", "aggregation"),
     (train_run, "report", "aggregation"),

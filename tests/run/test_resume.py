@@ -15,7 +15,7 @@ from runs import arguments, assert_same, assert_same_run, best, history, results
 import main
 from models import MODELS
 from models.lenet import lenet5
-from utils.run import train as train_run
+from utils.run import seed_epochs
 from utils.system.installation import CONFIGS
 from utils.training import epoch as training
 
@@ -135,7 +135,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
             raise KeyboardInterrupt
         return record
 
-    monkeypatch.setattr(train_run, "train_epoch", train_epoch)
+    monkeypatch.setattr(seed_epochs, "train_epoch", train_epoch)
 
 
 @pytest.mark.parametrize("epoch", [0, 2])

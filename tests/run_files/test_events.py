@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
+from utils.run import seed_epochs
 from utils.run import train as train_run
 from utils.run_files.checkpoints import Format, save
 from utils.run_files.events import HYPER_PARAMETERS, _in_unit_interval
@@ -224,7 +225,7 @@ def test_a_seed_that_failed_and_starts_anew(trained: Path, tmp_path: Path, monke
         raise NonFiniteLossError("not finite")
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_run, "train_epoch", failing)
+        patch.setattr(seed_epochs, "train_epoch", failing)
         folder = run(tmp_path, COMMAND, code=1)
     run(tmp_path, COMMAND)
     assert_same_events(folder / "seed1", trained / "seed1")

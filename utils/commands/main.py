@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 
 from ..config.command_line import parser, print_version
-from ..config.settings import resolve
+from ..config.settings import Settings, resolve
 from ..errors import UserError, message_of, one_line
 from ..run.architectures import MODELS
 from ..system.child_processes import end_with_parent
 from ..system.installation import typed
 from ..system.interruption import Interruption
+from ..system.torchrun import end_with_first_rank
 
 FIRST_WORDS = f"""\
 No arguments. Try first (embedded data, about a minute on two cores):
@@ -40,7 +41,8 @@ def main(argv: Sequence[str]) -> int:
             return train_or_evaluate(argv)
         except BaseException as error:
             # torch and numpy turn a KeyboardInterrupt that comes while they are imported into other errors
-            if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
+            silent = isinstance(error, SystemExit)  # another rank of torchrun says it
+            if silent or (interruption.signal is None and not isinstance(error, KeyboardInterrupt)):
                 raise
             print(
                 f"\n{interruption}; the last completed epoch of each seed is kept: "
@@ -50,10 +52,19 @@ def main(argv: Sequence[str]) -> int:
             return interruption.exit_code
 
 
+def _resolved(argv: Sequence[str]) -> Settings:
+    """The settings; of several ranks of torchrun, which all read the same, the first says what is wrong with them."""
+    try:
+        return resolve(argv)
+    except (UserError, OSError):
+        end_with_first_rank()
+        raise
+
+
 def train_or_evaluate(argv: Sequence[str]) -> int:
     """Returns the exit code: 0 success, 1 a seed failed, 2 bad input."""
     try:
-        settings = resolve(argv)
+        settings = _resolved(argv)
         from ..run.command import run  # imports torch, which --help and a mistyped flag do not need
 
         return run(settings)

@@ -125,4 +125,5 @@ def _classes(experiment: Experiment) -> str:
 def _shown(machine: Machine) -> str:
     threads = f"{machine.threads} thread{'s' if machine.threads > 1 else ''}"
     at_once = f"{machine.seeds_at_once} seeds at once, {threads} each" if machine.seeds_at_once > 1 else threads
-    return f"{machine.name} ({at_once}, {machine.precision})"
+    ranks = f"{machine.ranks} ranks, " if machine.ranks > 1 else ""
+    return f"{machine.name} ({ranks}{at_once}, {machine.precision})"

@@ -10,6 +10,7 @@ from ..run_files.paths import RunPaths
 from ..system.links import check_inside
 from .dry_run import dry_run
 from .evaluate import evaluate_run
+from .rank_group import rank_group
 from .train import train_run
 
 
@@ -22,11 +23,12 @@ def run(settings: Settings) -> int:
     paths = RunPaths.of(settings.config)
     check_inside(paths.folder, root=paths.root)
     settings = _with_threads(settings)
-    for note in settings.notes:
-        print(f"note: {note}")
-    if settings.config.dry_run:
-        return dry_run(settings)
-    return train_run(settings) if settings.config.train else evaluate_run(settings)
+    with rank_group(settings.config):
+        for note in settings.notes:
+            print(f"note: {note}")
+        if settings.config.dry_run:
+            return dry_run(settings)
+        return train_run(settings) if settings.config.train else evaluate_run(settings)
 
 
 def _with_threads(settings: Settings) -> Settings:

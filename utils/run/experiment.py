@@ -20,6 +20,8 @@ from ..data.image_format import ImageFormat
 from ..data.mapped_batches import batches_of
 from ..data.splits import Split
 from ..data.task import Task
+from ..distributed import convert_batch_norm
+from ..distributed.ranks import rank_and_world
 from ..errors import UserError
 from ..learners import LEARNERS
 from ..losses.base import Loss
@@ -48,6 +50,7 @@ from ..training.weight_average import WeightAverage
 from .architectures import BACKBONES, FLAT, MODELS, build_model, head_of
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
+from .rank_group import device_of_rank
 from .weights_file import WeightsFile, find_weights, load_weights
 
 FEATURE_BYTES = 4  # float32
@@ -101,13 +104,14 @@ def prepare(settings: Settings) -> Experiment:
     check_names(settings)  # again, as those of an evaluation come from best.pt
     check_components(settings)
     machine = set_up_machine(
-        device=config.device,
+        device=device_of_rank(config.device),
         precision=config.precision,
         threads=config.threads,
         deterministic=bool(config.deterministic),
         seeds=len(config.seeds) if config.train else 1,
         # features are computed once, on all cores; what is left for each seed is one small layer
         seeds_at_once=config.parallel_seeds or int(config.freeze_epochs == "all"),
+        ranks=rank_and_world()[1],
     )
     weights = find_weights(settings.config)
     settings, task = load_task(settings, machine)
@@ -216,6 +220,8 @@ def build_state(experiment: Experiment, seed: int, *, baseline: Path | None = No
     whole = build_network(experiment.task, config, loss, torch_stream(seed, "initialisation"))
     if experiment.weights:
         load_weights(experiment.weights, whole)
+    if machine.ranks > 1 and config.freeze_epochs != "all":
+        over_all_ranks(whole)
     whole.to(device).to(memory_format=torch.channels_last)
     if config.compile:
         compile_model(whole, device)
@@ -302,6 +308,18 @@ def _schedule(config: Config, first_epoch: int) -> Schedule:
         epochs=config.continue_train_epochs if config.continue_train else config.num_epochs,
         first=first_epoch,
     )
+
+
+def over_all_ranks(model: torch.nn.Module) -> None:
+    """Take the batch norm of ``model`` over the batches of all ranks.
+
+    Raises:
+        UserError: it has a kind of batch norm of which that is not known.
+    """
+    try:
+        convert_batch_norm(model)
+    except ValueError as error:
+        raise UserError(f"several ranks: {error}; --freeze_epochs all freezes it") from None
 
 
 def compile_model(model: torch.nn.Module, device: torch.device) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..config.options import Config
 from ..config.settings import Settings
 from ..data.task import Task
+from ..distributed.ranks import rank_and_world
 from ..errors import UserError
 from ..run_files.best_pt import BEST, best_is_missing, record_end, remove_end
 from ..run_files.checkpoints import load, save
@@ -27,8 +28,7 @@ from ..run_files.results_json import kind_of
 from ..system.devices import keep_freed_memory
 from ..system.files import locked, make_folder, remove_leftovers
 from ..system.shared_tensor import SharedTensor, memory_file
-from ..training.epoch import NonFiniteLossError, train_epoch, training_multipliers
-from ..training.fitting import fit_epoch
+from ..training.epoch import NonFiniteLossError, training_multipliers
 from ..training.notices import Watch
 from ..training.state import TrainState
 from ..training.step import TrainingSteps
@@ -47,16 +47,20 @@ from .best_checkpoint import (
 from .epoch_writer import EpochWriter
 from .experiment import Experiment, build_state, prepare
 from .frozen_features import with_features
+from .other_ranks import compute_along
 from .printed_table import report
 from .progress import Progress
+from .rank_group import begin_seed, end_seeds, together
+from .seed_epochs import end_of, epoch_of
 from .seed_workers import train_in_processes
 
 
 def train_run(settings: Settings) -> int:
     """Train what is not trained yet, then write and print the results of all finished seeds of the run."""
-    experiment = prepare(of_baseline(settings))
+    experiment, baselines = together(lambda: _prepared(settings))
+    if rank_and_world()[0]:
+        return compute_along(experiment, baselines)
     settings, config, paths = experiment.settings, experiment.config, RunPaths.of(experiment.config)
-    baselines = find_baselines(config)
     if paths.config.exists():
         _check_same(experiment, paths)
     for seed in config.seeds:  # before anything is written, check that each seed can start
@@ -75,11 +79,18 @@ def train_run(settings: Settings) -> int:
     with locked(paths.lock, what=f"the run {paths.folder}", wait=True):
         text = write_config(paths.config, settings, config_facts(experiment))
     failures = _train_seeds(experiment, paths, baselines, text)
+    end_seeds()
     if paths.seeds_with("done"):
         facts = functools.partial(result_facts, experiment, paths)
         report(paths, options=evaluation_options(experiment), facts=facts, warned=True)
         bundle(experiment, paths)
     return 1 if failures else 0
+
+
+def _prepared(settings: Settings) -> tuple[Experiment, dict[int, Path]]:
+    """What every rank reads: the experiment, and best.pt of the baseline of each seed."""
+    experiment = prepare(of_baseline(settings))
+    return experiment, find_baselines(experiment.config)
 
 
 def _check_same(experiment: Experiment, paths: RunPaths) -> None:
@@ -214,9 +225,7 @@ def _train_seed(
     """Train one seed to the end, evaluate its best epoch, and mark it as done."""
     config = experiment.config
     state, data = build_state(experiment, seed, baseline=baseline)
-    first = state.epoch
-    epochs = 1 if config.is_fitted else config.num_epochs
-    end = first + config.continue_train_epochs if config.continue_train else epochs
+    end = end_of(config, state)
     if resume:
         _restore(state, experiment, seed, files)
     remove_leftovers(files.folder)
@@ -228,12 +237,9 @@ def _train_seed(
     watch = Watch(seed, seen=read_history(files.history))
     steps = config.evaluate_every_steps or state.sampler.steps_per_epoch
     progress = Progress(seed=seed, first=state.epoch, total=end, shares_terminal=experiment.machine.seeds_at_once > 1)
+    begin_seed(seed, state)
     runner = TrainingSteps(state, data, machine=experiment.machine)
-    shown = functools.partial(progress.step, steps=steps)
-    how: dict[str, Any] = {"delta": config.delta, "select": config.select if config.has_classes else None}
-    epoch = functools.partial(train_epoch, runner, steps=steps, after_step=shown, **how)
-    if config.is_fitted:
-        epoch = functools.partial(fit_epoch, runner, name=config.resnet_type, seed=seed, **how)
+    epoch = epoch_of(experiment, runner, seed, after_step=functools.partial(progress.step, steps=steps))
     with Events(files.folder, purge_step=state.epoch) as events, contextlib.closing(progress):
         events.configuration(text)
         with EpochWriter(experiment.machine) as writer:
@@ -247,7 +253,7 @@ def _train_seed(
                     events,
                     epoch_record,
                     multipliers=training_multipliers(state, data) if state.constraint else None,
-                    last=writer.own(state.state_dict()),
+                    last=writer.own({**state.state_dict(), "ranks": experiment.machine.ranks}),
                     best=writer.own(checkpoint_content(experiment, seed, state)) if is_best else None,
                 )
                 writer.put(write)
@@ -284,7 +290,7 @@ def _write_epoch(
 
 def _restore(state: TrainState, experiment: Experiment, seed: int, files: SeedPaths) -> None:
     """Load last.pt, and write best.pt again if it does not belong to it."""
-    if note := restore_last(state, files):
+    if note := restore_last(state, files, ranks=experiment.machine.ranks):
         print(f"note: {note}")
     if best_is_missing(state, files):
         save(files.best, BEST, checkpoint_content(experiment, seed, state))

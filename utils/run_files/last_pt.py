@@ -37,8 +37,11 @@ def load_last(files: SeedPaths) -> tuple[dict[str, Any], str]:
     return content, f"{what}: going on from {files.last_before.name}, epoch {content['epoch']} is trained once more"
 
 
-def restore_last(state: TrainState, files: SeedPaths) -> str:
-    """Load the state, from last_before.pt if last.pt is damaged. Returns a note about that, or ''.
+def restore_last(state: TrainState, files: SeedPaths, *, ranks: int = 1) -> str:
+    """Load the state, from last_before.pt if last.pt is damaged, to go on with so many ``ranks``.
+
+    Returns:
+        A note about a damaged file, or another number of ranks than the state was trained by; else ''.
 
     Raises:
         UserError: there is no state to resume from, or it belongs to another run.
@@ -56,7 +59,11 @@ def restore_last(state: TrainState, files: SeedPaths) -> str:
         # now, as writing the next state keeps the present last.pt as last_before.pt
         os.replace(files.last_before, files.last)
         sync_folder(files.folder)
-    return note
+    before = content.get("ranks", 1)
+    if before == ranks:
+        return note
+    changed = f"trained on {before} ranks so far and on {ranks} from here on, which rounds differently"
+    return f"{note}; {changed}" if note else changed
 
 
 def _check_form(content: dict[str, Any], state: TrainState) -> None:
@@ -77,6 +84,8 @@ def _check_form(content: dict[str, Any], state: TrainState) -> None:
         raise ValueError("best")
     if content["epoch"] < 0 or not 0 <= content["sampler"]["step"] <= state.sampler.steps_per_epoch:
         raise ValueError("epoch or step")
+    if not isinstance(content.get("ranks", 1), int):  # of older files there is none
+        raise ValueError("ranks")
     frozen = state.freezing is not None and content["epoch"] <= state.freezing.epochs
     _check_optimizer(content["optimizer"], expected["optimizer"], state.optimizer, frozen=frozen)
 

@@ -19,8 +19,8 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 class Machine:
     """The device, the precision of the model, and how the seeds of a run share the device.
 
-    ``threads`` is the number of CPU threads per seed; it affects rounding. ``captures`` says whether training steps are
-    replayed from CUDA graphs.
+    ``threads`` is the number of CPU threads per seed and rank; it affects rounding. ``captures`` says whether training
+    steps are replayed from CUDA graphs. ``ranks`` processes train one model, each a part of every batch.
     """
 
     device: torch.device
@@ -28,6 +28,7 @@ class Machine:
     threads: int
     captures: bool = False
     seeds_at_once: int = 1
+    ranks: int = 1
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The context of a forward pass: with bf16, matrix products and convolutions run in bfloat16."""
@@ -42,7 +43,14 @@ class Machine:
 
 
 def set_up_machine(
-    *, device: str, precision: str, threads: int, deterministic: bool, seeds: int = 1, seeds_at_once: int = 0
+    *,
+    device: str,
+    precision: str,
+    threads: int,
+    deterministic: bool,
+    seeds: int = 1,
+    seeds_at_once: int = 0,
+    ranks: int = 1,
 ) -> Machine:
     """Choose the device and configure torch for it.
 
@@ -50,6 +58,7 @@ def set_up_machine(
         threads: CPU threads per seed; 0 divides torch's default among the seeds that train at once.
         seeds: number of seeds of the run.
         seeds_at_once: number of seeds that train at the same time; 0 chooses.
+        ranks: number of processes that train one model; several train one seed at a time, on this one's device.
 
     Raises:
         UserError: the device does not exist, or does not support the precision.
@@ -58,7 +67,11 @@ def set_up_machine(
     if precision == "tf32" and chosen.type != "cuda":
         raise UserError(f"precision tf32 needs a CUDA device, got device {chosen}; use fp32 or bf16")
     threads, seeds_at_once = shared_cores(
-        torch.get_num_threads(), threads=threads, seeds=seeds, seeds_at_once=seeds_at_once, on_cpu=chosen.type == "cpu"
+        torch.get_num_threads(),
+        threads=threads,
+        seeds=seeds,
+        seeds_at_once=1 if ranks > 1 else seeds_at_once,
+        on_cpu=chosen.type == "cpu",
     )
     torch.set_num_threads(threads)
     if chosen.type == "cuda":
@@ -66,7 +79,8 @@ def set_up_machine(
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = not deterministic
         torch.use_deterministic_algorithms(deterministic)
-    return Machine(chosen, precision, threads, chosen.type == "cuda", seeds_at_once)
+    captures = chosen.type == "cuda" and ranks == 1
+    return Machine(chosen, precision, threads, captures, seeds_at_once, ranks)
 
 
 def shared_cores(cores: int, *, threads: int, seeds: int, seeds_at_once: int, on_cpu: bool) -> tuple[int, int]:

@@ -57,6 +57,11 @@ class Interruption:
 _entered: list[Interruption] = []
 
 
+def exit_code_of_signal() -> int:
+    """That of the signal that was received, within an ``Interruption``; else as after SIGINT."""
+    return (_entered[-1] if _entered else Interruption()).exit_code
+
+
 def check() -> None:
     """Stop if a signal was received whose KeyboardInterrupt Python discarded, as it does in ``__del__`` methods.
 

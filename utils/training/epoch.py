@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..losses.softmax import SoftmaxLoss, against_the_rest
-from .evaluation import model_outputs
+from .evaluation import outputs_by_ranks
 from .notices import likely_cause
 from .state import TrainingData, TrainState
 from .step import TrainingSteps
@@ -124,7 +124,7 @@ def validate(runner: TrainingSteps, *, of_classes: bool = False) -> tuple[float,
     classes, each against the rest.
     """
     state, data = runner.state, runner.data
-    outputs = model_outputs(state.evaluated, data.batches, data.validation, machine=runner.machine)
+    outputs = outputs_by_ranks(state.evaluated, data.batches, data.validation, machine=runner.machine)
     targets = data.labels[data.validation]
     with torch.inference_mode():
         loss = state.loss(outputs, targets, data.validation)

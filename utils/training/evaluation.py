@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..data.batches import Batches
 from ..data.computed_features import ComputedFeatures
+from ..distributed import gather, shard
 from ..system.devices import Machine
 
 BATCH = 512  # images of 32 x 32; fewer of larger ones, so that memory stays about the same
@@ -26,6 +27,15 @@ def model_outputs(
         with machine.autocast():
             parts.append(model(images).float())
     return torch.cat(parts)
+
+
+def outputs_by_ranks(
+    model: nn.Module, batches: Batches | ComputedFeatures, indices: Tensor, *, machine: Machine
+) -> Tensor:
+    """The same on every rank, each of which computes its part."""
+    own = shard(indices)
+    outputs = model_outputs(model, batches, own, machine=machine)
+    return gather(outputs, own, size=len(indices))[0]
 
 
 def batch_size(height: int, width: int) -> int:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..distributed import gather, shard
+from ..distributed.data_parallel import data_parallel
 from ..system import interruption
 from ..system.devices import Machine
 from .capture import CapturedStep
@@ -59,7 +61,12 @@ class TrainingSteps:
         self._skip_update = torch.zeros((), device=device)
         state.optimizer.found_inf = self._skip_update  # type: ignore[attr-defined]
         self._was_frozen = state.is_frozen
+        self._forward = self._parallel()
         self._run_step = self._captured()
+
+    def _parallel(self) -> nn.Module:
+        """What computes the outputs of this rank's part of a batch."""
+        return data_parallel(self.state.model) if self.machine.ranks > 1 else self.state.model
 
     def _captured(self) -> Callable[[Tensor], None]:
         """The step, replayed from CUDA graphs if the machine captures."""
@@ -72,7 +79,9 @@ class TrainingSteps:
         self.state.set_mode()
         if self.state.is_frozen != self._was_frozen:
             self._was_frozen = self.state.is_frozen
-            self._run_step = self._captured()  # anew: the graphs hold no gradients of what was frozen
+            # anew: neither the graphs nor DDP know of gradients of what was frozen
+            self._forward = self._parallel()
+            self._run_step = self._captured()
         self.sums.reset()
         for indices in self.data.batches.ahead(self.state.sampler, steps):
             interruption.check()
@@ -87,9 +96,7 @@ class TrainingSteps:
         """Take one step on the samples ``indices`` (B,)."""
         state, data, sums = self.state, self.data, self.sums
         targets = data.labels.index_select(0, indices)
-        with self.machine.autocast():
-            outputs = state.model(data.batches.training(indices))
-        outputs = outputs.float()
+        outputs = self._outputs(indices, targets)
         scores = state.loss.score(outputs)
         objective = state.loss(outputs, targets, indices)
         penalty = state.constraint.penalty(scores, targets, indices) if state.constraint else self._no_penalty
@@ -110,6 +117,16 @@ class TrainingSteps:
         sums.penalty.add_(penalty.detach())
         positives = (targets[:, None] == self._critical).sum(dim=0)
         sums.one_class.add_((positives * (len(indices) - positives) == 0).any())
+
+    def _outputs(self, indices: Tensor, targets: Tensor) -> Tensor:
+        """(B, K) float32 outputs of the model for a batch; of several ranks each computes its part."""
+        with self.machine.autocast():
+            images = self.data.batches.training(indices)  # on every rank all of them, so that all draw alike
+            if self.machine.ranks == 1:
+                outputs: Tensor = self.state.model(images)
+                return outputs.float()
+            outputs = self._forward(shard(images))
+        return gather(outputs.float(), shard(targets), shard(indices), size=len(indices))[0]
 
     def _check_finite(self, total: Tensor, scores: Tensor) -> None:
         """Disable all updates from the first batch on whose loss or scores are not finite.

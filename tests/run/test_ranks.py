@@ -1,0 +1,111 @@
+"""Two ranks of torchrun: the scores of one process, the same bits after a rank was killed, and one line of errors."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+import main
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "faults"))
+
+from comparing import Files
+from kill_ranks import COMMAND, OF_CONSTRAINT, Ranks, undisturbed, wrong_after_resuming
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a run on two ranks is a minute on a busy machine
+RUN = Path("checkpoint") / "runs" / "run"
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Files]:
+    """The folder and the files of an undisturbed run on two ranks: three epochs with uneven batches and crops."""
+    folder = tmp_path_factory.mktemp("ranks") / "together"
+    return folder, undisturbed(folder)
+
+
+def scores(folder: Path, name: str) -> dict[str, float]:
+    with (folder / RUN / "seed1" / name).open() as stream:
+        return {row["index"]: float(row["score"]) for row in csv.DictReader(stream)}
+
+
+def distance(one: Path, other: Path) -> float:
+    """The largest difference between the scores of two runs."""
+    largest = []
+    for name in ("validation.csv", "test.csv"):
+        found, expected = scores(one, name), scores(other, name)
+        assert found.keys() == expected.keys()
+        largest.append(max(abs(found[index] - score) for index, score in expected.items()))
+    return max(largest)
+
+
+@pytest.mark.usefixtures("one_thread", "blank_pictures")
+@pytest.mark.parametrize(
+    "constraint, at_most", [("", 1e-5), (OF_CONSTRAINT, 1e-4)], ids=["without constraint", "with it"]
+)
+def test_two_ranks_score_as_one_process(
+    constraint: str, at_most: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32. With the constraint rounding grows faster: one thread instead of two moves the scores by 1e-5."""
+    command = COMMAND.replace(OF_CONSTRAINT, constraint)
+    code, printed, errors = Ranks(tmp_path, command).end()
+    assert (code, errors) == (0, ""), printed
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    monkeypatch.chdir(alone)
+    assert main.main(command.split()) == 0
+    assert distance(tmp_path, alone) <= at_most
+
+
+@pytest.mark.parametrize("rank, epoch", [(1, "epoch 1/3  val"), (0, "epoch 2/3  val")])
+def test_a_killed_rank_ends_all_with_one_line_and_the_run_resumes_to_its_bits(
+    rank: int, epoch: str, together: tuple[Path, Files], tmp_path: Path
+) -> None:
+    ranks = Ranks(tmp_path)
+    assert ranks.wait_for(epoch)
+    ranks.kill(rank)
+    code, _, errors = ranks.end()
+    assert code != 0
+    assert errors.count("\n") == 0
+    assert errors.startswith(("error: another rank has ended", "interrupted by SIGTERM"))  # torchrun sends the signal
+    assert "the same command with --resume 1 resumes from it" in errors
+    assert wrong_after_resuming(tmp_path, together[1]) == []
+
+
+def test_a_signal_to_torchrun_is_one_line_and_another_number_of_ranks_goes_on(
+    together: tuple[Path, Files], tmp_path: Path
+) -> None:
+    ranks = Ranks(tmp_path)
+    assert ranks.wait_for("epoch 2/3  val")
+    ranks.process.send_signal(signal.SIGTERM)
+    code, _, errors = ranks.end()
+    assert code != 0
+    assert errors.count("\n") == 0
+    assert errors.startswith(("error: another rank has ended", "interrupted by SIGTERM"))
+    code, printed, errors = Ranks(tmp_path, world=1).end()
+    assert (code, errors) == (0, "")
+    assert "note: trained on 2 ranks so far and on 1 from here on, which rounds differently" in printed
+    assert distance(tmp_path, together[0]) <= 1e-4
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        (
+            "--train 0 --resume 0",
+            "error: --train 0 is for one process, got 2 ranks of torchrun; start main.py without torchrun",
+        ),
+        ("--parallel_seeds 2 --seeds 1-2", "error: --parallel_seeds 2 is for one process, got 2 ranks"),
+        ("--bsize 0", "error: bsize must be an integer >= 1"),
+        ("--ratio_pos_train 1000", "error: "),
+    ],
+)
+def test_a_refusal_is_one_line_and_nothing_is_written(more: str, expected: str, tmp_path: Path) -> None:
+    code, _, errors = Ranks(tmp_path, f"{COMMAND} {more}").end()
+    assert code != 0
+    assert errors.startswith(expected)
+    assert errors.count("\n") == 0
+    assert not (tmp_path / "checkpoint").exists()
