@@ -191,6 +191,7 @@ def test_a_path_in_the_name_is_refused_by_an_evaluation_too(refuse: Refuse, runs
 # --- options that contradict each other --------------------------------------------------------------------
 
 CONTRADICTIONS = [
+    ("--classes 1 2", r"classes \(from the command line\) cannot act with task binary; add --task classes"),
     ("--validation_fraction 0.1 --validation_per_class 3", "validation_fraction and validation_per_class exclude"),
     ("--dry_run 1 --train 0", "dry_run 1 and train 0 exclude each other; dry_run is of a training"),
     ("--resume 1 --train 0", "resume 1 and train 0 exclude each other; resume needs --train 1"),
