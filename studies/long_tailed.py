@@ -10,6 +10,7 @@ test error in %, exp at 100, the table of BagOfTricks-LT (Zhang et al., AAAI 202
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def provenance(paths: RunPaths) -> dict[str, Any]:
     known = read_record(paths.config)
     seeds = read_results(paths.results)["seeds"]
     return {
-        "commands": list(known.commands),
+        "commands": [re.sub(r"--data_root \S+", "--data_root DATA", command) for command in known.commands],
         "data_checksum": known.checksum,
         "class_counts": known.sizes,
         "versions": known.versions,
