@@ -161,7 +161,7 @@ def test_a_seed_that_is_trained_further_has_no_thresholds_until_it_ends(
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
-    monkeypatch.setattr("utils.run.train.train_epoch", killed)
+    monkeypatch.setattr("utils.run.seed_epochs.train_epoch", killed)
     with pytest.raises(Killed):
         run(tmp_path, "--num_epochs 2 --resume 1")
     assert "decisions" not in best(folder / "seed1")
