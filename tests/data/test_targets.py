@@ -123,3 +123,15 @@ def test_the_rarest_class_is_the_critical_one() -> None:
     equal = build_task(raw(dict.fromkeys((0, 1, 2), 30)), many=ClassChoice())
     assert equal.many
     assert equal.many.critical == (2,)
+
+
+@pytest.mark.parametrize("sizes, expected", [({0: 40, 1: 9}, (0, 1)), ({0: 9, 1: 40}, (1, 0)), ({0: 9, 1: 9}, (0, 1))])
+def test_of_two_classes_the_second_is_critical_and_by_default_the_rarer(
+    sizes: dict[int, int], expected: tuple[int, int]
+) -> None:
+    task = build_task(raw(sizes), many=ClassChoice())
+    assert task.many
+    assert (task.many.in_use, task.many.critical) == (expected, (1,))
+    given = build_task(raw(sizes), many=ClassChoice(classes=(1, 0)))
+    assert given.many
+    assert (given.many.in_use, given.many.critical) == ((1, 0), (1,))

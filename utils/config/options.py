@@ -134,7 +134,8 @@ class Config:
     classes: tuple[int | str, ...] | None = _option("classes", CLASSES, None,
         "classes in use, in the order of the imbalance, the largest first (default: all of the data)")
     critical_classes: tuple[int | str, ...] | None = _option("classes", CLASSES, None,
-        "those of them that must not be missed (default: the one that prepared data mark, else the rarest in training)")
+        "those of them that must not be missed (default: the one that prepared data mark, else the rarest in training; "
+        "of two that are given the second)")
     imbalance: str = _option("classes", choice(NATURAL, *PROFILES), NATURAL,
         "size of each class in training: natural uses all images, exp falls by equal factors from class to class, step "
         "is small in the last half of the classes; validation is drawn first")

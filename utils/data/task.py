@@ -172,7 +172,8 @@ class ClassChoice:
     """Of a task of K classes, what the user says of them; see ``targets.ManyClasses``.
 
     ``classes`` are original classes in the order of their labels, None all of the training file, in ascending order.
-    ``critical`` are some of them, None the rarest of a seed's training set, of equals the last.
+    ``critical`` are some of them, None the one that prepared data mark, else the rarest of a seed's training set, of
+    equals the last. Of two classes the second is critical; if ``classes`` is None, that is the marked or rarer one.
     """
 
     classes: tuple[int, ...] | None = None
@@ -275,6 +276,8 @@ def build_task(
 def _critical(many: ClassChoice, targets: ManyClasses, trained: Sequence[int], source: Source) -> tuple[int, ...]:
     """The labels of the critical classes, where ``trained`` are the training samples of each class."""
     if many.critical is None:
+        if targets.classes == 2:
+            return (1,)
         if source.class_names is not None and source.positive in targets.names(source.class_names):
             return (targets.names(source.class_names).index(source.positive),)
         return (max(label for label, count in enumerate(trained) if count == min(trained)),)
@@ -425,8 +428,13 @@ def resolve_many(source: Source, many: ClassChoice) -> tuple[int, ...]:
     Raises:
         UserError: a set lacks one of the classes, or see ``splits.check_many_classes``.
     """
-    existing: list[int] = np.unique(dict(source.parts())["train"]).tolist()
+    found, counts = np.unique(dict(source.parts())["train"], return_counts=True)
+    existing: list[int] = found.tolist()
     classes = tuple(existing) if many.classes is None else many.classes
+    if many.classes is None and len(existing) == 2:  # the critical one comes last
+        names, marked = named(existing, source.class_names), source.positive
+        if names[0] == marked if marked in names else counts[0] < counts[1]:
+            classes = classes[::-1]
     check_many_classes(classes, existing=existing, names=source.class_names)
     _check_parts(source, classes, chosen_by="--classes")
     return tuple(int(c) for c in classes)

@@ -14,7 +14,7 @@ import torch
 from ..config.options import OPTIONS, Config, convert
 from ..config.settings import Settings, called, check_names
 from ..config.synonyms import VALUES
-from ..data import NATURAL
+from ..data import NATURAL, TASKS
 from ..data.batches import Batches
 from ..data.image_format import ImageFormat
 from ..data.mapped_batches import batches_of
@@ -54,7 +54,8 @@ from .rank_group import device_of_rank
 from .weights_file import WeightsFile, find_weights, load_weights
 
 FEATURE_BYTES = 4  # float32
-AS_THEY_ARE = {"image_size": None, "normalisation": "data"}  # of a baseline that knew neither option
+# of a baseline of a version that did not know the option
+AS_THEY_ARE = {"image_size": None, "normalisation": "data", "task": TASKS[0], "imbalance": NATURAL}
 SAME_DATA = [  # options that decide which samples a seed trains, validates and tests on
     "dataset_name",
     "negative_classes",

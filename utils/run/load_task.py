@@ -26,7 +26,8 @@ from .architectures import BACKBONES, own_normalisation
 from .components import built
 
 MARKED, RARER, RAREST = "the data say so", "the rarer one in training", "the rarest in training"
-CHOSEN_BY_DATA = (MARKED, RARER, RAREST)  # origins of positive_classes and critical_classes
+SECOND = "the second of two"
+CHOSEN_BY_DATA = (MARKED, RARER, RAREST, SECOND)  # origins of positive_classes and critical_classes
 MAX_SHARE = 0.5  # of the free memory that the images of prepared data may take before they stay on the disk
 # mean and SD of the channels, or of every channel, of pixels in 0..1
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -186,7 +187,7 @@ def _with_many_classes(settings: Settings, task: Task, source: Source) -> Settin
     is_marked = source.class_names is not None and source.positive in task.names
     origins = {
         "classes": None if config.classes else "all classes of the data",
-        "critical_classes": None if config.critical_classes else (MARKED if is_marked else RAREST),
+        "critical_classes": None if config.critical_classes else _why_critical(config, is_marked=is_marked),
     }
     classes, chosen = (tuple(_typed(task, number) for number in numbers) for numbers in (task.many.in_use, critical))
     return replace(
@@ -194,6 +195,13 @@ def _with_many_classes(settings: Settings, task: Task, source: Source) -> Settin
         config=replace(config, classes=classes, critical_classes=chosen),
         origins={**settings.origins, **{flag: origin for flag, origin in origins.items() if origin}},
     )
+
+
+def _why_critical(config: Config, *, is_marked: bool) -> str:
+    """The origin of critical classes that the user did not give."""
+    if config.classes and len(config.classes) == 2:
+        return SECOND
+    return MARKED if is_marked else RAREST
 
 
 def _typed(task: Task, number: int) -> int | str:

@@ -17,7 +17,7 @@ from .state import TrainingData, TrainState
 from .step import TrainingSteps
 from .views import mean_auc, mean_auc_and_violation
 
-ROWS = 4096  # of validation samples whose K x K terms are in memory at once
+MOST_TERMS = 2**24  # of the K x K of each validation sample that are in memory at once
 
 
 class NonFiniteLossError(Exception):
@@ -142,7 +142,8 @@ def _of_classes(outputs: Tensor, labels: Tensor, *, critical_auc: Tensor) -> dic
     """The numbers of ``metrics.SELECTIONS``, of (n, K) outputs and (n,) labels."""
     classes = outputs.shape[1]
     own = torch.eye(classes, dtype=torch.bool, device=outputs.device)
-    odds = torch.cat([against_the_rest(part[:, None], own) for part in outputs.split(ROWS)])
+    rows = max(1, MOST_TERMS // classes**2)
+    odds = torch.cat([against_the_rest(part[:, None], own) for part in outputs.split(rows)])
     is_right = (outputs.argmax(dim=1) == labels).double()
     members = torch.nn.functional.one_hot(labels, classes).double()
     recalls = (members * is_right[:, None]).sum(dim=0) / members.sum(dim=0)  # each class has a sample: ``data.task``
