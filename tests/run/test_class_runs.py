@@ -199,6 +199,7 @@ def test_the_named_number_chooses_the_epoch(tmp_path: Path, select: str) -> None
     chosen = best(seed)["epoch"]
     assert values[chosen] == max(values)
     assert best(seed)["selected"] == values[chosen]
+    assert last(seed)["best"]["selected"] == values[chosen]  # what a resumed run compares with
 
 
 def test_patience_counts_by_the_named_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
