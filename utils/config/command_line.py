@@ -19,7 +19,7 @@ MARKED = re.compile(r"^ (?=-[0-9.])")
 EXAMPLES = (
     "--dataset_name digits --resnet_type lenet5 --training_type BCE --seeds 1-3 --num_epochs 20",
     "--dataset_name scans --positive_classes tumour --resnet_type resnet18 --dry_run 1",
-    "--dataset_name cifar10 --ratio_pos_train 200 --name_file_bs baseline_bce --name_file_alm ALM_14_beg",
+    "--name_file_bs baseline_bce --name_file_alm ALM_14_beg --ratio_pos_train 200",
 )
 SEVERAL = {"ints": "N", "floats": "X", "pairs": "X", "seeds": "S", "classes": "CLASS", "ratios": "X"}  # kind -> metavar
 
