@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+ANOTHER_ENDED = "another rank has ended"  # begins what the others say when one has
 SECONDS = 60.0  # after which a rank says itself why it ends, as rank 0 does not
 
 
