@@ -1,5 +1,5 @@
-"""sweep.py on a real SLURM of one machine: jobs that are cancelled, requeued or lose a rank end done, with the numbers of
-undisturbed ones.
+"""sweep.py on a real SLURM of one machine: jobs that are cancelled, requeued or lose a rank end done, with the numbers
+of undisturbed ones.
 """
 
 from __future__ import annotations
