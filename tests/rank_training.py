@@ -23,11 +23,12 @@ COMMAND = "--resnet_type lenet5 --bsize 31 --augment crop --name_file_bs baselin
 CONSTRAINTS = {"without constraint": "", "with it": "--name_file_alm ALM_12_beg --delta 1"}
 TYPES = {"float32": torch.float32, "float64": torch.float64}
 EPOCHS = 3
-ODD = 7  # images to evaluate
+SHOWN = 100  # images that are validated
+ODD = 7
 
 
 def trained(options: str, dtype: torch.dtype, *, epochs: int = EPOCHS, steps: int | None = None) -> Tensor:
-    """The outputs of all images after some epochs, of which each ends after ``steps`` if that is given."""
+    """The outputs of ``SHOWN`` images after some epochs, of which each ends after ``steps`` if that is given."""
     with tempfile.TemporaryDirectory() as folder:
         _, state, data = start_of(Path(folder), f"{COMMAND} {options}")
     for part in (state.model, state.loss, state.constraint):
@@ -54,11 +55,10 @@ def trained(options: str, dtype: torch.dtype, *, epochs: int = EPOCHS, steps: in
                 state.constraint.update_multipliers()
         state.model.eval()
         with torch.no_grad():
-            scores = state.loss.score(outputs_of(data.validation))
+            outputs = outputs_of(shown := data.validation[:SHOWN])
         if state.constraint:
-            state.constraint.end_epoch(auc(data.labels[data.validation].numpy(), scores.double().numpy()))
-    with torch.no_grad():
-        return outputs_of(torch.arange(len(data.labels)))
+            state.constraint.end_epoch(auc(data.labels[shown].numpy(), state.loss.score(outputs).double().numpy()))
+    return outputs
 
 
 def evaluated() -> Tensor:

@@ -8,6 +8,7 @@ After each run that was killed, and resumed until it ended, all its files must b
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -56,8 +57,9 @@ class Ranks:
         """SIGKILL to one rank, if it is there."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for child in children:
-            if f"\0RANK={rank}\0" in Path(f"/proc/{child}/environ").read_text():
-                os.kill(int(child), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
+                if f"\0RANK={rank}\0" in Path(f"/proc/{child}/environ").read_text():
+                    os.kill(int(child), signal.SIGKILL)
 
     def end(self) -> tuple[int, str, str]:
         """Exit code, the rest of what was printed, and the lines of main.py among the errors, without torchrun's."""
