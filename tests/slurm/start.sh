@@ -63,7 +63,7 @@ names=()
 for port in $daemons; do
   names+=("node$port")
   mkdir -p "$folder/d.node$port"
-  echo "NodeName=node$port NodeHostname=$host Port=$port CPUs=$(nproc) RealMemory=4000 State=UNKNOWN" \
+  echo "NodeName=node$port NodeHostname=$host Port=$port CPUs=$(nproc --all) RealMemory=4000 State=UNKNOWN" \
     >> "$folder/slurm.conf"
 done
 
