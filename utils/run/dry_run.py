@@ -69,9 +69,9 @@ def dry_run(settings: Settings) -> int:
 def _prepared(settings: Settings) -> Experiment:
     """What would be trained, as every rank reads it, with the settings of what is there already."""
     experiment = prepare(settings)
-    config = RunPaths.of(experiment.config).config
-    if config.exists():
-        compare(read_config(config), experiment.settings, config, checksum=experiment.task.checksum)
+    task, paths = experiment.task, RunPaths.of(experiment.config)
+    if paths.config.exists():
+        compare(read_config(paths.config), experiment.settings, paths.config, checksum=task.checksum)
     return experiment
 
 
