@@ -8,6 +8,7 @@ from rank_processes import run_ranks
 from rank_training import CONSTRAINTS, ODD, train_all
 from torch import Tensor
 
+pytestmark = pytest.mark.slow
 Outputs = tuple[Tensor, Tensor]
 
 
@@ -20,7 +21,10 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outputs]:
     torch.set_num_threads(threads)
     first, second = run_ranks("rank_training:train_all", 2, tmp_path_factory.mktemp("ranks"))
     assert all(torch.equal(first[name], second[name]) for name in alone)
-    return {name: (first[name], value) for name, value in alone.items()}
+    found = {name: (first[name], value) for name, value in alone.items()}
+    for name, pair in found.items():  # pytest -s shows them
+        print(f"{name}: {difference(pair):.1e} of at most {pair[1].abs().max():.2g}")
+    return found
 
 
 def difference(found: Outputs) -> float:
