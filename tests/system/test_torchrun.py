@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 
 import pytest
 
-from utils.commands import main as command
 from utils.system.torchrun import says_why_it_ends
 
 
@@ -30,6 +30,7 @@ def test_an_interruption_before_the_ranks_meet_is_said_by_the_first(
         raise KeyboardInterrupt
 
     as_rank(rank, monkeypatch)
+    command = importlib.import_module("utils.commands.main")
     monkeypatch.setattr(command, "train_or_evaluate", interrupted)
     assert command.main(["--seeds", "1"]) == 130
     assert capsys.readouterr().err.count("\n") == lines
