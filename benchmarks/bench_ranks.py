@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from argparse import Namespace
@@ -34,6 +35,7 @@ class Stepping:
     def __init__(self, command: Sequence[str], steps: int, *, threads: int, ranks: int | None = None) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo"}
         words = launched([str(steps), *command, "--threads", str(threads)], ranks)
+        self.words = shlex.join(words)
         self.process = subprocess.Popen(
             words, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -56,12 +58,12 @@ class Stepping:
         """
         self.process.communicate()
         if self.process.returncode:
-            raise RuntimeError(f"exit code {self.process.returncode} of {self.process.args}")
+            raise RuntimeError(f"exit code {self.process.returncode} of {self.words}")
 
     def _read_until(self, word: str) -> None:
         assert self.process.stdout is not None
         if not any(line.strip() == word for line in self.process.stdout):
-            raise RuntimeError(f"{self.process.args} did not print {word!r}")
+            raise RuntimeError(f"{self.words} did not print {word!r}")
 
 
 def launched(words: Sequence[str], ranks: int | None) -> list[str]:
