@@ -177,6 +177,8 @@ def submit(sweep: Sweep, asked: Namespace, *wanted: State, cpus: int, command: S
             raise UserError(f"SLURM refuses: {' '.join(str(error).split())[:400]}") from None
         for job, handle in zip(mine, submitted, strict=True):
             write_text(job.queued, json.dumps({"slurm": handle.job_id, "time": time.strftime("%F %T")}) + "\n")
+            with suppress(OSError):  # it waits now; else the same command would submit it a second time
+                job.files.failed.unlink(missing_ok=True)
     number = str(submitted[0].job_id).split("_")[0]
     lines = [*board.notes, f"submitted {len(mine)} jobs to SLURM as {number}; scancel {number} takes them back"]
     blocked = len(missing) - len(ready)
