@@ -83,9 +83,9 @@ class Sweep:
 
     def check_ranks(self, layout: RankLayout) -> None:
         """Refuse a row that several ranks cannot train together."""
-        for row in self.block.examples():
+        for row in self.block.examples() if layout.ranks > 1 else ():
             what = self.maker.settings(row).config.for_one_process
-            if layout.ranks > 1 and self._wanted(row) and what:
+            if self._wanted(row) and what:
                 raise UserError(
                     f"row {row.name!r}: {what} is for one process, got {layout.ranks} ranks for each job; use --ranks 1"
                     " or leave it out with --only"
