@@ -48,6 +48,15 @@ GOALS: dict[str, Goal] = {
         1.03,
         pairs=30,
     ),
+    "messages_lenet5": Goal(
+        "messages a step of two ranks beside one gather of 3 B numbers and DDP's buckets, LeNet5", "at most", 0, pairs=1
+    ),
+    "messages_resnet10": Goal(
+        "messages a step of two ranks beside these and two a layer of batch norm, ResNet-10", "at most", 0, pairs=1
+    ),
+    "one_rank": Goal(
+        "step of a single rank of torchrun / of main.py alone, LeNet5, batch 64", "at most", 1.02, pairs=30
+    ),
     "violation_time": Goal("violations with gradient, batch of 10,000, dense / ours: time", "at least", 50),
     "violation_memory": Goal(
         "violations with gradient, batch of 10,000, dense / ours: peak memory", "at least", 500, pairs=1

@@ -28,6 +28,7 @@ def run_ranks(function: str, world: int, folder: Path) -> list[Any]:
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
+        "LOCAL_WORLD_SIZE": str(world),  # as torchrun tells them
     }
     command = [sys.executable, "-W", "error", __file__, function, str(world), str(folder)]
     logs = [folder / f"log{rank}" for rank in range(world)]

@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import bench_classes, bench_row, bench_run, bench_scale, bench_seed_processes, bench_step, summary
+from benchmarks import (
+    bench_classes,
+    bench_ranks,
+    bench_row,
+    bench_run,
+    bench_scale,
+    bench_seed_processes,
+    bench_step,
+    summary,
+)
 from benchmarks.goals import GOALS, Goal
 from benchmarks.measuring import Block, Report, alternate, common_arguments, ratios, row
 from benchmarks.plain_reference import LoopedConstraint
@@ -225,6 +234,17 @@ def test_bench_classes(tmp_path: Path) -> None:
     step.run(1)
     assert step._constraint is not None
     assert step._constraint.multipliers.any()
+
+
+@pytest.mark.slow
+def test_bench_ranks(tmp_path: Path, data_root: Path) -> None:
+    (content,) = quick(bench_ranks, tmp_path, data_root)
+    counts = {
+        item["what"].rpartition(", ")[2]: item["median"] for item in content["rows"] if "messages" in item["what"]
+    }
+    assert counts == {"gathers": 1, "batch norm": 0, "buckets": 1, "others": 0}
+    assert "LeNet5: step, one rank of torchrun / main.py" in whats(content)
+    assert "LeNet5: step, 2 ranks of 1 thread / 1 process of 2 threads" in whats(content)
 
 
 def test_bench_scale(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ After each run that was killed, and resumed until it ended, all its files must b
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -56,8 +57,9 @@ class Ranks:
         """SIGKILL to one rank, if it is there."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for child in children:
-            if f"\0RANK={rank}\0" in Path(f"/proc/{child}/environ").read_text():
-                os.kill(int(child), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
+                if f"\0RANK={rank}\0" in Path(f"/proc/{child}/environ").read_text():
+                    os.kill(int(child), signal.SIGKILL)
 
     def end(self) -> tuple[int, str, str]:
         """Exit code, the rest of what was printed, and the lines of main.py among the errors, without torchrun's."""
@@ -89,27 +91,30 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    stream, found = random.Random(options.seed), 0
+    stream, found, hits, number = random.Random(options.seed), 0, 0, 0
     with tempfile.TemporaryDirectory() as root:
         begun = time.monotonic()
         expected = undisturbed(Path(root) / "undisturbed")
         seconds = time.monotonic() - begun
-        for number in range(options.kills):
+        while hits < options.kills:
+            number += 1
             folder = Path(root) / str(number)
             folder.mkdir()
-            ranks, rank = Ranks(folder), stream.randrange(2)
-            after = stream.uniform(0.3, 1) * seconds
+            begun, rank, after = time.monotonic(), stream.randrange(2), stream.uniform(0.3, 1) * seconds
+            ranks = Ranks(folder)
             time.sleep(after)
             if ranks.process.poll() is None:
                 ranks.kill(rank)
             code, _, errors = ranks.end()
+            if code == 0:  # it ended before: no kill, but it says how fast the machine is now
+                seconds = time.monotonic() - begun
+                continue
+            hits += 1
             wrong = wrong_after_resuming(folder, expected)
             found += bool(wrong)
             said = errors.replace("\n", " | ")[:70]
-            print(
-                f"{number + 1}: rank {rank} after {after:.1f} s, code {code}, {said!r}; {wrong or 'equal'}", flush=True
-            )
-    print(f"{options.kills - found} of {options.kills} runs, resumed, are as the undisturbed one")
+            print(f"{hits}: rank {rank} after {after:.1f} s, code {code}, {said!r}; {wrong or 'equal'}", flush=True)
+    print(f"{hits - found} of {hits} killed runs, resumed, are as the undisturbed one; {number - hits} ended before")
     return int(found > 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import signal
 import sys
 from pathlib import Path
@@ -89,6 +90,14 @@ def test_a_signal_to_torchrun_is_one_line_and_another_number_of_ranks_goes_on(
     assert (code, errors) == (0, "")
     assert "note: trained on 2 ranks so far and on 1 from here on, which rounds differently" in printed
     assert distance(tmp_path, together[0]) <= 1e-4
+
+
+def test_a_dry_run_tells_what_a_rank_needs_and_writes_its_picture_alone(tmp_path: Path) -> None:
+    code, printed, errors = Ranks(tmp_path, f"{COMMAND} --dry_run 1").end()
+    assert (code, errors) == (0, ""), printed
+    assert re.search(r"^memory  .* beside images and weights on each of 2 ranks: ", printed, flags=re.MULTILINE)
+    assert printed.endswith("dry run: nothing was trained; leave --dry_run out to train\n")
+    assert {path.name for path in tmp_path.rglob("*")} == {"dry_run.png", "errors"}
 
 
 @pytest.mark.parametrize(

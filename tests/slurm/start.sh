@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A SLURM of one node for tests, with a configuration, a key and a socket of its own in a folder, so that a SLURM that
+# A SLURM of one node, or of several on one machine, for tests, with a configuration, a key and a socket of its own in a folder, so that a SLURM that
 # is there already is left alone. Needs root and Debian's packages slurm-wlm and munge.
 #
-#   start.sh FOLDER         starts munged, slurmctld and slurmd; prints the line that points a shell at them
-#   start.sh stop FOLDER    cancels the jobs and ends just those three
+#   start.sh FOLDER [NODES]    starts munged, slurmctld and slurmd; prints the line that points a shell at them
+#   start.sh stop FOLDER       cancels the jobs and ends just those
 set -euo pipefail
 
 if [ "$1" = stop ]; then
@@ -11,9 +11,9 @@ if [ "$1" = stop ]; then
   export SLURM_CONF="$folder/slurm.conf"
   scancel --state=RUNNING,PENDING -u "$(id -un)" 2>/dev/null || true
   for _ in $(seq 50); do [ -n "$(squeue -h 2>/dev/null)" ] || break; sleep 0.2; done
-  for daemon in slurmd slurmctld munged; do
-    if [ -f "$folder/$daemon.pid" ]; then
-      pid=$(cat "$folder/$daemon.pid")
+  for file in "$folder"/slurmd.*.pid "$folder/slurmctld.pid" "$folder/munged.pid"; do
+    if [ -f "$file" ]; then
+      pid=$(cat "$file")
       kill "$pid" 2>/dev/null || true
       for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
     fi
@@ -23,30 +23,30 @@ fi
 
 mkdir -p "$1"
 folder=$(realpath "$1")
-mkdir -p "$folder/ctld" "$folder/d"
+nodes=${2:-1}
+mkdir -p "$folder/ctld"
 host=$(hostname -s)
-ports=$(python3 -c 'import socket
-pair = [socket.socket() for _ in "ab"]
-for one in pair: one.bind(("", 0))
-print(*(one.getsockname()[1] for one in pair))')
-read -r controller daemon <<< "$ports"
+ports=$(python3 -c 'import socket, sys
+sockets = [socket.socket() for _ in range(1 + int(sys.argv[1]))]
+for one in sockets: one.bind(("", 0))
+print(*(one.getsockname()[1] for one in sockets))' "$nodes")
+read -r controller daemons <<< "$ports"
 
 cat > "$folder/slurm.conf" <<CONF
 ClusterName=test
 SlurmctldHost=$host
 SlurmctldPort=$controller
-SlurmdPort=$daemon
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 # a requeued job may start again after the time for which credentials last: two minutes, unless told otherwise
 AuthInfo=socket=$folder/munge.socket,cred_expire=5
 SlurmctldPidFile=$folder/slurmctld.pid
-SlurmdPidFile=$folder/slurmd.pid
+SlurmdPidFile=$folder/slurmd.%n.pid
 SlurmctldLogFile=$folder/slurmctld.log
-SlurmdLogFile=$folder/slurmd.log
+SlurmdLogFile=$folder/slurmd.%n.log
 StateSaveLocation=$folder/ctld
-SlurmdSpoolDir=$folder/d
+SlurmdSpoolDir=$folder/d.%n
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SchedulerType=sched/backfill
@@ -57,9 +57,15 @@ ReturnToService=2
 MpiDefault=none
 KillWait=2
 JobRequeue=1
-NodeName=$host CPUs=$(nproc) RealMemory=4000 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
+names=()
+for port in $daemons; do
+  names+=("node$port")
+  mkdir -p "$folder/d.node$port"
+  echo "NodeName=node$port NodeHostname=$host Port=$port CPUs=$(nproc --all) RealMemory=4000 State=UNKNOWN" \
+    >> "$folder/slurm.conf"
+done
 
 dd if=/dev/urandom of="$folder/munge.key" bs=128 count=1 status=none
 chmod 600 "$folder/munge.key"
@@ -67,9 +73,9 @@ munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --
   --seed-file="$folder/munge.seed" --log-file="$folder/munge.log" >/dev/null 2>&1
 export SLURM_CONF="$folder/slurm.conf"
 slurmctld
-slurmd
+for name in "${names[@]}"; do slurmd -N "$name"; done
 for _ in $(seq 100); do
-  if sinfo -h -o %T 2>/dev/null | grep -q idle; then
+  if [ "$(sinfo -h -N -o %T 2>/dev/null | grep -c idle)" = "$nodes" ]; then
     echo "export SLURM_CONF=$folder/slurm.conf"
     exit 0
   fi

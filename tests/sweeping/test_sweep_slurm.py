@@ -1,10 +1,15 @@
-"""sweep.py on a real SLURM of one node: a cancelled job and one whose time is up end done, with the same numbers."""
+"""sweep.py on a real SLURM of one machine: jobs that are cancelled, requeued or lose a rank end done, with the numbers
+of undisturbed ones.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +25,7 @@ SCRIPT = str(ROOT / "tests" / "slurm" / "start.sh")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 PACKAGES = ("slurm-wlm", "munge")
 LONG = 200  # epochs; with slow_main.py there is time to stop it in the middle
+EPOCHS = 25  # of two ranks
 PATIENCE = 900  # seconds for what takes some on a busy machine
 TABLE = f"""
 name: t
@@ -34,6 +40,13 @@ rows:
     set: {{num_epochs: {LONG}, patience_early_stopping: {LONG}}}
 """
 MAIN = started("train")
+TABLE_OF_RANKS = f"""
+name: t
+seeds: 1
+common: {{dataset_name: digits, resnet_type: lenet5, device: cpu, threads: 1, augment: crop, num_epochs: {EPOCHS}}}
+rows:
+  - {{name: together, objective: baseline_bce, alm: ALM_12_beg, delta: 0.1, set: {{patience_early_stopping: {EPOCHS}}}}}
+"""
 SLOW = (sys.executable, str(ROOT / "tests" / "slow_main.py"))
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -43,8 +56,9 @@ def missing() -> list[str]:
 
 
 @pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """SLURM_CONF of a scheduler of our own."""
+def slurm(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """SLURM_CONF of a scheduler of our own, of as many nodes as the parameter says; their number."""
+    nodes: int = getattr(request, "param", 1)
     pytest.importorskip("submitit")
     if os.geteuid():
         pytest.skip("a SLURM of our own needs root")
@@ -55,11 +69,11 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if missing():
         pytest.skip(f"{', '.join(missing())} cannot be installed here (Debian packages {' and '.join(PACKAGES)})")
     folder = tmp_path / "slurm"
-    started = subprocess.run(["bash", SCRIPT, str(folder)], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    started = subprocess.run(["bash", SCRIPT, str(folder), str(nodes)], stdout=subprocess.PIPE, text=True, timeout=60)
     try:
         assert started.returncode == 0
         monkeypatch.setenv("SLURM_CONF", started.stdout.strip().partition("=")[2])
-        yield
+        yield nodes
     finally:
         subprocess.run(["bash", SCRIPT, "stop", str(folder)], check=True, timeout=60)
 
@@ -99,7 +113,16 @@ def numbers(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: None, tmp_path: Path) -> None:
+def kill_rank(rank: int, folder: Path) -> None:
+    """SIGKILL to a rank of the job whose checkpoints lie below ``folder``."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_rank = f"\0RANK={rank}\0" in (process / "environ").read_text(errors="replace")
+            if is_rank and str(folder) in (process / "cmdline").read_text(errors="replace"):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: int, tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     path.write_text(TABLE)
     there, here = (("--set", f"checkpoint_root={tmp_path}/{name}") for name in ("there", "here"))
@@ -127,3 +150,43 @@ def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: None, tmp_path: 
     ended(start(path, "--jobs", "2", *here, command=MAIN), timeout=PATIENCE)
     for row in ("short", "long"):
         assert numbers(folder / row) == numbers(tmp_path / "here" / "t" / row)
+
+
+@pytest.mark.parametrize("slurm", [1, 2], indirect=True, ids=["one node", "two nodes"])
+def test_ranks_of_which_one_is_killed_and_that_are_requeued_end_done_and_equal(slurm: int, tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(TABLE_OF_RANKS)
+    there, here = (("--set", f"checkpoint_root={tmp_path}/{name}") for name in ("there", "here"))
+    folder = tmp_path / "there" / "t"
+    history = folder / "together"
+    limits = ["--time_min", "10", "--signal_s", "40", "--mem_gb", "1", "--threads", "1"]
+    layout = ["--nodes", str(slurm), "--ranks", str(2 // slurm)]
+    submit: list[str | Path] = [path, "--launcher", "slurm", *layout, *limits, *there]
+    assert "submitted 1 jobs" in run(*submit, command=SLOW)
+    until(lambda: epochs(history) >= 2, timeout=PATIENCE)
+    kill_rank(1, tmp_path / "there")
+    until((history / "seed1" / "failed").exists, timeout=PATIENCE)
+    until(lambda: not queue(), timeout=PATIENCE)
+    failed = run(path, "--status", *there, command=MAIN, code=1)
+    if slurm == 1:
+        assert "reason   rank 1: its process was ended by SIGKILL (out of memory?)" in failed
+    else:  # the log of the other node says it
+        assert "reason   another rank has ended, and so does this one" in failed
+    done = epochs(history)
+    assert 2 <= done < EPOCHS
+
+    assert "submitted 1 jobs" in run(*submit, "--retry", "failed", command=SLOW)
+    assert "nothing to submit" in run(*submit, "--retry", "failed", command=SLOW)
+    until(lambda: epochs(history) >= done + 2, timeout=PATIENCE)
+    subprocess.run(["scancel", "--signal=USR2", number_of(folder, "together")], check=True)  # as before the end of time
+    until(lambda: "Requeued job" in logs(folder), timeout=PATIENCE)
+    assert not (history / "results.json").exists()
+    until((history / "results.json").exists, timeout=PATIENCE)
+    until(lambda: "1 of 1 done" in run(path, "--status", *there, command=MAIN), timeout=PATIENCE)
+
+    printed = run(path, "--launcher", "print", "--threads", "1", *here, command=MAIN)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    subprocess.run(
+        [*torchrun, *shlex.split(printed)[1:]], env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=ROOT, check=True
+    )
+    assert numbers(history) == numbers(tmp_path / "here" / "t" / "together")

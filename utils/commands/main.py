@@ -12,7 +12,7 @@ from ..run.architectures import MODELS
 from ..system.child_processes import end_with_parent
 from ..system.installation import typed
 from ..system.interruption import Interruption
-from ..system.torchrun import end_with_first_rank
+from ..system.torchrun import end_with_first_rank, says_why_it_ends
 
 FIRST_WORDS = f"""\
 No arguments. Try first (embedded data, about a minute on two cores):
@@ -44,11 +44,12 @@ def main(argv: Sequence[str]) -> int:
             silent = isinstance(error, SystemExit)  # another rank of torchrun says it
             if silent or (interruption.signal is None and not isinstance(error, KeyboardInterrupt)):
                 raise
-            print(
-                f"\n{interruption}; the last completed epoch of each seed is kept: "
-                "the same command with --resume 1 resumes from it",
-                file=sys.stderr,
-            )
+            if says_why_it_ends():
+                print(
+                    f"\n{interruption}; the last completed epoch of each seed is kept: "
+                    "the same command with --resume 1 resumes from it",
+                    file=sys.stderr,
+                )
             return interruption.exit_code
 
 

@@ -18,7 +18,7 @@ from ..sweeping.job_state import State
 from ..sweeping.jobs import JobMaker
 from ..sweeping.local import LocalRun
 from ..sweeping.plan import Board, Sweep
-from ..sweeping.slurm import Queue, submit
+from ..sweeping.slurm import Queue, layout_of, submit
 from ..sweeping.table_file import Table, options_of, pairs, read_table, seeds_of
 from ..system.installation import started, typed
 from ..system.interruption import SIGNALS, Interruption
@@ -70,6 +70,7 @@ def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
     maker = JobMaker(table, shares.threads, shares.small_threads, ONE_THREAD)
     sweep = Sweep(maker, block_of(table), only=asked.only, is_queued=Queue().number, committed=asked.committed)
     sweep.check()
+    sweep.check_ranks(layout_of(asked))
     board = sweep.board(advance=False)
     if asked.dry_run or asked.status or asked.launcher == "print":
         return _show(board, asked, sweep)

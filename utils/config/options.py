@@ -301,6 +301,17 @@ class Config:
         return self.resnet_type in LEARNERS
 
     @property
+    def for_one_process(self) -> str:
+        """What is asked for that several ranks of torchrun do not share, such as ``--compile 1``; '' if nothing is."""
+        asked = {
+            "--train 0": not self.train,
+            "--compile 1": self.compile,
+            f"--parallel_seeds {self.parallel_seeds}": self.parallel_seeds > 1,
+            f"--resnet_type {self.resnet_type}": self.is_fitted,
+        }
+        return next((option for option, found in asked.items() if found), "")
+
+    @property
     def has_classes(self) -> bool:
         """Whether the task is one of K classes instead of two sides."""
         return self.task == TASKS[1]

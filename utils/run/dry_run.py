@@ -19,6 +19,7 @@ from ..config.settings import Settings
 from ..data.batches import Batches
 from ..data.computed_features import ComputedFeatures
 from ..data.task import Task
+from ..distributed.ranks import rank_and_world
 from ..run_files.config_yaml import compare, read_config
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
@@ -33,6 +34,7 @@ from .experiment import Experiment, build_state, memory_needs, prepare
 from .load_task import counts_in_file
 from .printed_table import aligned
 from .progress import duration
+from .rank_group import agreed, together
 
 PICTURE = Path("dry_run.png")  # in the working folder
 SECONDS = 3.0  # for which steps are timed
@@ -46,10 +48,8 @@ def dry_run(settings: Settings) -> int:
     Raises:
         UserError: the run would be refused.
     """
-    experiment = prepare(settings)
-    config, task, paths = experiment.config, experiment.task, RunPaths.of(experiment.config)
-    if paths.config.exists():
-        compare(read_config(paths.config), experiment.settings, paths.config, checksum=task.checksum)
+    experiment = together(lambda: _prepared(settings))
+    config, paths = experiment.config, RunPaths.of(experiment.config)
     announce(experiment, paths)
     print()
     print("\n".join(aligned(class_rows(experiment))))
@@ -64,6 +64,15 @@ def dry_run(settings: Settings) -> int:
     print("\n".join(f"{name:<{width}}  {text}" for name, text in lines))
     print("dry run: nothing was trained; leave --dry_run out to train")
     return 0
+
+
+def _prepared(settings: Settings) -> Experiment:
+    """What would be trained, as every rank reads it, with the settings of what is there already."""
+    experiment = prepare(settings)
+    task, paths = experiment.task, RunPaths.of(experiment.config)
+    if paths.config.exists():
+        compare(read_config(paths.config), experiment.settings, paths.config, checksum=task.checksum)
+    return experiment
 
 
 def _training_lines(experiment: Experiment, state: TrainState, data: TrainingData) -> list[tuple[str, str]]:
@@ -89,6 +98,7 @@ def _training_lines(experiment: Experiment, state: TrainState, data: TrainingDat
     together = f", {machine.seeds_at_once} at once" if machine.seeds_at_once > 1 else ""
     seeds = f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}{together}"
     each = f" for each of {machine.seeds_at_once} seeds at once" if machine.seeds_at_once > 1 else ""
+    each = f" on each of {machine.ranks} ranks" if machine.ranks > 1 else each
     parts = f"{_size(needs.activations)} activations, {_size(needs.weights)} gradients and optimizer"
     parts += f", {_size(needs.data)} copied images"
     total = f"at most {duration(rounds * epochs * epoch)} for {seeds}, {epochs} epochs each"
@@ -176,14 +186,15 @@ def _picture(task: Task, data: TrainingData, indices: Tensor, seed: int) -> str:
     images, form = data.batches.training(indices), task.image_format
     if images.shape[1] not in (1, 3) or form.has_features:
         return f"none of {images.shape[1]} features"
-    write_picture(PICTURE, images, is_critical(data)[indices], mean=form.mean, std=form.std)
+    if rank_and_world()[0] == 0:
+        write_picture(PICTURE, images, is_critical(data)[indices], mean=form.mean, std=form.std)
     return f"{PICTURE}: the first batch of seed {seed} as the model sees it, positives in orange"
 
 
 def _seconds_a_step(runner: TrainingSteps) -> tuple[float, int]:
     """Mean seconds a training step, and of how many; the first ones, which are slower, do not count."""
     runner.run(WARM_UP + 2 if runner.machine.captures else 1)
-    one = _timed(runner, 1)
+    one = agreed(_timed(runner, 1))
     if one >= SECONDS:
         return one, 1
     number = min(MOST_STEPS, int(SECONDS / one))
@@ -204,7 +215,7 @@ def _seconds_of_validation(runner: TrainingSteps) -> float:
         start = _now(runner.machine)
         model_outputs(state.evaluated, data.batches, some, machine=runner.machine)
         seconds = _now(runner.machine) - start
-    return seconds * len(data.validation) / len(some)
+    return seconds * len(data.validation) / len(some) / runner.machine.ranks
 
 
 def _now(machine: Machine) -> float:

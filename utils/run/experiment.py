@@ -50,7 +50,7 @@ from ..training.weight_average import WeightAverage
 from .architectures import BACKBONES, FLAT, MODELS, build_model, head_of
 from .components import build_constraint, build_loss, build_sampler, built, check_components
 from .load_task import load_task
-from .rank_group import device_of_rank
+from .rank_group import device_of_rank, ranks_on_device
 from .weights_file import WeightsFile, find_weights, load_weights
 
 FEATURE_BYTES = 4  # float32
@@ -127,7 +127,7 @@ def prepare(settings: Settings) -> Experiment:
     state, data = build_state(experiment, settings.config.seeds[0])
     if config.train and not config.is_fitted:
         needs = memory_needs(experiment, state, data)
-        check_memory(needs, machine, seeds_at_once=machine.seeds_at_once)
+        check_memory(needs, machine, at_once=max(machine.seeds_at_once, ranks_on_device(machine.device)))
     loaded = load_weights(weights, state.network) if weights else None
     return replace(experiment, weights=loaded, stem=getattr(state.network, "stem_text", ""))
 

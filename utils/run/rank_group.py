@@ -23,7 +23,7 @@ from ..distributed.ranks import all_gathered, device_of_messages, rank_and_world
 from ..errors import UserError
 from ..system.devices import choose_device
 from ..system.interruption import exit_code_of_signal
-from ..system.torchrun import ranks_started
+from ..system.torchrun import ANOTHER_ENDED, ranks_started
 from ..training.state import TrainState
 
 T = TypeVar("T")
@@ -36,6 +36,11 @@ def device_of_rank(name: str) -> str:
     if rank_and_world()[1] == 1 or choose_device(name).type != "cuda":
         return name
     return f"cuda:{torch.cuda.current_device()}"
+
+
+def ranks_on_device(device: torch.device) -> int:
+    """How many ranks share the memory of ``device``: on a CPU those of this host, on a GPU one."""
+    return 1 if rank_and_world()[1] == 1 or device.type == "cuda" else int(os.environ["LOCAL_WORLD_SIZE"])
 
 
 @contextlib.contextmanager
@@ -73,7 +78,7 @@ def rank_group(config: Config) -> Iterator[None]:
             raise
         if not _was_said(store):
             print(
-                "error: another rank has ended, and so does this one; the last completed epoch of each seed is kept: "
+                f"error: {ANOTHER_ENDED}, and so does this one; the last completed epoch of each seed is kept: "
                 "the same command with --resume 1 resumes from it",
                 file=sys.stderr,
             )
@@ -99,16 +104,9 @@ def _check(config: Config) -> None:
         UserError: something is asked for that one process does.
     """
     world, local = rank_and_world()[1], int(os.environ["LOCAL_WORLD_SIZE"])
-    one_process = {
-        "--train 0": not config.train,
-        "--dry_run 1": config.dry_run,
-        "--compile 1": config.compile,
-        f"--parallel_seeds {config.parallel_seeds}": config.parallel_seeds > 1,
-        f"--resnet_type {config.resnet_type}": config.is_fitted,
-    }
-    asked = [option for option, found in one_process.items() if found]
-    if asked:
-        raise UserError(f"{asked[0]} is for one process, got {world} ranks of torchrun; start main.py without torchrun")
+    if config.for_one_process:
+        what = f"{config.for_one_process} is for one process, got {world} ranks of torchrun"
+        raise UserError(f"{what}; start main.py without torchrun")
     if choose_device(config.device).type == "cuda" and local > torch.cuda.device_count():
         raise UserError(
             f"every rank needs a GPU of its own, got {local} ranks and {torch.cuda.device_count()} GPUs;"
@@ -138,6 +136,13 @@ def together(call: Callable[[], T]) -> T:
     with contextlib.suppress(RuntimeError):
         dist.barrier()  # until the one that reports has ended, as torchrun ends the others with the first
     raise SystemExit(2)
+
+
+def agreed(value: float) -> float:
+    """The largest of what the ranks give, on every rank."""
+    if rank_and_world()[1] == 1:
+        return value
+    return float(all_gathered(torch.tensor([value], dtype=torch.float64, device=device_of_messages())).max())
 
 
 def begin_seed(seed: int, state: TrainState) -> None:

@@ -5,5 +5,6 @@ blocks.py                         the rows of a block (grid.py, search.py, cross
 jobs.py                           a row and a seed -> the command and the folder of one job
 job_state.py                      a job's folder -> to do, running, done or failed
 worker.py                         the process of one job
+rank_layout.py                    the ranks of one job, where several train one model
 local.py slurm.py display.py      where jobs run, and what is shown
 """

@@ -81,8 +81,13 @@ def parser() -> argparse.ArgumentParser:
     add("--partition", help="partition (default: SLURM's)")
     add("--time_min", type=_count, default=240, metavar="N", help="time limit in minutes, after which a job is "
         "requeued and resumes (default: 240)")  # fmt: skip
-    add("--mem_gb", type=_count, default=8, metavar="N", help="memory per job in GiB (default: 8)")
-    add("--gpus", type=int, choices=range(9), default=0, metavar="N", help="GPUs per job (default: 0)")
+    add("--mem_gb", type=_count, default=8, metavar="N", help="memory per job and node in GiB (default: 8)")
+    add("--gpus", type=int, choices=range(17), default=0, metavar="N", help="GPUs per job and node; a job is one "
+        "model, which several GPUs train together, each a part of every batch. Many seeds are faster with one GPU "
+        "each: 1 (default: 0)")  # fmt: skip
+    add("--nodes", type=_count, default=1, metavar="N", help="nodes per job, to train one model (default: 1)")
+    add("--ranks", type=_count, metavar="N", help="processes per node that train one model together (default: one per "
+        "GPU, one without)")  # fmt: skip
     add("--signal_s", type=_count, default=90, metavar="N", help="seconds before the time limit at which a job is "
         "requeued (default: 90)")  # fmt: skip
     add("--slurm", metavar="NAME=VALUE", help="further options of sbatch", **several)  # type: ignore[arg-type]

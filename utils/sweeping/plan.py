@@ -19,6 +19,7 @@ from ..system.resources import Shares, cuda_number
 from .blocks import Block, Stage
 from .job_state import Look, State, look
 from .jobs import Job, JobMaker, Key, naming
+from .rank_layout import RankLayout
 from .table_file import Row, Table, check_shared, shown
 
 
@@ -79,6 +80,16 @@ class Sweep:
         if self.only and not any(map(self._wanted, rows)):
             names = ", ".join(dict.fromkeys(row.name for row in rows))
             raise UserError(f"--only {self.only!r} matches no row of {self.table.path}; rows: {names[:600]}")
+
+    def check_ranks(self, layout: RankLayout) -> None:
+        """Refuse a row that several ranks cannot train together."""
+        for row in self.block.examples() if layout.ranks > 1 else ():
+            what = self.maker.settings(row).config.for_one_process
+            if self._wanted(row) and what:
+                raise UserError(
+                    f"row {row.name!r}: {what} is for one process, got {layout.ranks} ranks for each job; use --ranks 1"
+                    " or leave it out with --only"
+                )
 
     def check_start(self, board: Board, *wanted: State, shares: Shares | None) -> None:
         """Fail once where a row that has jobs to start (``wanted``), now or after a choice, lacks its data.

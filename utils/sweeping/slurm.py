@@ -20,18 +20,20 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from ..errors import UserError
-from ..system.child_processes import stop_all, was_killed
+from ..system.child_processes import Child, stop_all, was_killed
 from ..system.files import make_folder, write_text
 from ..system.installation import HOME, IN_TREE
 from ..system.text_files import read_json
 from .job_state import State, claimed, finished_epochs, look_inside, mark_failed
 from .jobs import Job
 from .plan import Sweep
+from .rank_layout import RankLayout
 from .table_file import pairs
 from .worker import Worker, judged
 
 ASK_SECONDS = 5.0  # between two calls of squeue
 CLAIM_SECONDS = 60.0  # how long a requeued job waits for its previous attempt to release the claim
+OTHERS_SECONDS = 30.0  # after which a node whose ranks have failed ends the whole job
 MOST_STALLS = 3  # time limits in a row without a finished epoch
 # SLURM sends its signals to every process of a job. SIGUSR1 and SIGUSR2 are for submitit, and after the SIGTERM that
 # announces a preemption main.py goes on training until the task stops it.
@@ -71,19 +73,26 @@ def _squeue() -> frozenset[str] | None:
 
 
 class Task:
-    """What runs inside a SLURM job: main.py as a child process that holds the job's claim.
+    """What runs inside a SLURM job, once on each of its nodes: main.py as a child process that holds the job's claim.
+
+    Of several ranks (``layout``) the child is torchrun. The first node's task claims the job and judges it; those of
+    the others start their ranks and end with them.
 
     ``stalls`` is how many times in a row the time limit came before an epoch was completed.
     """
 
-    def __init__(self, job: Job, command: Sequence[str], *, stalls: int = 0) -> None:
+    def __init__(self, job: Job, command: Sequence[str], *, layout: RankLayout, stalls: int = 0) -> None:
         self.job = job
         self.command = tuple(command)
+        self.layout = layout
         self.stalls = stalls
-        self.worker: Worker | None = None
+        self.child: Child | None = None
+        self.first_epoch = 0
 
     def __call__(self) -> str:
         """Run the job; returns its final state."""
+        if int(os.environ.get("SLURM_PROCID", 0)):
+            return self._along()
         end = time.monotonic() + CLAIM_SECONDS
         while (claim := claimed(self.job)) is None:
             if time.monotonic() > end:
@@ -94,38 +103,66 @@ class Task:
             return State.DONE
         with suppress(OSError):
             self.job.files.failed.unlink(missing_ok=True)
-        self.worker = Worker(self.job, claim, command=self.command, ignored=FOR_THE_TASK)
+        command = [*self.layout.launcher(os.environ), *self.command]
+        worker = Worker(self.job, claim, command=command, ignored=FOR_THE_TASK)
+        self.first_epoch = worker.first_epoch
+        code = self._ended(worker)
+        print("\n".join(worker.tail), flush=True)
+        if was_killed(code) and code != -9:
+            raise SystemExit(f"ended from outside with exit code {code}")
+        return str(judged(self.job, code, worker.tail).state)
+
+    def _along(self) -> str:
+        """On another node than the first: run its ranks of the job.
+
+        Raises:
+            SystemExit: they ended with an error. The first node has some time to find that out, and to judge the job or
+                to requeue it; then srun ends what is left, which is told to end all tasks with the first that fails.
+        """
+        if look_inside(self.job).state == State.DONE:
+            return State.DONE
+        launcher = self.layout.launcher(os.environ)
+        code = self._ended(Child([*launcher, *self.command, *self.job.argv], ignored=FOR_THE_TASK))
+        if code:
+            time.sleep(OTHERS_SECONDS)
+            raise SystemExit(f"the ranks of node {os.environ['SLURM_NODEID']} ended with exit code {code}")
+        return "ended"
+
+    def _ended(self, child: Child) -> int:
+        """The exit code of ``child``, when it has ended."""
+        self.child = child
         try:
-            while (code := self.worker.poll()) is None:
+            while (code := child.poll()) is None:
                 time.sleep(0.1)
         finally:
             self._stop()
-        print("\n".join(self.worker.tail), flush=True)
-        if was_killed(code) and code != -9:
-            raise SystemExit(f"ended from outside with exit code {code}")
-        return str(judged(self.job, code, self.worker.tail).state)
+        return code
 
     def checkpoint(self) -> Any:
         """Called by submitit at the time limit or on preemption; returns what to requeue."""
         import submitit
 
         self._stop()
-        before = self.worker.first_epoch if self.worker else 0
-        stalls = self.stalls + 1 if finished_epochs(self.job) <= before else 0
+        stalls = self.stalls + 1 if finished_epochs(self.job) <= self.first_epoch else 0
         if stalls >= MOST_STALLS:
             message = f"SLURM ended it {stalls} times before an epoch was finished; give it more --time_min"
             mark_failed(self.job, message)
             raise UserError(message)
-        return submitit.helpers.DelayedSubmission(Task(self.job, self.command, stalls=stalls))
+        return submitit.helpers.DelayedSubmission(Task(self.job, self.command, layout=self.layout, stalls=stalls))
 
     def _stop(self) -> None:
-        if self.worker is not None and self.worker.process.returncode is None:
-            stop_all([self.worker])
+        if self.child is not None and self.child.process.returncode is None:
+            stop_all([self.child])
 
 
 def submit(sweep: Sweep, asked: Namespace, *wanted: State, cpus: int, command: Sequence[str]) -> list[str]:
-    """Submit the jobs that are ``wanted``, with what the command line asks for; returns the lines to print."""
-    executor = _executor(sweep, asked, cpus)
+    """Submit the jobs that are ``wanted``, with what the command line asks for; returns the lines to print.
+
+    Args:
+        cpus: of a rank.
+    """
+    layout = layout_of(asked)
+    executor = _executor(sweep, asked, layout, cpus)
     board = sweep.board(advance=True)
     missing = [job for job, _ in board.having(*wanted)]
     ready = [job for job in missing if sweep.is_ready(job)]
@@ -135,11 +172,13 @@ def submit(sweep: Sweep, asked: Namespace, *wanted: State, cpus: int, command: S
             return [*board.notes, "nothing to submit"]
         try:
             with executor.batch():
-                submitted = [executor.submit(Task(job, command)) for job in mine]
+                submitted = [executor.submit(Task(job, command, layout=layout)) for job in mine]
         except (RuntimeError, subprocess.CalledProcessError, OSError) as error:  # submitit's are RuntimeErrors
             raise UserError(f"SLURM refuses: {' '.join(str(error).split())[:400]}") from None
         for job, handle in zip(mine, submitted, strict=True):
             write_text(job.queued, json.dumps({"slurm": handle.job_id, "time": time.strftime("%F %T")}) + "\n")
+            with suppress(OSError):  # it waits now; else the same command would submit it a second time
+                job.files.failed.unlink(missing_ok=True)
     number = str(submitted[0].job_id).split("_")[0]
     lines = [*board.notes, f"submitted {len(mine)} jobs to SLURM as {number}; scancel {number} takes them back"]
     blocked = len(missing) - len(ready)
@@ -148,7 +187,23 @@ def submit(sweep: Sweep, asked: Namespace, *wanted: State, cpus: int, command: S
     return [*lines, *(f"{line}: the same command submits them when it is time" for line in later)]
 
 
-def _executor(sweep: Sweep, asked: Namespace, cpus: int) -> Any:
+def layout_of(asked: Namespace) -> RankLayout:
+    """The ranks of a job: one per GPU unless the command line says how many.
+
+    Raises:
+        UserError: they are for SLURM alone, or there are not enough GPUs.
+    """
+    if asked.launcher != "slurm" and (asked.ranks or asked.nodes > 1):
+        flag = "--ranks" if asked.ranks else "--nodes"
+        raise UserError(f"{flag} needs --launcher slurm, got {asked.launcher}; here: torchrun with one job's command")
+    if asked.gpus and (asked.ranks or 0) > asked.gpus:
+        raise UserError(
+            f"--ranks must be at most --gpus, of which each rank needs one, got {asked.ranks} and {asked.gpus}"
+        )
+    return RankLayout(asked.ranks or max(1, asked.gpus), asked.nodes) if asked.launcher == "slurm" else RankLayout()
+
+
+def _executor(sweep: Sweep, asked: Namespace, layout: RankLayout, cpus: int) -> Any:
     others = pairs(asked.slurm, "--slurm", "account=lab")
     if importlib.util.find_spec("submitit") is None:
         raise UserError("--launcher slurm needs submitit: pip install 'submitit>=1.5'")
@@ -167,7 +222,11 @@ def _executor(sweep: Sweep, asked: Namespace, cpus: int) -> Any:
         job_name=sweep.table.name,
         time=asked.time_min,
         mem=f"{asked.mem_gb}G",
-        cpus_per_task=cpus,
+        nodes=layout.nodes,
+        ntasks_per_node=1,
+        cpus_per_task=cpus * layout.per_node,
+        # from 22.05 on srun does not take the former from sbatch; the latter is for several nodes, see Task._along
+        srun_args=[f"--cpus-per-task={cpus * layout.per_node}", "--kill-on-bad-exit=1"],
         array_parallelism=asked.jobs or 256,
         signal_delay_s=asked.signal_s,
         stderr_to_stdout=True,

@@ -13,8 +13,10 @@ from typing import IO
 
 from ..system.child_processes import Child, how_it_ended
 from ..system.files import no_link
+from ..system.torchrun import ANOTHER_ENDED
 from .job_state import Look, State, finished_epochs, look_inside, mark_failed
 from .jobs import Job
+from .rank_layout import first_death
 
 TAIL_LINES = 40
 
@@ -90,11 +92,14 @@ def judged(job: Job, code: int, tail: Sequence[str]) -> Look:
 
 
 def reason(code: int, tail: Sequence[str]) -> str:
-    """Why a process ended: its own error message, or its exit code and the last line it printed."""
+    """Why a process ended: its own error message; of several ranks which one was killed; or its exit code and the last
+    line it printed."""
     printed = [line for line in tail if line.strip()]
-    for line in reversed(printed):
-        if line.startswith("error: "):
-            return line.removeprefix("error: ")
+    errors = [line.removeprefix("error: ") for line in printed if line.startswith("error: ")]
+    own = [error for error in errors if not error.startswith(ANOTHER_ENDED)]
+    for found in (*own[-1:], first_death(printed), *errors[-1:]):
+        if found:
+            return found
     if code == 0:
         return "its process ended without finishing the seed"
     return how_it_ended(code) + (f": {printed[-1].strip()[:300]}" if printed and code > 0 else "")

@@ -121,6 +121,11 @@ def how_it_ended(code: int) -> str:
     return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
+def adopt_children() -> None:
+    """In a process that starts others by itself, not as ``Child``: have those end with it that ``end_with_parent``."""
+    os.environ[_PARENT] = str(os.getpid())
+
+
 def end_with_parent() -> None:
     """In a child: be killed when the parent ends, however it ends. Linux only; elsewhere the child goes on."""
     parent = os.environ.pop(_PARENT, "")

@@ -7,6 +7,7 @@ layer. ``benchmarks/bench_memory.py`` compares the estimate with the peak that t
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,7 @@ STATE = {"sgd": 1, "adam": 2, "adamw": 2}  # optimizer -> numbers that it keeps 
 TRIED = 2  # images of the pass; BatchNorm needs more than one
 PASSING = 2.0  # times the largest activation: gradients on their way back, and what an operation needs for itself
 GAPS = {"cpu": 1.3, "cuda": 1.1}  # what the heap takes beyond what is in use; on a CPU 1.0 to 1.65 were measured
+IMAGE_BYTES = 4  # of a number of an image in a batch, float32
 SPARE = 0.9  # of the free memory that may be asked for
 
 
@@ -28,13 +30,15 @@ class MemoryNeeds:
     """Bytes that a training needs beside what the process has already.
 
     ``data``: images that are still to be loaded or copied. ``weights``: gradients and the state of the optimizer.
-    ``activations``: of a batch of ``batch_size`` images, saved for the backward pass and on the way.
+    ``activations``: of a batch of ``batch_size`` images, saved for the backward pass and on the way. Of ``ranks`` that
+    train one model together, each needs as much: its part of a batch, and the images of the whole batch.
     """
 
     data: int
     weights: int
     activations: int
     batch_size: int
+    ranks: int = 1
 
     @property
     def total(self) -> int:
@@ -57,19 +61,22 @@ def estimate(
     Args:
         model: on the machine's device; it is not changed.
         input_shape: channels, height and width of an image, or the number of features.
-        batch_size: images a batch.
+        batch_size: images a batch; of several ranks of the machine each computes its part.
         optimizer: a key of ``STATE``.
         machine: where it is trained, and in which precision.
         data: bytes of images that are still to be allocated.
     """
     saved, largest = _saved_bytes(model, (TRIED, *input_shape), machine)
     parameters = sum(value.numel() * value.element_size() for value in model.parameters() if value.requires_grad)
+    own = -(-batch_size // machine.ranks)
+    of_others = (batch_size - own) * math.prod(input_shape) * IMAGE_BYTES  # every rank draws the whole batch
     gaps = GAPS.get(machine.device.type, 1.0)
     return MemoryNeeds(
         data=data,
         weights=parameters * (1 + STATE[optimizer]),
-        activations=int(gaps * (saved + PASSING * largest) * batch_size / TRIED),
+        activations=int(gaps * ((saved + PASSING * largest) * own / TRIED + of_others)),
         batch_size=batch_size,
+        ranks=machine.ranks,
     )
 
 
@@ -107,21 +114,25 @@ def free_memory(machine: Machine) -> tuple[int, str]:
     return memory_to_spare(), "memory"
 
 
-def check_memory(needs: MemoryNeeds, machine: Machine, *, seeds_at_once: int) -> None:
+def check_memory(needs: MemoryNeeds, machine: Machine, *, at_once: int) -> None:
     """Refuse a training that would be ended by the system for want of memory.
+
+    Args:
+        at_once: how many processes on the machine's device need as much: seeds, or ranks.
 
     Raises:
         UserError: it would; the text names a batch size that fits.
     """
     free, where = free_memory(machine)
-    if needs.total * seeds_at_once <= SPARE * free:
+    if needs.total * at_once <= SPARE * free:
         return
-    fits = needs.largest_batch(int(SPARE * free / seeds_at_once))
-    seeds = f" for each of {seeds_at_once} seeds at once" if seeds_at_once > 1 else ""
+    fits = needs.largest_batch(int(SPARE * free / at_once))
+    each = f" for each of {at_once} seeds at once" if at_once > 1 else ""
+    each = f" on each of {needs.ranks} ranks" if needs.ranks > 1 else each
     remedies = [f"use --bsize {fits}"] if fits else ["use smaller images or a smaller model"]
-    remedies += ["--parallel_seeds 1"] if seeds_at_once > 1 else []
+    remedies += ["--parallel_seeds 1"] if at_once > 1 and needs.ranks == 1 else []
     raise UserError(
-        f"batches of {needs.batch_size} images need about {_gigabytes(needs.total)}{seeds} (activations"
+        f"batches of {needs.batch_size} images need about {_gigabytes(needs.total)}{each} (activations"
         f" {_gigabytes(needs.activations)}, weights {_gigabytes(needs.weights)}, images {_gigabytes(needs.data)}), but"
         f" {_gigabytes(free)} of {where} are free; {', or '.join(remedies)}"
     )
