@@ -1,0 +1,144 @@
+"""The documentation site. `make docs` builds it into build/docs.
+
+The source of the site is the whole tree, not docs/ alone: then a link from a page to a file is the same on GitHub and in
+the site. Pages are the Markdown files that ``include_patterns`` names; a link to any other file downloads it.
+
+Tutorials are executed, and the API is read, with the package as users install it: it is built and installed into a
+temporary folder first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_installed = tempfile.TemporaryDirectory(prefix="rarecall_docs_")
+INSTALLED = Path(_installed.name)
+_pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"]
+subprocess.run([*_pip, "--no-index", "--no-build-isolation", "--target", str(INSTALLED), str(ROOT)], check=True)
+sys.path.insert(0, str(INSTALLED))
+os.environ.update(
+    PATH=os.pathsep.join([str(INSTALLED / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    PYTHONPATH=str(INSTALLED),
+    RARECALL_TREE=str(ROOT),  # for the tutorial that changes the source
+    IPYTHONDIR=str(INSTALLED / "ipython"),
+    JUPYTER_RUNTIME_DIR=str(INSTALLED / "jupyter"),
+    OMP_NUM_THREADS="1",  # numbers on the pages do not depend on the cores of the machine
+    MPLBACKEND="module://matplotlib_inline.backend_inline",
+)
+
+project = "rarecall"
+author = "the rarecall authors"
+project_copyright = author
+version = release = importlib.import_module("rarecall").__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+root_doc = "docs/index"
+include_patterns = [
+    "docs/**",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "configs/README.md",
+    "benchmarks/README.md",
+    "benchmarks/results/*.md",
+    "studies/README.md",
+    "studies/results/*.md",
+    "results/*/*.md",
+]
+exclude_patterns = [".*", "build", "dist", "datasets", "checkpoint", "tests", "utils", "models", "**/__pycache__"]
+
+# --- pages ---------------------------------------------------------------------------------------------------
+
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # of result files, whose headings start lower
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_timeout = 120
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
+nb_render_markdown_format = "myst"
+
+
+def titled(app: object, page: str, source: list[str]) -> None:
+    """Result files begin with the command that made them: their name becomes the title."""
+    if "/results/" in page and not re.search(r"^# ", source[0], flags=re.MULTILINE):
+        source[0] = f"# {Path(page).stem.replace('_', ' ').capitalize()}\n\n{source[0]}"
+
+
+# --- API -----------------------------------------------------------------------------------------------------
+
+autodoc_default_options = {"member-order": "bysource"}
+autodoc_inherit_docstrings = False  # an override without a docstring does what its base says
+autodoc_typehints_format = "short"
+napoleon_custom_sections = [("Class attributes", "params_style")]
+python_maximum_signature_line_length = 88
+# Packages whose own documentation is not at hand without the network, and names that are imported for annotations only.
+nitpick_ignore_regex = [
+    ("py:.*", r"rarecall\.(config|run_files|system)\..*"),
+    ("py:.*", r"(torch|nn|np|numpy|npt|sklearn|scipy|collections|typing)\..*"),
+    ("py:.*", r"(Tensor|NDArray|ArrayLike|Unpack|Any|Path|Array|Labels|Groups|float64|int64|bool)"),
+]
+SECTIONS = ("Args:", "Returns:", "Raises:", "Attributes:", "Class attributes:", "Yields:")
+
+
+def as_typed(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Docstrings are plain text: an indented formula becomes a literal block, * and | in a line stay what they are."""
+    result = [""] if what == "property" else []  # else napoleon takes what stands before a colon for a type
+    in_section = in_block = in_doctest = False
+    for line in lines:
+        indented, empty = line.startswith("    "), not line.strip()
+        if not empty and not indented:
+            if in_block and result[-1].strip():
+                result.append("")
+            in_section, in_block = line in SECTIONS, False
+            in_doctest = line.startswith((">>> ", "... ")) or in_doctest
+        if empty:
+            in_doctest = False
+        if indented and not in_section and not in_block:
+            if not _last(result).endswith("::"):
+                result += ["", "::", ""]
+            in_block = True
+        kept = line if in_block or in_doctest else _escaped(line)
+        result.append(":returns:" if kept == "Returns:" else kept)  # types stand in the annotations alone
+    lines[:] = result
+
+
+def _last(lines: list[str]) -> str:
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def _escaped(line: str) -> str:
+    parts = re.split(r"(``.*?``|:\w+:`.*?`)", line)
+    # a dot: the name is looked up in every module, as a reader does
+    parts[1::2] = [re.sub(r"^(:\w+:`)(?![.~])", r"\1.", part) for part in parts[1::2]]
+    parts[::2] = [re.sub(r"([*|`]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def setup(app: Any) -> None:
+    app.connect("source-read", titled)
+    app.connect("autodoc-process-docstring", as_typed, priority=400)  # before napoleon
+
+
+# --- HTML ----------------------------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_title = f"rarecall {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_extra_path = ["_extra"]  # index.html, which leads to the first page
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": True}
+# The pages must build without the network; `make docs-links` asks for every address on them.
+linkcheck_ignore = [] if os.environ.get("EXTERNAL_LINKS") else [r"https?://"]
+linkcheck_timeout = 20
