@@ -25,7 +25,7 @@ ifneq ($(wildcard $(unfinished)),)
 endif
 
 python := $(VENV)/bin/python
-sphinx := $(python) -m sphinx -q -W --keep-going -n -c docs -d build/doctrees
+sphinx := $(python) -m sphinx -q -W --keep-going -n -j 2 -c docs -d build/doctrees
 # Errors only: pip warns at length about mirrors that hold no copy of a package.
 pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 

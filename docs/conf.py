@@ -10,6 +10,7 @@ temporary folder first.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 import subprocess
@@ -29,11 +30,17 @@ os.environ.update(
     PATH=os.pathsep.join([str(INSTALLED / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     PYTHONPATH=str(INSTALLED),
     RARECALL_TREE=str(ROOT),  # for the tutorial that changes the source
+    PYTHONSTARTUP=str(ROOT / "docs" / "kernel.py"),
     IPYTHONDIR=str(INSTALLED / "ipython"),
     JUPYTER_RUNTIME_DIR=str(INSTALLED / "jupyter"),
     OMP_NUM_THREADS="1",  # numbers on the pages do not depend on the cores of the machine
     MPLBACKEND="module://matplotlib_inline.backend_inline",
 )
+# Kernels tell at each start that they are reached by TCP without encryption, which is by the loopback address alone.
+_profile = INSTALLED / "ipython" / "profile_default"
+_profile.mkdir(parents=True)
+(_profile / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 'ERROR'\n")
+logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 project = "rarecall"
 author = "the rarecall authors"
@@ -53,7 +60,7 @@ include_patterns = [
     "studies/results/*.md",
     "results/*/*.md",
 ]
-exclude_patterns = [".*", "build", "dist", "datasets", "checkpoint", "tests", "utils", "models", "**/__pycache__"]
+exclude_patterns = [".*", "docs/_*", "build", "dist", "datasets", "checkpoint", "tests", "utils", "models", "**/__pycache__"]
 
 # --- pages ---------------------------------------------------------------------------------------------------
 
@@ -61,7 +68,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # of result files, whose headings start lower
 nb_execution_mode = "force"
 nb_execution_in_temp = True
-nb_execution_timeout = 120
+nb_execution_timeout = 300  # seconds a cell; a machine may be busy
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
@@ -84,7 +91,7 @@ python_maximum_signature_line_length = 88
 # Packages whose own documentation is not at hand without the network, and names that are imported for annotations only.
 nitpick_ignore_regex = [
     ("py:.*", r"rarecall\.(config|run_files|system)\..*"),
-    ("py:.*", r"(torch|nn|np|numpy|npt|sklearn|scipy|collections|typing)\..*"),
+    ("py:.*", r"(pathlib|torch|nn|np|numpy|npt|sklearn|scipy|collections|typing)\..*"),
     ("py:.*", r"(Tensor|NDArray|ArrayLike|Unpack|Any|Path|Array|Labels|Groups|float64|int64|bool)"),
 ]
 SECTIONS = ("Args:", "Returns:", "Raises:", "Attributes:", "Class attributes:", "Yields:")
@@ -92,7 +99,8 @@ SECTIONS = ("Args:", "Returns:", "Raises:", "Attributes:", "Class attributes:", 
 
 def as_typed(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Docstrings are plain text: an indented formula becomes a literal block, * and | in a line stay what they are."""
-    result = [""] if what == "property" else []  # else napoleon takes what stands before a colon for a type
+    # else napoleon takes what stands before a colon for a type
+    result = ["..", ""] if what in ("attribute", "property") else []  # an empty comment
     in_section = in_block = in_doctest = False
     for line in lines:
         indented, empty = line.startswith("    "), not line.strip()
