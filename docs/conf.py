@@ -1,7 +1,7 @@
 """The documentation site. `make docs` builds it into build/docs.
 
-The source of the site is the whole tree, not docs/ alone: then a link from a page to a file is the same on GitHub and in
-the site. Pages are the Markdown files that ``include_patterns`` names; a link to any other file downloads it.
+The source of the site is the whole tree, not docs/ alone: then a link from a page to a file is the same on GitHub and
+in the site. Pages are the files that ``include_patterns`` names; a link to any other file downloads it.
 
 Tutorials are executed, and the API is read, with the package as users install it: it is built and installed into a
 temporary folder first.
@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ include_patterns = [
     "studies/results/*.md",
     "results/*/*.md",
 ]
-exclude_patterns = [".*", "docs/_*", "build", "dist", "datasets", "checkpoint", "tests", "utils", "models", "**/__pycache__"]
+exclude_patterns = [".*", "docs/_*", "build", "checkpoint", "datasets", "dist", "models", "tests", "utils"]
 
 # --- pages ---------------------------------------------------------------------------------------------------
 
@@ -98,26 +99,41 @@ SECTIONS = ("Args:", "Returns:", "Raises:", "Attributes:", "Class attributes:", 
 
 
 def as_typed(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Docstrings are plain text: an indented formula becomes a literal block, * and | in a line stay what they are."""
+    """Docstrings are plain text: formulas become literal blocks, * and | in a line stay what they are."""
     # else napoleon takes what stands before a colon for a type
     result = ["..", ""] if what in ("attribute", "property") else []  # an empty comment
-    in_section = in_block = in_doctest = False
-    for line in lines:
-        indented, empty = line.startswith("    "), not line.strip()
-        if not empty and not indented:
-            if in_block and result[-1].strip():
-                result.append("")
-            in_section, in_block = line in SECTIONS, False
-            in_doctest = line.startswith((">>> ", "... ")) or in_doctest
-        if empty:
-            in_doctest = False
-        if indented and not in_section and not in_block:
+    for paragraph in _paragraphs(lines):
+        first = paragraph[0]
+        if first in SECTIONS:
+            body = map(_escaped, paragraph[1:])
+            result += [":returns:" if first == "Returns:" else first, *body, ""]  # types stand in the annotations alone
+        elif first.startswith(">>> "):
+            result += [*paragraph, ""]
+        elif first.startswith("    ") or all("  " in line for line in paragraph):
             if not _last(result).endswith("::"):
-                result += ["", "::", ""]
-            in_block = True
-        kept = line if in_block or in_doctest else _escaped(line)
-        result.append(":returns:" if kept == "Returns:" else kept)  # types stand in the annotations alone
+                result += ["::", ""]
+            result += [*(line if first.startswith("    ") else f"    {line}" for line in paragraph), ""]
+        else:
+            result += [*map(_escaped, paragraph), ""]
     lines[:] = result
+
+
+def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
+    """Parted at empty lines, and where indented lines begin and end; a section and what it holds are one."""
+    found: list[str] = []
+    for line in lines:
+        parted = not line.strip()
+        if found and line.strip() and found[0] not in SECTIONS:
+            parted = line.startswith("    ") != found[0].startswith("    ") or line in SECTIONS
+        elif found and found[0] in SECTIONS:
+            parted = bool(line.strip()) and not line.startswith("    ")
+        if parted and found:
+            yield found
+            found = []
+        if line.strip() or found:
+            found.append(line)
+    if found:
+        yield found
 
 
 def _last(lines: list[str]) -> str:

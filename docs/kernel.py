@@ -1,7 +1,7 @@
 """What the kernels of the site's build start with: ``%%bash`` whose output is one text, in the order of its lines.
 
-IPython's own hands the output on in pieces of 100 characters, each of which a page shows as a line. Readers need nothing
-of this: in their notebooks IPython's own prints the same.
+IPython's own hands the output on in pieces of 100 characters, each of which a page shows as a line. Readers need
+nothing of this: in their notebooks IPython's own prints the same.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def lazy_attributes(
         others: further public names, which the package itself defines.
     """
     table = {target.split(":")[1]: target for target in targets}
-    public = [*others, *table]
+    public = [*table, *others]
 
     def __getattr__(name: str) -> Any:
         if name not in table:
