@@ -89,6 +89,7 @@ autodoc_inherit_docstrings = False  # an override without a docstring does what 
 autodoc_typehints_format = "short"
 napoleon_custom_sections = [("Class attributes", "params_style")]
 python_maximum_signature_line_length = 88
+highlight_language = "none"  # of blocks that name no language: formulas, commands
 # Packages whose own documentation is not at hand without the network, and names that are imported for annotations only.
 nitpick_ignore_regex = [
     ("py:.*", r"rarecall\.(config|run_files|system)\..*"),
@@ -148,9 +149,18 @@ def _escaped(line: str) -> str:
     return "".join(parts)
 
 
+def short(
+    app: object, what: str, name: str, obj: object, options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Arrays by the names that the source gives them."""
+    array = re.compile(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]")
+    return tuple(text and array.sub(r"NDArray[\1]", text) for text in (signature, returned))  # type: ignore[return-value]
+
+
 def setup(app: Any) -> None:
     app.connect("source-read", titled)
     app.connect("autodoc-process-docstring", as_typed, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", short)
 
 
 # --- HTML ----------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("README.md", "CONTRIBUTING.md", "configs/README.md", "benchmarks/README.md", "studies/README.md")
 PAGES = [*(ROOT / name for name in NAMES), *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = ("conda", "make", "pip", "python", "rarecall", "tensorboard", "torchrun")
-FENCE = re.compile(r"^(`{3,}|~{3,})(.*)\n(.*?)^\1`*$", flags=re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^(`{3,}|~{3,})([^\n]*)\n(.*?)^\1`*$", flags=re.MULTILINE | re.DOTALL)
 INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)}) [^`]+)`")
 # a part of a command -> why it cannot be understood here
 EXCEPTIONS = {
@@ -41,7 +41,8 @@ EXCEPTIONS = {
     "train_digits.py": "the page makes this file; test_distributed_page.py runs it",
     "from utils.losses import Brier": "the page makes this loss; test_contributing.py and the site's build run it",
     "small.yaml": "the page makes this table; the site's build runs it",
-    "make PYTHON=": "an example of a variable, not a target",
+    "rarecall NAME": "stands for a command to be added",
+    "python NAME.py": "stands for its script",
 }
 
 
@@ -62,12 +63,14 @@ COMMANDS = sorted({(page.relative_to(ROOT).as_posix(), line) for page in PAGES f
 
 
 def understood(argv: Sequence[str]) -> bool:
-    """Whether the words name a program of this project, and its parser takes the rest. Raises where it does not."""
+    """Whether the words name a program of this project, and its parser takes the rest, if any. Raises where it does not."""
     program, rest = Path(argv[0]).name, list(argv[1:])
     if program == "torchrun":
         return "main.py" in rest and understood(["python", *rest[rest.index("main.py") :]])
     if program == "rarecall":
-        return rest in (["--version"], ["--help"]) or (rest[0] in READERS and READERS[rest[0]](rest[1:]))
+        return rest in (["--version"], ["--help"]) or (
+            rest[0] in READERS and (not rest[1:] or READERS[rest[0]](rest[1:]))
+        )
     if program != "python":
         return READERS[program](rest)
     if rest[0] == "-c":
@@ -75,7 +78,8 @@ def understood(argv: Sequence[str]) -> bool:
     if rest[0] == "-m":
         return importlib.util.find_spec(rest[1]) is not None
     name = {"main.py": "train"}.get(rest[0], rest[0].removesuffix(".py"))
-    return READERS[name](rest[1:]) if name in READERS else (ROOT / rest[0]).is_file()
+    exists = (ROOT / rest[0]).is_file()
+    return exists and (name not in READERS or not rest[1:] or READERS[name](rest[1:]))
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:
@@ -120,7 +124,9 @@ def of_pip(argv: Sequence[str]) -> bool:
     words = [word for word in argv[1:] if not word.startswith("-")]
     ours = [word.replace(".", "rarecall", 1) if word.startswith(".") else word for word in words]
     asked = [Requirement(word) for word in ours if not word.endswith(".whl")]
-    return argv[0] == "install" and all(each.extras <= set(extras) for each in asked if each.name == "rarecall")
+    return argv[0] in ("install", "wheel") and all(
+        each.extras <= set(extras) for each in asked if each.name == "rarecall"
+    )
 
 
 READERS: dict[str, Callable[[Sequence[str]], bool]] = {

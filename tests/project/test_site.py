@@ -9,6 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -90,11 +91,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_every_public_name_has_an_entry(site: Path) -> None:
-    from sphinx.util.inventory import InventoryFile
-
-    with (site / "objects.inv").open("rb") as file:
-        inventory = InventoryFile.load(file, "", os.path.join)
-    entries = {name for kind, each in inventory.data.items() if kind.startswith("py:") for name in each}
+    *_, packed = (site / "objects.inv").read_bytes().split(b"\n", 4)  # four lines of text before it
+    lines = zlib.decompress(packed).decode("utf-8").splitlines()
+    entries = {line.split()[0] for line in lines if line.split()[1].startswith("py:")}
     assert not sorted(public_names() - entries)
 
 
