@@ -30,7 +30,7 @@ sphinx := $(python) -m sphinx -q -W --keep-going -n -j 2 -c docs -d build/doctre
 pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types docs docs-links verify bench toy faults fuzz mutants soak environment clean
+.PHONY: help run test test-all check lint types docs docs-links verify bench toy pictures faults fuzz mutants soak environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -67,6 +67,9 @@ bench: $(run_stamp)  ## about three minutes: today's ratios of speed against the
 
 toy: $(run_stamp)  ## two Gaussians at 1:20 and 1:100: the linear model on natural and on balanced batches
 	@$(python) -m studies.toy
+
+pictures: $(run_stamp)  ## the pictures of the documentation again; those of pages need Chromium
+	@$(python) -m docs.draw_pictures && $(python) -m studies.toy && $(python) -m studies.paper_pairs
 
 faults: $(dev_stamp)  ## 2,000 kills and other faults, each run resumed and compared with an undisturbed one
 	@$(python) tests/faults/faults.py $(FAULTS_ARGS)

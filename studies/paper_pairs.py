@@ -27,7 +27,7 @@ from utils.run_files.scores_csv import read_scores
 from utils.seeding import numpy_stream
 from utils.system.files import write_text
 
-PAPER, PICTURE = Path("results/paper"), Path("docs/paper_corner.png")
+PAPER, PICTURE = Path("results/paper"), Path("docs/pictures/paper_corner.png")
 WHOLE, RESAMPLES, CLEAR = 10, 1000, 0.05
 TPRS = (0.98, 0.95, 0.90)
 MEASURES = ("AUC", *(f"FPR at TPR {100 * tpr:g} %" for tpr in TPRS))

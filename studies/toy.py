@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds")
     parser.add_argument("--quick", action="store_true", help="two seeds, and no picture unless asked for")
     parser.add_argument("--out", type=Path, default=None, help="folder of toy.json and toy.md")
-    parser.add_argument("--picture", type=Path, default=None, help="PNG of points and boundaries (docs/toy.png)")
+    parser.add_argument("--picture", type=Path, default=None, help="PNG of the boundaries (docs/pictures/toy.png)")
     options = parser.parse_args(argv)
     seeds = range(1, (2 if options.quick else options.seeds) + 1)
     lines = {
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
         "rows": [row for ratio in options.ratios for row in rows_of(ratio, lines[ratio])],
     }
     write(content, table(content["rows"]), options.out)
-    picture = options.picture or (None if options.quick else Path("docs/toy.png"))
+    picture = options.picture or (None if options.quick else Path("docs/pictures/toy.png"))
     if picture:
         draw(lines, picture)
         print(f"-> {picture} ({picture.stat().st_size / 1000:.0f} kB)")

@@ -26,7 +26,7 @@ from models import MODELS
 from utils.commands.main import FIRST_WORDS, main
 from utils.config.command_line import parse
 from utils.config.constructors import takers
-from utils.config.options import ALIASES, GROUPS, OPTIONS, Config, convert
+from utils.config.options import ALIASES, GROUPS, MOST_USED, OPTIONS, Config, convert
 from utils.config.settings import find_config, read_config, resolve
 from utils.config.synonyms import ABSENT
 from utils.config.synonyms import FLAGS as SYNONYMS
@@ -594,9 +594,9 @@ def test_a_negative_value_is_refused_as_a_value_not_as_a_flag(text: str) -> None
 
 
 def test_help_is_grouped_and_mentions_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
+    assert main(["--help", "all"]) == 0
     out, err = capsys.readouterr()
-    body = out.partition("options:")[2]
+    body = out.partition("options:")[2].partition("examples:")[0]
     assert err == ""
     for title in GROUPS.values():
         assert f"\n{title}:\n" in body
@@ -605,9 +605,24 @@ def test_help_is_grouped_and_mentions_every_flag(capsys: pytest.CaptureFixture[s
     assert max(map(len, out.splitlines())) <= 110
 
 
+def test_help_alone_shows_the_options_most_used_and_examples_that_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    body = out.partition("options:")[2].partition("examples:")[0]
+    described = re.findall(r"^  --(\w+) ", body, flags=re.MULTILINE)
+    assert sorted(described) == sorted(MOST_USED)
+    assert len(described) == 20
+    assert max(map(len, out.splitlines())) <= 110
+    assert f"--help all lists {len(OPTIONS) - 20} more options" in out
+    examples = re.findall(r"^  python main\.py (.*)$", out, flags=re.MULTILINE)
+    assert len(examples) == 3
+    for each in examples:
+        resolve(shlex.split(each))
+
+
 def test_help_says_every_default_and_group(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["-h"])
-    text = " ".join(capsys.readouterr().out.split())
+    main(["-h", "all"])
+    text = " ".join(capsys.readouterr().out.partition("examples:")[0].split())
     for item in fields(Config):
         assert item.metadata["group"] in GROUPS
         if item.default not in (None, "") and not isinstance(item.default, tuple):
@@ -617,8 +632,8 @@ def test_help_says_every_default_and_group(capsys: pytest.CaptureFixture[str]) -
 
 def test_help_names_the_components_that_take_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     """As their constructors say when they are imported, which --help does not do."""
-    main(["--help"])
-    text = " ".join(capsys.readouterr().out.split())
+    main(["--help", "all"])
+    text = " ".join(capsys.readouterr().out.partition("examples:")[0].split())
     assert "{takers}" not in text
     signatures = {
         choice: {name: inspect.signature(CLASSES[choice](name).__init__).parameters for name in item.metadata["names"]}

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from utils.data.classes_in_use import check_classes
 from utils.data.raw import Int64Array
-from utils.data.splits import check_classes, even_shares, fixed_validation, flags_needed, training_indices
+from utils.data.splits import even_shares, fixed_validation, flags_needed, training_indices
 from utils.errors import UserError
 
 CIFAR10 = {"sizes": {1: 5000, 9: 5000}, "negative": (1,), "positive": (9,), "per_class": 100}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from utils.data.classes_in_use import ClassChoice
 from utils.data.imbalance import imbalance_profile
 from utils.data.raw import RawData
 from utils.data.targets import ManyClasses, TwoClasses
-from utils.data.task import ClassChoice, build_task
+from utils.data.task import build_task
 from utils.errors import UserError
 
 SIZES = {3: 40, 0: 25, 7: 60, 5: 33}

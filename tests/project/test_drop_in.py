@@ -111,7 +111,7 @@ def output_of(tree: Path, *argv: str) -> str:
 
 
 def test_the_help_lists_it(tree: Path) -> None:
-    text = " ".join(output_of(tree, "main.py", "--help").split())
+    text = " ".join(output_of(tree, "main.py", "--help", "all").split())
     for flag in ("--training_type", "--constraint", "--sampler"):
         assert "MINE, " in re.split(f" {flag} TEXT(?:, --loss TEXT)? ", text)[-1].partition(" --")[0], flag
 

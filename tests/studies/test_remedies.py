@@ -162,9 +162,7 @@ def test_a_learner_takes_the_threads_of_its_seed(tmp_path: Path, monkeypatch: py
         ("--resnet_type logistic_cv --sampler balanced", "cannot act with logistic_cv, which is fitted, not trained"),
     ],
 )
-def test_what_does_not_go_together(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, said: str
-) -> None:
+def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, said: str) -> None:
     assert main.main(arguments(tmp_path, more)) == 2
     error = capsys.readouterr().err
     assert said in error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ..config.command_line import parser, print_version
+from ..config.command_line import print_help, print_version
 from ..config.settings import Settings, resolve
 from ..errors import UserError, message_of, one_line
 from ..run.architectures import MODELS
@@ -21,7 +21,7 @@ No arguments. Try first (embedded data, about a minute on two cores):
         --name_file_alm ALM_12_beg --delta 1 --seeds 1-3 --num_epochs 20
 
 then look at it with    tensorboard --logdir checkpoint
-All options             {typed("train")} --help"""
+The options             {typed("train")} --help, and all of them with --help all"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
         print(FIRST_WORDS)
         return 0
     if {"-h", "--help"}.intersection(argv):
-        parser(models=MODELS).print_help()
+        print_help(models=MODELS, whole="all" in argv)
         return 0
     if "--version" in argv:
         print_version()

@@ -23,10 +23,11 @@ OF_A_REPORT = ("out", "baseline", "latex")  # flags without a meaning for a card
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=called("report"),
-        description="Compare the runs of a folder: tables, tests and ROC curves in one page. Or, with --card, say what "
-        "one run is evidence for. Needs no GPU and no data.",
-        epilog=f"Examples: {typed('report')} checkpoint/runs; "
-        f"{typed('report')} checkpoint/runs/digits_demo --card --prevalence 0.01 0.001",
+        description="Compare the runs of a folder: tables, tests and ROC curves in one page. Or, with --card,\n"
+        "say what one run is evidence for. Needs no GPU and no data.",
+        epilog=f"examples:\n  {typed('report')} checkpoint/runs\n"
+        f"  {typed('report')} checkpoint/runs/digits_demo --card --prevalence 0.01 0.001",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>, the folder that holds the runs")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn
 
 from ..errors import UserError
 from ..registry import near
 from ..system.installation import RUN_WITH, VERSION, called, typed
 from .constructors import takers
-from .options import ALIASES, GROUPS, OPTIONS
+from .options import ALIASES, GROUPS, MOST_USED, OPTIONS
 from .synonyms import ABSENT, FLAGS
 
 NEGATIVE = re.compile(r"-[0-9.]")
 MARKED = re.compile(r"^ (?=-[0-9.])")
+EXAMPLES = (
+    "--dataset_name digits --resnet_type lenet5 --training_type BCE --seeds 1-3 --num_epochs 20",
+    "--dataset_name scans --positive_classes tumour --resnet_type resnet18 --dry_run 1",
+    "--name_file_bs baseline_bce --name_file_alm ALM_14_beg --ratio_pos_train 200",
+)
 SEVERAL = {"ints": "N", "floats": "X", "pairs": "X", "seeds": "S", "classes": "CLASS", "ratios": "X"}  # kind -> metavar
 
 
@@ -48,22 +53,34 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         reason = ABSENT.get(name.lower().replace("-", "_"))
         hint = f"; {reason}" if reason else hint
-        raise UserError(f"unknown argument {rest[0]!r}{hint} (see {typed('train')} --help)")
+        raise UserError(f"unknown argument {rest[0]!r}{hint} (see {typed('train')} --help all)")
     return {
         name: [MARKED.sub("", text) for text in value] if isinstance(value, list) else MARKED.sub("", value)
         for name, value in vars(parsed).items()
     }
 
 
-def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
-    """The command line; flags that are not given leave no trace in what it returns. ``models`` are for the help."""
+def print_help(*, models: Iterable[str], whole: bool) -> None:
+    """The options most used, or all of them. ``models`` are the names that --resnet_type takes."""
+    parser(models=models, shown=OPTIONS if whole else MOST_USED).print_help()
+
+
+def parser(*, models: Iterable[str] = (), shown: Collection[str] = ()) -> argparse.ArgumentParser:
+    """The command line; flags that are not given leave no trace in what it returns.
+
+    ``models`` and ``shown``, the names of options, are for the help.
+    """
+    rest = len(OPTIONS) - len(shown)
+    more = f"{typed('train')} --help all lists {rest} more options; " if rest else ""
     result = Parser(
         prog=called("train"),
+        usage="%(prog)s --dataset_name NAME [option value ...]",
         description="Train and evaluate classifiers whose rare class must not be missed.",
-        epilog=f"{typed('train')} --version prints the version.",
+        epilog="\n".join(["examples:", *(f"  {typed('train')} {each}" for each in EXAMPLES), ""])
+        + f"\n{more}{typed('train')} --version prints the version.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=110),
     )
     groups = {name: result.add_argument_group(title) for name, title in GROUPS.items()}
     for name, item in OPTIONS.items():
@@ -74,7 +91,8 @@ def parser(*, models: Iterable[str] = ()) -> argparse.ArgumentParser:
         names = [f"--{each}" for each in (name, item.metadata["alias"]) if each]
         metavar = _metavar(kind.name, kind.choices)
         group = groups[item.metadata["group"]]
-        group.add_argument(*names, action=_ByTypedName, metavar=metavar, help=_help(item, models), **number)
+        text = _help(item, models) if name in shown else argparse.SUPPRESS
+        group.add_argument(*names, action=_ByTypedName, metavar=metavar, help=text, **number)
     return result
 
 

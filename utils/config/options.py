@@ -321,6 +321,18 @@ class Config:
         return math.inf if self.freeze_epochs == "all" else float(self.freeze_epochs)
 
 
+# what --help shows; --help all shows the rest too
+MOST_USED = (
+    *("train", "seeds", "resume", "num_epochs", "dry_run"),
+    *("name_file_bs", "name_file_alm", "model_name"),
+    *("dataset_name", "positive_classes", "ratio_pos_train", "calibration_fraction"),
+    "task",
+    *("resnet_type", "weights"),
+    "training_type",
+    *("use_ALM", "delta"),
+    "sampler",
+    "device",
+)
 # group -> the option without which its others cannot act
 SWITCHES = {"classes": "task", "resampling": "folds", "constraint": "use_ALM"}
 OPTIONS: dict[str, Field[Any]] = {item.name: item for item in fields(Config)}

@@ -59,9 +59,9 @@ class DatasetDefaults:
     """What a run uses for a dataset unless told otherwise.
 
     ``negative_classes``, ``positive_classes`` and ``augment`` are None where they depend on the file (see
-    ``task.resolve_classes`` and ``default_augment``); ``validation_per_class`` (images of each original class) wins
-    over ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive, "natural" as many as
-    there are. The defaults of this class are those of a user's own data: all that is there is used.
+    ``classes_in_use.resolve_classes`` and ``default_augment``); ``validation_per_class`` (images of each original
+    class) wins over ``validation_fraction`` where it is given; ``ratio_pos_train`` is negatives per positive, "natural"
+    as many as there are. The defaults of this class are those of a user's own data: all that is there is used.
     """
 
     negative_classes: tuple[int, ...] | None = None

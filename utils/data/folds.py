@@ -19,8 +19,9 @@ import numpy as np
 from ..errors import UserError
 from ..seeding import numpy_stream
 from . import NATURAL
+from .class_names import listed
 from .raw import Int64Array
-from .splits import Ratio, Split, even_shares, listed, positives_for
+from .splits import Ratio, Split, even_shares, positives_for
 from .whole_groups import SIDES, draw_groups, folds_of_groups
 
 TRAIN_ON = ("same", "other", "all")

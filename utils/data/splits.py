@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import UserError
 from ..seeding import numpy_stream
 from . import NATURAL
+from .class_names import listed
 from .raw import Int64Array
 from .whole_groups import SIDES, draw_groups
 
@@ -39,53 +40,6 @@ class Split:
         """The rows by the name of the set, without an empty calibration set."""
         calibration = {"calibration": self.calibration} if len(self.calibration) else {}
         return {"train": self.train, "validation": self.validation, **calibration, "test": self.test}
-
-
-def check_classes(
-    negative_classes: Sequence[int],
-    positive_classes: Sequence[int],
-    *,
-    existing: Sequence[int],
-    names: Sequence[str] | None = None,
-) -> None:
-    """Raise UserError unless both lists name classes of the data, each class once in total."""
-    there = listed(named(sorted(existing), names))
-    for flag, classes in (("negative_classes", negative_classes), ("positive_classes", positive_classes)):
-        if len(classes) == 0:
-            raise UserError(
-                f"{flag} must name at least one class, got none; the classes in the data are"
-                f" {there} (--negative_classes, --positive_classes)"
-            )
-        if len(set(classes)) < len(classes):
-            raise UserError(f"{flag} must name each class once, got {listed(named(classes, names))} (--{flag})")
-        missing = [c for c in classes if c not in existing]
-        if missing:
-            raise UserError(
-                f"{flag}: no training image has class {listed(named(missing, names))}; the classes in the data are"
-                f" {there} (--{flag})"
-            )
-    both = sorted(set(negative_classes) & set(positive_classes))
-    if both:
-        raise UserError(
-            f"negative_classes and positive_classes must not overlap, both name {listed(named(both, names))}"
-            " (--negative_classes, --positive_classes)"
-        )
-
-
-def check_many_classes(classes: Sequence[int], *, existing: Sequence[int], names: Sequence[str] | None = None) -> None:
-    """Raise UserError unless ``classes`` are at least two classes of the data, each once."""
-    there = listed(named(sorted(existing), names))
-    if len(classes) < 2 or len(set(classes)) < len(classes):
-        raise UserError(
-            f"classes must name at least two classes, each once, got {listed(named(classes, names)) or 'none'}; the"
-            f" classes in the data are {there} (--classes)"
-        )
-    missing = [c for c in classes if c not in existing]
-    if missing:
-        raise UserError(
-            f"classes: no training image has class {listed(named(missing, names))}; the classes in the data are {there}"
-            " (--classes)"
-        )
 
 
 def _anything(left: Mapping[int, int]) -> str:
@@ -400,14 +354,3 @@ def _is_int(value: object) -> bool:
 
 def _sorted(rows: Sequence[Int64Array]) -> Int64Array:
     return np.sort(np.concatenate(rows)).astype(np.int64)
-
-
-def named(classes: Sequence[int], names: Sequence[str] | None) -> list[str]:
-    """The classes by their names, where they have some."""
-    return [str(c) if names is None else names[c] for c in classes]
-
-
-def listed(classes: Sequence[object], *, most: int = 30) -> str:
-    """The first classes, separated by commas."""
-    text = ", ".join(str(c) for c in classes[:most])
-    return text if len(classes) <= most else f"{text}, ... ({len(classes)} in all)"

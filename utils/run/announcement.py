@@ -9,7 +9,7 @@ import numpy as np
 from ..config.options import Config
 from ..constraints import label
 from ..data import NATURAL
-from ..data.splits import listed
+from ..data.class_names import listed
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
 from ..training.notices import Counts, class_notices, data_notices

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.splits import listed
+from ..data.class_names import listed
 from ..errors import UserError, one_line
 from ..metrics.class_external import class_labels, classes_by_group, judged_classes, shift_of_classes
 from ..metrics.roc import Array

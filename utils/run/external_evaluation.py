@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.splits import named
+from ..data.class_names import named
 from ..errors import UserError, one_line
 from ..metrics.external import by_group, judged, label_numbers, shift
 from ..metrics.scores import Scores, mean_of_seeds

@@ -14,11 +14,12 @@ from ..config.kinds import INTEGER
 from ..config.options import Config
 from ..config.settings import Settings
 from ..data import default_augment, defaults_for, find_prepared, load_raw, transforms_of
+from ..data.classes_in_use import ClassChoice
 from ..data.folds import Resampling
 from ..data.prepared_files import PreparedFiles, read_prepared
 from ..data.raw import RawData
 from ..data.sources import ArraySource, PreparedSource, Source, class_numbers
-from ..data.task import ClassChoice, Task, build_task
+from ..data.task import Task, build_task
 from ..errors import UserError
 from ..system.devices import Machine
 from ..system.memory import memory_to_spare

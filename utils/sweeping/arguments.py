@@ -50,9 +50,10 @@ def parser() -> argparse.ArgumentParser:
     result = Parser(
         prog=called("sweep"),
         description="Train the rows of a table file, on this machine or on SLURM. Finished jobs are not repeated.",
-        epilog=f"{typed('sweep')} --version prints the version.",
+        epilog=f"example:\n  {typed('sweep')} configs/table/quick.yaml --dry_run\n\n"
+        f"{typed('sweep')} --version prints the version.",
         allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=110),
     )
     add = result.add_argument
     add("table", type=_path, help="table file, such as configs/table/quick.yaml")

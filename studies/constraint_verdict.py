@@ -1,0 +1,216 @@
+"""What ``studies.constraint_grid`` found, judged by the rule written there before its runs: table, figure, verdict.
+
+Reads the lines below results/constraint_grid/ and the test scores of the fresh runs below checkpoint/constraint_grid/.
+Rows whose fresh seeds are not all there are named and left out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies.constraint_grid import (
+    DATA,
+    FRESH,
+    GRID,
+    GRID_SEED,
+    READINGS,
+    ROWS,
+    TPR,
+    Setting,
+    choice,
+    lines_file,
+    read_lines,
+    scores_file,
+)
+from studies.published_runs import RESULTS, arguments, exit_code, markdown, record, write
+from utils.errors import UserError
+from utils.metrics.bootstrap import bootstraps
+from utils.metrics.paired_tests import holm
+from utils.metrics.roc import Array
+from utils.metrics.seed_tests import seed_test
+from utils.seeding import numpy_stream
+from utils.system.pictures import plain_matplotlib
+
+LEVEL, RESAMPLES = 0.05, 1000
+MEASURES = ("FPR", "AUC")
+PICTURE_ROWS = ("BCE_natural", "BCE_balanced")
+COLOURS = {"without": "#444444", "with": "#d95f02"}
+POSITIVES = {"natural": "0.64 in 64", "balanced": "32 in 64", "natural256": "2.6 in 256", "share10": "6.4 in 64"}
+HEADER = ["data", "row", "positives", "chosen by", "without: lr", "with: lr, mu, delta", "FPR without", "FPR with"]
+HEADER += ["difference", "p", "verdict", "AUC without", "AUC with", "p"]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns the exit code."""
+    parser = arguments((__doc__ or "").splitlines()[0])
+    options = parser.parse_args(argv)
+    out = options.out or RESULTS
+    rows = [(data, row, read_lines(lines_file(out, data, row))) for data, row in product(DATA, ROWS)]
+    whole = [each for each in rows if is_whole(each[2])]
+    if not whole:
+        raise UserError("no row has all its fresh seeds; run first python -m studies.constraint_grid")
+    found = [
+        judged(data, row, lines, reading, options.checkpoint_root) for data, row, lines in whole for reading in READINGS
+    ]
+    for measure in MEASURES:
+        corrected = holm([each[measure]["p"] for each in found])
+        for each, p in zip(found, corrected, strict=True):
+            each[measure]["corrected"] = p
+    open_rows = [f"{data} {row}" for data, row, lines in rows if not is_whole(lines)]
+    content = record("constraint_verdict", argv) | {
+        "rows": found,
+        "open": open_rows,
+    }
+    figures = [draw(data, out) for data in dict.fromkeys(data for data, row, _ in whole if row in PICTURE_ROWS)]
+    write(content, text(content, figures), options.out)
+    return 0
+
+
+def is_whole(lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the grid and the fresh seeds of all choices are there."""
+    grid = {Setting.of(line) for line in lines if line["seed"] == GRID_SEED}
+    if grid < {*GRID["without"], *GRID["with"]}:
+        return False
+    fresh = {(Setting.of(line), line["seed"]) for line in lines}
+    return all((choice(lines, *how), seed) in fresh for how, seed in product(product(GRID, READINGS), FRESH))
+
+
+def fresh_lines(lines: Sequence[Mapping[str, Any]], setting: Setting) -> dict[int, Mapping[str, Any]]:
+    """Of each fresh seed that did not fail, its line."""
+    return {
+        line["seed"]: line
+        for line in lines
+        if line["seed"] != GRID_SEED and Setting.of(line) == setting and line["failed"] is None
+    }
+
+
+def judged(data: str, row: str, lines: Sequence[Mapping[str, Any]], reading: str, root: Path) -> dict[str, Any]:
+    """The settings of both sides by ``reading``, and the differences of the fresh seeds that both finished."""
+    chosen = {side: choice(lines, side, reading) for side in GRID}
+    done = {side: fresh_lines(lines, setting) for side, setting in chosen.items()}
+    seeds = sorted(done["with"].keys() & done["without"].keys())
+    if len(seeds) < 2:
+        raise UserError(f"{data} {row}: fewer than two fresh seeds finished on both sides")
+    scores = []
+    for side, seed in product(GRID, seeds):
+        with np.load(scores_file(root, data, row, chosen[side], seed)) as file:
+            labels, values = file["label"], file["score"]
+        scores.append(values)
+    drawn = bootstraps(
+        labels,
+        scores,
+        tprs=(TPR,),
+        thresholds=(),
+        generator=numpy_stream(0, "bootstrap of the grid of the constraint"),
+        resamples=RESAMPLES,
+    )
+    result: dict[str, Any] = {"data": data, "row": row, "reading": reading, "seeds": len(seeds)}
+    result |= {side: vars(setting) for side, setting in chosen.items()}
+    for measure, key in zip(MEASURES, ("test_fpr", "test_auc"), strict=True):
+        values = {side: np.array([done[side][seed][key] for seed in seeds]) for side in GRID}
+        resampled = np.stack([each.fpr_at_tpr[:, 0] if measure == "FPR" else each.auc for each in drawn], axis=1)
+        half = len(seeds)  # GRID is without, with
+        tested = seed_test(values["with"] - values["without"], resampled=resampled[:, half:] - resampled[:, :half])
+        result[measure] = {**vars(tested), **{side: float(each.mean()) for side, each in values.items()}}
+    return result
+
+
+def verdict(measure: str, tested: Mapping[str, Any]) -> str:
+    """``helps``, ``harms`` or ``open``, by the corrected p."""
+    if tested["corrected"] is None or tested["corrected"] >= LEVEL:
+        return "open"
+    better = tested["difference"] < 0 if measure == "FPR" else tested["difference"] > 0
+    return "helps" if better else "harms"
+
+
+def text(content: Mapping[str, Any], figures: Sequence[Path]) -> str:
+    """Verdict, tables and pictures."""
+    rows = content["rows"]
+    counts = {
+        measure: {
+            name: sum(verdict(measure, row[measure]) == name for row in rows) for name in ("helps", "harms", "open")
+        }
+        for measure in MEASURES
+    }
+    parts = [
+        "The rule is in studies/constraint_grid.py, committed before the runs. Fresh seeds, test images; FPR at 98 % "
+        "TPR in %, with minus without, 95 % interval over seeds and images, p corrected for all rows (Holm).",
+        *(
+            f"{measure}: of {len(rows)} comparisons the constraint helps in {count['helps']}, harms in "
+            f"{count['harms']}, {count['open']} are open."
+            for measure, count in counts.items()
+        ),
+        markdown(
+            HEADER,
+            [cells(row) for row in rows],
+        ),
+        *(f"![Violation and FPR over training, {path.stem}]({path.name})" for path in figures),
+    ]
+    if content["open"]:
+        parts.append(f"Not run to the end yet: {', '.join(content['open'])}.")
+    return "\n\n".join(parts)
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+    """A row of the table."""
+    fpr, area, chosen = row["FPR"], row["AUC"], row["with"]
+    low, high = (f"{100 * fpr[end]:+.1f}" for end in ("low", "high"))
+    return [
+        row["data"],
+        row["row"],
+        POSITIVES[row["row"].rpartition("_")[2]],
+        row["reading"].upper(),
+        f"{row['without']['lr']:g}",
+        f"{chosen['lr']:g}, {chosen['mu']:g}, {chosen['delta']:g}",
+        f"{100 * fpr['without']:.1f}",
+        f"{100 * fpr['with']:.1f}",
+        f"{100 * fpr['difference']:+.1f} [{low}, {high}]",
+        f"{fpr['corrected']:.2f}",
+        verdict("FPR", fpr),
+        f"{area['without']:.4f}",
+        f"{area['with']:.4f}",
+        f"{area['corrected']:.2f}",
+    ]
+
+
+@plain_matplotlib()
+def draw(data: str, out: Path) -> Path:
+    """Violation and validation FPR of each epoch, mean and range of the fresh seeds, for BCE chosen by FPR."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5.4), layout="constrained", dpi=120)
+    axes = figure.subplots(2, len(PICTURE_ROWS), sharex=True, squeeze=False)
+    for column, row in enumerate(PICTURE_ROWS):
+        lines = read_lines(lines_file(out, data, row))
+        if not is_whole(lines):
+            continue
+        for side in GRID:
+            setting = choice(lines, side, "fpr")
+            curves = np.array([line["epochs"] for line in fresh_lines(lines, setting).values()], dtype=float)
+            label = side if side == "without" else f"with, mu {setting.mu:g}, delta {setting.delta:g}"
+            for axis, values in zip(axes[:, column], (curves[:, :, 0], 100 * curves[:, :, 2]), strict=True):
+                band(axis, values, COLOURS[side], f"{label}, lr {setting.lr:g}")
+        axes[0, column].set(title=row.replace("_", ", "), ylabel="violation, mean of q / N" if column == 0 else "")
+        axes[1, column].set(xlabel="epoch", ylabel="validation FPR at 98 % TPR, %" if column == 0 else "")
+        axes[0, column].legend(frameon=False, fontsize=8)
+    path = out / f"constraint_over_training_{data}.png"
+    figure.savefig(path)
+    return path
+
+
+def band(axis: Any, values: Array, colour: str, label: str) -> None:
+    """Mean over the seeds, and a band from the lowest to the highest."""
+    epochs = np.arange(values.shape[1])
+    axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    axis.plot(epochs, values.mean(axis=0), color=colour, label=label)
+    axis.grid(alpha=0.3)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main, sys.argv[1:]))

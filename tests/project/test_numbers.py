@@ -1,0 +1,45 @@
+"""Numbers on the front page: each stands in the committed file that it links to, or is counted here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from utils.losses import LOSSES
+from utils.metrics.promised_thresholds import samples_needed
+from utils.samplers import SAMPLERS
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINKS = re.findall(r"(?<!!)\[([^\]]+)\]\(([^)#]+)\)", README)
+NUMBER = re.compile(r"\d+\.\d+|\b0 of \d+")
+
+
+def numbers(text: str) -> list[str]:
+    """Those with a decimal point, and counts of what was clear."""
+    return NUMBER.findall(" ".join(text.split()))
+
+
+CLAIMS = [(number, target) for text, target in LINKS for number in numbers(text)]
+
+
+def test_there_are_claims() -> None:
+    assert len(CLAIMS) >= 10
+
+
+@pytest.mark.parametrize(("number", "target"), CLAIMS)
+def test_a_number_in_a_link_stands_in_the_file(number: str, target: str) -> None:
+    text = (ROOT / target).read_text(encoding="utf-8")
+    assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d])", text), f"{number} is not in {target}"
+
+
+def test_what_was_found_has_no_number_outside_a_link() -> None:
+    section = README[README.index("## What was found") : README.index("## Links")]
+    assert numbers(re.sub(r"!?\[[^\]]*\]\([^)]*\)", "", section)) == []
+
+
+def test_counts() -> None:
+    assert f"trains {len(LOSSES)} objectives with {len(SAMPLERS)}\nsamplers" in README
+    assert f"{samples_needed(0.02, 0.05)} for 98 % from a set of their own" in README
