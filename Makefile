@@ -30,7 +30,8 @@ sphinx := $(python) -m sphinx -q -W --keep-going -n -j 2 -c docs -d build/doctre
 pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types docs docs-links verify bench toy pictures faults fuzz mutants soak environment clean
+.PHONY: help run test test-all check lint types docs docs-links verify bench toy pictures faults fuzz mutants soak \
+	environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \

@@ -121,7 +121,7 @@ def of_make(argv: Sequence[str]) -> bool:
 def of_pip(argv: Sequence[str]) -> bool:
     """``pip install`` of this package with extras that it has, or of others; flags are pip's own."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    words = [word for word in argv[1:] if not word.startswith("-")]
+    words = [word for word in argv[1:] if not word.startswith(("-", "https://"))]
     ours = [word.replace(".", "rarecall", 1) if word.startswith(".") else word for word in words]
     asked = [Requirement(word) for word in ours if not word.endswith(".whl")]
     return argv[0] in ("install", "wheel") and all(
@@ -188,10 +188,11 @@ def test_a_wrong_command_is_found(line: str, tmp_path: Path, monkeypatch: pytest
 # --- Python ------------------------------------------------------------------------------------------------
 
 RUN_BY = {  # page -> the test that runs its Python blocks
-    "README.md": "test_readme.py",
     "CONTRIBUTING.md": "test_contributing.py",
     "docs/distributed.md": "test_distributed_page.py",
     "docs/own_data.md": "test_commands.py",
+    "docs/own_loop.md": "test_readme.py",
+    "docs/predict.md": "test_readme.py",
 }
 
 
