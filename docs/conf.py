@@ -63,6 +63,8 @@ include_patterns = [
 ]
 exclude_patterns = [".*", "docs/_*", "build", "checkpoint", "datasets", "dist", "models", "tests", "utils"]
 
+smartquotes = False  # -- is part of a flag
+
 # --- pages ---------------------------------------------------------------------------------------------------
 
 myst_heading_anchors = 3
