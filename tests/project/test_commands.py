@@ -63,7 +63,7 @@ COMMANDS = sorted({(page.relative_to(ROOT).as_posix(), line) for page in PAGES f
 
 
 def understood(argv: Sequence[str]) -> bool:
-    """Whether the words name a program of this project, and its parser takes the rest, if any. Raises where it does not."""
+    """Whether the words name a program of this project, and its parser takes the rest, if any; or raises."""
     program, rest = Path(argv[0]).name, list(argv[1:])
     if program == "torchrun":
         return "main.py" in rest and understood(["python", *rest[rest.index("main.py") :]])
