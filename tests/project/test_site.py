@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import inspect
 import os
@@ -26,7 +27,7 @@ PACKAGES = [*(name for name in utils.__all__ if name not in ("__version__", "loa
 
 
 def module_of(name: str) -> ModuleType:
-    return importlib.import_module("models" if name == "models" else f"utils.{name}")
+    return importlib.import_module(name if name.partition(".")[0] == "models" else f"utils.{name}")
 
 
 def modules_without_table() -> list[str]:
@@ -71,6 +72,15 @@ def test_a_package_lists_its_names(name: str) -> None:
     assert len(set(module.__all__)) == len(module.__all__)
     assert set(module.__all__) <= set(dir(module))
     assert all(hasattr(module, each) for each in module.__all__)
+
+
+EXAMPLES = [f"{name}.{each.name}" for name in PACKAGES for each in pkgutil.iter_modules(module_of(name).__path__)]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_docstrings_hold(name: str) -> None:
+    found = doctest.testmod(module_of(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.failed == 0
 
 
 # --- the build -----------------------------------------------------------------------------------------------
