@@ -55,7 +55,7 @@ types: $(dev_stamp)  ## mypy
 	@$(python) -m mypy
 
 docs: $(dev_stamp)  ## the documentation, build/docs/index.html; runs its tutorials, and every warning is an error
-	@$(sphinx) -b html . build/docs
+	@$(sphinx) -b html . build/docs && echo build/docs/index.html
 
 docs-links: $(dev_stamp)  ## ask for every address on the pages of the documentation; needs the network
 	@EXTERNAL_LINKS=1 $(sphinx) -b linkcheck . build/links
