@@ -25,11 +25,13 @@ ifneq ($(wildcard $(unfinished)),)
 endif
 
 python := $(VENV)/bin/python
+sphinx := $(python) -m sphinx -q -W --keep-going -n -j 2 -c docs -d build/doctrees
 # Errors only: pip warns at length about mirrors that hold no copy of a package.
 pip_install := $(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint types verify bench toy pictures faults fuzz mutants soak environment clean
+.PHONY: help run test test-all check lint types docs docs-links verify bench toy pictures faults fuzz mutants soak \
+	environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -51,6 +53,12 @@ lint: $(dev_stamp)  ## ruff
 
 types: $(dev_stamp)  ## mypy
 	@$(python) -m mypy
+
+docs: $(dev_stamp)  ## the documentation, build/docs/index.html; runs its tutorials, and every warning is an error
+	@$(sphinx) -b html . build/docs && echo build/docs/index.html
+
+docs-links: $(dev_stamp)  ## ask for every address on the pages of the documentation; needs the network
+	@EXTERNAL_LINKS=1 $(sphinx) -b linkcheck . build/links
 
 verify: $(run_stamp)  ## every number of results/ again from the committed scores
 	@for folder in results/*/; do $(python) -m studies.verify $$folder || exit 1; done

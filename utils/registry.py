@@ -61,13 +61,22 @@ def load(table: Mapping[str, str], name: str, *, kind: str, package: str) -> Any
     return getattr(importlib.import_module(f".{module}", package), attribute)
 
 
-def lazy_attributes(targets: Iterable[str], *, package: str) -> Callable[[str], Any]:
-    """A package's ``__getattr__`` that imports the ``"module:attribute"`` targets of a table on first use."""
+def lazy_attributes(
+    targets: Iterable[str], *, package: str, others: Iterable[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package that imports its public names on first use.
+
+    Args:
+        targets: the ``"module:attribute"`` targets of a table.
+        package: its name.
+        others: further public names, which the package itself defines.
+    """
     table = {target.split(":")[1]: target for target in targets}
+    public = [*table, *others]
 
     def __getattr__(name: str) -> Any:
         if name not in table:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return load(table, name, kind="attribute", package=package)
 
-    return __getattr__
+    return __getattr__, lambda: public, public

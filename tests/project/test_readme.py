@@ -1,4 +1,4 @@
-"""The commands and the code in the documentation do what it says."""
+"""The commands and the code of README and of the pages that it leads to first do what they say."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from runs import run
 import main
 import predict
 import prepare
+import report
 import sweep
 import utils
 from utils.commands import predict as predict_command
@@ -26,8 +27,12 @@ from utils.config.settings import resolve
 from utils.sweeping import arguments as sweeping
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "configs" / "README.md"]
+PAGES = [ROOT / "README.md", ROOT / "configs" / "README.md", ROOT / "docs" / "worked_examples.md"]
 README = PAGES[0].read_text(encoding="utf-8")
+
+
+def text_of(page: str) -> str:
+    return (ROOT / "docs" / page).read_text(encoding="utf-8")
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -77,10 +82,10 @@ def test_from_a_folder_of_images_to_scores(
         for number in range(count):
             pixels = generator.integers(0, 150, (40, 36), dtype=np.uint8) + np.uint8(light)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
-    section = README[README.index("## Your own images") : README.index("## Several classes")]
+    (section,) = re.findall(r"^## Five lines on your own images$(.*?)^## ", README, flags=re.MULTILINE | re.DOTALL)
     lines = re.findall(r"^    python (\w+)\.py (.*)$", section, flags=re.MULTILINE)
-    assert [name for name, _ in lines] == ["prepare", "main", "main", "predict"]
-    programs = {"prepare": prepare.main, "main": main.main, "predict": predict.main}
+    assert [name for name, _ in lines] == ["prepare", "main", "main", "predict", "report"]
+    programs = {"prepare": prepare.main, "main": main.main, "predict": predict.main, "report": report.main}
     short = shlex.split("--resnet_type lenet5 --seeds 1 --num_epochs 1 --threads 1")
     for name, line in lines:
         argv = shlex.split(line.replace("--size 224", "--size 32"), comments=True)
@@ -89,7 +94,7 @@ def test_from_a_folder_of_images_to_scores(
     assert len((tmp_path / "pred.csv").read_text().splitlines()) == 4
 
 
-SWEEPS = re.findall(r"^    python sweep\.py (.*)$", README, flags=re.MULTILINE)
+SWEEPS = re.findall(r"^    python sweep\.py (.*)$", text_of("sweeps.md"), flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", SWEEPS)
@@ -102,8 +107,8 @@ def test_every_sweep_is_understood(
     assert "of 48 done" in capsys.readouterr().out
 
 
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-LOOPS = [code for code in BLOCKS if "penalty" in code]
+PYTHON = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
+LOOPS = PYTHON.findall(text_of("own_loop.md"))
 
 
 def test_there_is_a_loop() -> None:
@@ -111,7 +116,7 @@ def test_there_is_a_loop() -> None:
 
 
 @pytest.mark.parametrize("code", LOOPS)
-def test_the_loops_in_the_readme_run_and_let_mu_grow(code: str) -> None:
+def test_the_loops_run_and_let_mu_grow(code: str) -> None:
     """Random images are not ranked perfectly, so mu takes its first step after the third epoch: 0.01 times rho = 2."""
     torch.manual_seed(0)
     space: dict[str, Any] = {}
@@ -121,7 +126,7 @@ def test_the_loops_in_the_readme_run_and_let_mu_grow(code: str) -> None:
 
 
 def test_the_lines_that_open_a_trained_run_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = set(BLOCKS) - set(LOOPS)
+    (code,) = PYTHON.findall(text_of("predict.md"))
     run(tmp_path / "checkpoint", "--model_name digits_demo")
     (tmp_path / "new").mkdir()
     for number in (1, 2):
@@ -133,7 +138,7 @@ def test_the_lines_that_open_a_trained_run_work(tmp_path: Path, monkeypatch: pyt
 
 
 def test_every_flag_in_the_readme_exists() -> None:
-    known = set(OPTIONS) | {"help", "logdir"}
+    known = set(OPTIONS) | {"help", "index", "logdir"}  # --index-url
     parsers = (sweeping.parser(), report_command._parser(), predict_command._parser(), prepare_command._parser())
     for parser in parsers:
         known |= {name.removeprefix("--") for action in parser._actions for name in action.option_strings}

@@ -26,7 +26,9 @@ SHOWN: dict[str, dict[str, str]] = {
     "rate": {"tpr_at_least": "TPR>=", "fpr_at_most": "FPR<=", "mu": "mu="},
 }
 DEFAULT = "pairwise"
-__getattr__ = lazy_attributes([*CONSTRAINTS.values(), "base:Constraint"], package=__name__)
+__getattr__, __dir__, __all__ = lazy_attributes(
+    [*CONSTRAINTS.values(), "base:Constraint"], package=__name__, others=["CONSTRAINTS", "constraint_class"]
+)
 
 
 def constraint_class(name: str) -> type[Constraint]:

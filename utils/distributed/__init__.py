@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .sharding import ShardedSampler as ShardedSampler
     from .sharding import shard as shard
 
-__getattr__ = lazy_attributes(
+__getattr__, __dir__, __all__ = lazy_attributes(
     [
         "gathering:gather",
         "global_batch_norm:GlobalBatchNorm",

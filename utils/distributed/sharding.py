@@ -87,11 +87,11 @@ class ShardedSampler:
         return shard(next(self.sampler))
 
     def state_dict(self, *, step: int | None = None) -> dict[str, Any]:
-        """See :meth:`~rarecall.samplers.base.Sampler.state_dict`."""
+        """See :meth:`Sampler.state_dict`."""
         return self.sampler.state_dict(step=step)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :meth:`~rarecall.samplers.base.Sampler.load_state_dict`."""
+        """See :meth:`Sampler.load_state_dict`."""
         self.sampler.load_state_dict(state)
         self._require_same()
 

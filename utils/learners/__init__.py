@@ -26,7 +26,9 @@ LEARNERS: dict[str, str] = {
     "featureless": "featureless:fit_featureless",
     "logistic_cv": "logistic_cv:fit_logistic_cv",
 }
-__getattr__ = lazy_attributes([*LEARNERS.values(), "base:Learner"], package=__name__)
+__getattr__, __dir__, __all__ = lazy_attributes(
+    [*LEARNERS.values(), "base:Learner"], package=__name__, others=["LEARNERS", "learner"]
+)
 
 
 def learner(name: str) -> Learner:

@@ -47,7 +47,9 @@ LOSSES: dict[str, str] = {
     "HINGE": "hinge:Hinge",
     "SQ_HINGE": "hinge:SquaredHinge",
 }
-__getattr__ = lazy_attributes([*LOSSES.values(), "base:Loss"], package=__name__)
+__getattr__, __dir__, __all__ = lazy_attributes(
+    [*LOSSES.values(), "base:Loss"], package=__name__, others=["LOSSES", "loss_class", "many_classes"]
+)
 
 
 def loss_class(training_type: str, *, classes: int = 2) -> type[Loss]:

@@ -35,7 +35,9 @@ SAMPLERS: dict[str, str] = {
     "temperature": "temperature:TemperatureSampler",
     "smote": "smote:SmoteSampler",
 }
-__getattr__ = lazy_attributes([*SAMPLERS.values(), "base:Sampler"], package=__name__)
+__getattr__, __dir__, __all__ = lazy_attributes(
+    [*SAMPLERS.values(), "base:Sampler"], package=__name__, others=["SAMPLERS", "many_classes", "sampler_class"]
+)
 
 
 def sampler_class(name: str, *, classes: int = 2) -> type[Sampler]:

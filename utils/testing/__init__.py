@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .promises import ContractError as ContractError
     from .sampler_contract import check_sampler as check_sampler
 
-__getattr__ = lazy_attributes(
+__getattr__, __dir__, __all__ = lazy_attributes(
     [
         "constraint_contract:check_constraint",
         "loss_contract:check_loss",
