@@ -191,7 +191,6 @@ RUN_BY = {  # page -> the test that runs its Python blocks
     "CONTRIBUTING.md": "test_contributing.py",
     "docs/distributed.md": "test_distributed_page.py",
     "docs/own_data.md": "test_commands.py",
-    "docs/own_loop.md": "test_readme.py",
     "docs/predict.md": "test_readme.py",
 }
 
