@@ -154,3 +154,19 @@ def test_bad_labels_are_one_line_and_write_nothing(
     (line,) = capsys.readouterr().err.splitlines()
     assert BAD[content] in line
     assert not (folder / "external" / "bad").exists()
+
+
+def test_images_of_which_none_can_be_scored_are_told_of(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "large").mkdir()
+    for name in ("a", "b"):
+        Image.new("L", (50, 40)).save(tmp_path / "large" / f"{name}.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,label\na.png,1\nb.png,0\n")
+    argv = [str(folder), "--images", str(tmp_path / "large"), "--labels", str(labels), "--name", "bad"]
+    assert predict.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"none of the 2 images of {tmp_path / 'large'} could be scored; a.png: " in line
+    assert "--fit" in line
+    assert not (folder / "external" / "bad").exists()

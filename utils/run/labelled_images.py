@@ -49,7 +49,7 @@ def read_labelled(model: SeedModels, *, images: Path, labels: Path, by: Sequence
         fit: see ``image_pixels.fitted``.
 
     Raises:
-        UserError: there are no images, or one has no label.
+        UserError: there are no images, none can be scored, or one has no label.
     """
     found = find_images(images, model.form, fit=fit)
     table = _table(labels, ("label", *by))
@@ -59,6 +59,9 @@ def read_labelled(model: SeedModels, *, images: Path, labels: Path, by: Sequence
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{labels} must have a label for each image, got none for {one_line(missing[0])}{others}")
     names, numbers, broken = _scored(model, found)
+    if not names:
+        first, error = next(iter(broken.items()))
+        raise UserError(f"none of the {len(broken)} images of {images} could be scored; {one_line(first)}: {error}")
     own = {column: [values[rows[path]] for path in names] for column, values in table.items()}
     return Labelled(labels, names, own["label"], {column: own[column] for column in by}, numbers, broken)
 
