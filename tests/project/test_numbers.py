@@ -1,4 +1,4 @@
-"""Numbers on the front page: each stands in the committed file that it links to, or is counted here."""
+"""Numbers in the pages: each that a link to committed results names stands there; those of README have such a link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from utils.samplers import SAMPLERS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINKS = re.findall(r"(?<!!)\[([^\]]+)\]\(([^)#]+)\)", README)
 NUMBER = re.compile(r"\d+\.\d+|\b0 of \d+")
 
 
@@ -22,7 +21,15 @@ def numbers(text: str) -> list[str]:
     return NUMBER.findall(" ".join(text.split()))
 
 
-CLAIMS = [(number, target) for text, target in LINKS for number in numbers(text)]
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)\)")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CLAIMS = [
+    (number, (page.parent / target).resolve().relative_to(ROOT).as_posix())
+    for page in PAGES
+    for text, target in LINK.findall(page.read_text(encoding="utf-8"))
+    if "results" in Path(target).parts
+    for number in numbers(text)
+]
 
 
 def test_there_are_claims() -> None:
