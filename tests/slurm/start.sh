@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A SLURM of one node, or of several on one machine, for tests, with a configuration, a key and a socket of its own in a folder, so that a SLURM that
-# is there already is left alone. Needs root and Debian's packages slurm-wlm and munge.
+# A SLURM of one node, or of several on one machine, for tests, with a configuration, a key and a socket of its own in
+# a folder, so that a SLURM that is there already is left alone. The folder's path must be short: sockets are in it.
+# Needs root and Debian's packages slurm-wlm and munge.
 #
 #   start.sh FOLDER [NODES]    starts munged, slurmctld and slurmd; prints the line that points a shell at them
 #   start.sh stop FOLDER       cancels the jobs and ends just those

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def missing() -> list[str]:
 
 
 @pytest.fixture
-def slurm(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def slurm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """SLURM_CONF of a scheduler of our own, of as many nodes as the parameter says; their number."""
     nodes: int = getattr(request, "param", 1)
     pytest.importorskip("submitit")
@@ -68,7 +69,7 @@ def slurm(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             subprocess.run(["apt-get", *command], env=environment, capture_output=True, timeout=240, check=False)
     if missing():
         pytest.skip(f"{', '.join(missing())} cannot be installed here (Debian packages {' and '.join(PACKAGES)})")
-    folder = tmp_path / "slurm"
+    folder = Path(tempfile.mkdtemp(prefix="slurm_"))  # not tmp_path: a path of a socket has at most 108 characters
     started = subprocess.run(["bash", SCRIPT, str(folder), str(nodes)], stdout=subprocess.PIPE, text=True, timeout=60)
     try:
         assert started.returncode == 0
@@ -76,6 +77,7 @@ def slurm(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield nodes
     finally:
         subprocess.run(["bash", SCRIPT, "stop", str(folder)], check=True, timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def queue() -> str:
