@@ -29,7 +29,6 @@ stopped process goes on where it was. The test scores of fresh runs are kept bel
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,18 +37,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from studies.published_runs import RESULTS, exit_code
+from studies.published_runs import RESULTS, append_line, exit_code, read_lines
 from utils.config.settings import resolve
 from utils.errors import UserError
 from utils.metrics.roc import auc, fpr_at_tpr
 from utils.metrics.scores import Scores
-from utils.run.best_checkpoint import scored
+from utils.run.best_checkpoint import last_scores
 from utils.run.experiment import Experiment, build_state, prepare
 from utils.run.seed_epochs import epoch_of
 from utils.training.epoch import NonFiniteLossError
-from utils.training.evaluation import model_outputs
 from utils.training.step import TrainingSteps
 
 NAME, TPR = "constraint_grid", 0.98
@@ -127,13 +124,12 @@ def main(argv: Sequence[str]) -> int:
 def train_row(data: str, row: str, options: argparse.Namespace) -> None:
     """All runs of a row that are not there yet: the grid, then the fresh seeds with its choices."""
     lines = lines_file(options.out, data, row)
-    lines.parent.mkdir(parents=True, exist_ok=True)
     common = ["--dataset_name", data, "--data_root", options.data_root, "--resnet_type", "lenet5", "--threads", "1"]
     common += ["--patience_early_stopping", "1000", *DATA[data], *ROWS[row]]
     for setting in (*GRID["without"], *GRID["with"]):
         if not any(Setting.of(line) == setting and line["seed"] == GRID_SEED for line in read_lines(lines)):
             line, _ = train([*common, *setting.flags], GRID_SEED, setting)
-            append(lines, line)
+            append_line(lines, line)
     chosen = {choice(read_lines(lines), side, reading) for side in GRID for reading in READINGS}
     for seed, setting in product(FRESH, sorted(chosen, key=str)):
         file = scores_file(options.checkpoint_root, data, row, setting, seed)
@@ -144,7 +140,7 @@ def train_row(data: str, row: str, options: argparse.Namespace) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         if test is not None:
             np.savez(file, label=test.label, score=test.score)
-        append(lines, line)
+        append_line(lines, line)
 
 
 def lines_file(out: Path, data: str, row: str) -> Path:
@@ -155,19 +151,6 @@ def lines_file(out: Path, data: str, row: str) -> Path:
 def scores_file(root: Path, data: str, row: str, setting: Setting, seed: int) -> Path:
     """Where the test scores of a fresh run are: ``label`` and ``score``."""
     return root / NAME / data / row / f"lr{setting.lr}_mu{setting.mu}_delta{setting.delta}_seed{seed}.npz"
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines so far; none where there is no file."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a line."""
-    with open(path, "a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
 
 
 def choice(lines: Sequence[Mapping[str, Any]], side: str, reading: str) -> Setting:
@@ -215,21 +198,16 @@ def train(argv: Sequence[str], seed: int, setting: Setting) -> tuple[dict[str, A
     return line, test
 
 
+def scores_of(experiment: Experiment, runner: TrainingSteps, seed: int, part: str) -> Scores:
+    """Of two sides."""
+    found = last_scores(experiment, seed, runner, part=part)
+    assert isinstance(found, Scores)
+    return found
+
+
 def fpr98(scores: Scores) -> float:
     """FPR at 98 % TPR."""
     return fpr_at_tpr(scores.label, scores.score, TPR)
-
-
-def scores_of(experiment: Experiment, runner: TrainingSteps, seed: int, part: str) -> Scores:
-    """The scores of a set by the weights as they are."""
-    rows = experiment.task.split(seed).parts()[part]
-    state, indices = runner.state, torch.from_numpy(rows)
-    outputs = model_outputs(state.evaluated, runner.data.batches, indices, machine=experiment.machine)
-    constraint = state.constraint
-    threshold = constraint.threshold.detach() if constraint else torch.zeros(())
-    found = scored(experiment.task, rows, outputs, state.loss, threshold=threshold)
-    assert isinstance(found, Scores)
-    return found
 
 
 if __name__ == "__main__":

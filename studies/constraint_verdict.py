@@ -25,10 +25,9 @@ from studies.constraint_grid import (
     Setting,
     choice,
     lines_file,
-    read_lines,
     scores_file,
 )
-from studies.published_runs import RESULTS, arguments, exit_code, markdown, record, write
+from studies.published_runs import RESULTS, arguments, exit_code, markdown, read_lines, record, write
 from utils.errors import UserError
 from utils.metrics.bootstrap import bootstraps
 from utils.metrics.paired_tests import holm

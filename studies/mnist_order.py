@@ -17,7 +17,6 @@ without it not.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,16 +25,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from studies.published_mnist_lenet5 import THEIRS
-from studies.published_runs import RESULTS, arguments, exit_code, markdown, mean_and_sd, record, shown, write
+from studies.published_runs import (
+    RESULTS,
+    append_line,
+    arguments,
+    exit_code,
+    markdown,
+    mean_and_sd,
+    read_lines,
+    record,
+    shown,
+    write,
+)
 from utils.config.settings import resolve
 from utils.metrics.roc import auc
+from utils.metrics.scores import Scores
+from utils.run.best_checkpoint import last_scores
 from utils.run.experiment import build_state, prepare
 from utils.run.seed_epochs import epoch_of
 from utils.training.epoch import NonFiniteLossError
-from utils.training.evaluation import model_outputs
 from utils.training.step import TrainingSteps
 
 NAME = "mnist_order"
@@ -54,26 +64,23 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     folder = (options.out or RESULTS) / NAME
     if options.what == "table":
-        content = record(NAME, argv) | {"cells": cells(read_lines(folder))}
+        content = record(NAME, argv) | {"cells": cells(all_lines(folder))}
         write(content, text(content["cells"]), options.out)
         return 0
     part, parts = map(int, options.part.split("/"))
-    folder.mkdir(parents=True, exist_ok=True)
-    there = {key(line) for line in read_lines(folder)}
+    there = {key(line) for line in all_lines(folder)}
     runs = list(product(SEEDS, THEIRS, LRS, PIXELS))
     for seed, loss, lr, pixels in runs[part - 1 :: parts]:
         if (seed, loss, lr, pixels) not in there:
             line = {"seed": seed, "loss": loss, "lr": lr, "pixels": pixels}
             line["moments"] = list(train(seed, loss, lr, pixels, data_root=options.data_root))
-            with open(folder / f"part{part}.jsonl", "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            append_line(folder / f"part{part}.jsonl", line)
     return 0
 
 
-def read_lines(folder: Path) -> list[dict[str, Any]]:
+def all_lines(folder: Path) -> list[dict[str, Any]]:
     """The lines of all runs so far."""
-    files = sorted(folder.glob("*.jsonl"))
-    return [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    return [line for path in sorted(folder.glob("*.jsonl")) for line in read_lines(path)]
 
 
 def key(line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -93,24 +100,21 @@ def train(seed: int, loss: str, lr: float, pixels: str, *, data_root: str) -> It
         experiment = replace(experiment, task=replace(experiment.task, mean=(0.0,), std=(1.0,)))
     state, data = build_state(experiment, seed)
     runner = TrainingSteps(state, data, machine=experiment.machine)
-    epoch, split = epoch_of(experiment, runner, seed), experiment.task.split(seed)
-    labels = data.labels.numpy()
-    positives, negatives = (split.validation[labels[split.validation] == side] for side in (1, 0))
-    validation, test = np.concatenate([positives, negatives]), split.test
-    few = [*range(0, len(positives), KEPT), *range(len(positives), len(validation))]
+    epoch = epoch_of(experiment, runner, seed)
     for _ in range(STEPS // EVERY):
         try:
             epoch()
         except NonFiniteLossError:
             return
-        scores = {
-            name: state.loss.score(model_outputs(state.model, data.batches, rows, machine=experiment.machine)).numpy()
-            for name, rows in (("validation", torch.from_numpy(validation)), ("test", torch.from_numpy(test)))
-        }
+        validation, test = (last_scores(experiment, seed, runner, part=part) for part in ("validation", "test"))
+        assert isinstance(validation, Scores)
+        assert isinstance(test, Scores)
+        positives, negatives = (np.flatnonzero(validation.label == side) for side in (1, 0))
+        few = np.concatenate([positives[::KEPT], negatives])
         yield {
-            "all": auc(labels[validation], scores["validation"]),
-            "few": auc(labels[validation][few], scores["validation"][few]),
-            "test": auc(labels[test], scores["test"]),
+            "all": auc(validation.label, validation.score),
+            "few": auc(validation.label[few], validation.score[few]),
+            "test": auc(test.label, test.score),
         }
 
 

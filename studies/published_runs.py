@@ -87,6 +87,20 @@ def provenance(runs: Sequence[SeedRun]) -> dict[str, Any]:
     return found
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a .jsonl file; none where there is no file."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def append_line(path: Path, line: Mapping[str, Any]) -> None:
+    """Add a line to it, which a killed study finds again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
 def mean_and_sd(values: Sequence[float]) -> dict[str, Any]:
     """Mean, sample standard deviation (n - 1; None for a single value), and n.
 

@@ -29,8 +29,8 @@ def main(argv: Sequence[str]) -> int:
     if not argv:
         print(FIRST_WORDS)
         return 0
-    if {"-h", "--help"}.intersection(argv):
-        print_help(models=MODELS, whole="all" in argv)
+    if asked := {"-h", "--help"}.intersection(argv):
+        print_help(models=MODELS, whole=any(argv[argv.index(flag) + 1 :][:1] == ["all"] for flag in asked))
         return 0
     if "--version" in argv:
         print_version()

@@ -154,10 +154,12 @@ def score_checkpoint(experiment: Experiment, seed: int, checkpoint: dict[str, An
     return result
 
 
-def last_scores(experiment: Experiment, seed: int, runner: TrainingSteps) -> Scores | ClassScores:
-    """Scores of the test set by the weights at the end of training."""
+def last_scores(
+    experiment: Experiment, seed: int, runner: TrainingSteps, *, part: str = "test"
+) -> Scores | ClassScores:
+    """Scores of the set ``part`` by the weights as they are after the last epoch that was trained."""
     task, state = experiment.task, runner.state
-    rows = task.split(seed).test
+    rows = task.split(seed).parts()[part]
     indices = torch.from_numpy(rows).to(experiment.machine.device)
     outputs = model_outputs(state.evaluated, runner.data.batches, indices, machine=experiment.machine)
     threshold = state.constraint.threshold if state.constraint else torch.zeros(columns_of(state.loss))
