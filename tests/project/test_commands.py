@@ -5,7 +5,7 @@ What stands in a code cell of a page is executed when the site is built (test_si
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.machinery
 import json
 import re
 import shlex
@@ -76,10 +76,22 @@ def understood(argv: Sequence[str]) -> bool:
     if rest[0] == "-c":
         return bool(compile(rest[1], "-c", "exec"))
     if rest[0] == "-m":
-        return importlib.util.find_spec(rest[1]) is not None
+        return is_module(rest[1])
     name = {"main.py": "train"}.get(rest[0], rest[0].removesuffix(".py"))
     exists = (ROOT / rest[0]).is_file()
     return exists and (name not in READERS or not rest[1:] or READERS[name](rest[1:]))
+
+
+def is_module(name: str) -> bool:
+    """Whether ``python -m name`` finds it.
+
+    Files alone are asked, not the hooks of sys.meta_path: the one of setuptools, asked for pip, gives the standard
+    library's distutils to the whole process from then on, and torch.compile fails at its deprecation warning.
+    """
+    package, here = name.partition(".")[0], ROOT.joinpath(*name.split("."))
+    if (ROOT / package).exists():
+        return here.with_suffix(".py").is_file() or (here / "__main__.py").is_file()
+    return importlib.machinery.PathFinder.find_spec(package) is not None
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:
