@@ -11,6 +11,7 @@ from ..errors import UserError
 from .raw import Int64Array
 
 SIDES = "--negative_classes, --positive_classes"  # the options that choose the classes of two sides
+ROUNDING = 1e-12  # sums of squares of shares that differ by less count as equal
 
 
 def check_groups(sets: Mapping[str, Int64Array], groups: Int64Array | None) -> None:
@@ -41,7 +42,8 @@ def draw_groups(
     """Draw whole groups that together have about ``sizes[c]`` rows of each class c.
 
     The groups come in random order, those of the rarest class first, and each is taken if that brings the shares of the
-    classes nearer to the wanted ones, in the sum of squares. Every class gets at least one row and keeps one.
+    classes nearer to the wanted ones, in the sum of squares. Then, as long as taking or giving back one group brings
+    them nearer, the group that does so most is. Every class gets at least one row and keeps one.
 
     Args:
         classes: (n,) the class of each row.
@@ -86,7 +88,14 @@ def draw_groups(
                 )
             best = min(left, key=lambda g: distance(taken + counts[g]))
             taken, drawn[best] = taken + counts[best], True
-    return np.flatnonzero(drawn[of_row.reshape(-1)])
+    while True:
+        changed = taken + np.where(drawn[:, None], -counts, counts)  # (G, K) the rows drawn after each single change
+        distances = (((changed - wanted) / total) ** 2).sum(axis=1)
+        distances[((changed == 0) | (changed == total)).any(axis=1)] = np.inf
+        best = int(distances.argmin())
+        if not distances[best] < distance(taken) - ROUNDING:
+            return np.flatnonzero(drawn[of_row.reshape(-1)])
+        taken, drawn[best] = changed[best], not drawn[best]
 
 
 def folds_of_groups(strata: Int64Array, groups: Int64Array, *, folds: int, stream: np.random.Generator) -> Int64Array:
