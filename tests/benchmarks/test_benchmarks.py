@@ -207,6 +207,7 @@ def whats(content: dict[str, Any]) -> str:
     return "\n".join(item["what"] for item in content["rows"])
 
 
+@pytest.mark.slow
 def test_bench_step(tmp_path: Path) -> None:
     """Without data: synthetic images take their place."""
     (content,) = quick(bench_step, tmp_path / "out", tmp_path / "nowhere")
@@ -216,6 +217,7 @@ def test_bench_step(tmp_path: Path) -> None:
     assert "ResNet-10" in whats(content)
 
 
+@pytest.mark.slow
 def test_bench_constraint(tmp_path: Path) -> None:
     done = run(python("-m", "benchmarks.bench_constraint", "--quick", "--threads", "1", "--out", str(tmp_path)))
     assert "batch of 1024: peak memory, dense / ours" in done.output

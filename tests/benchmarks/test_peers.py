@@ -56,6 +56,7 @@ def test_loop_parses_and_has_epochs(name: str) -> None:
     assert "epochs" in [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, model, variant",
     [

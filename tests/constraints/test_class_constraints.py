@@ -283,6 +283,7 @@ def test_known_optimum() -> None:
     assert not constraint.multipliers[1:].any()
 
 
+@pytest.mark.slow
 def test_known_optimum_where_one_class_is_out_of_the_way() -> None:
     """The two of class 2 at -9: only class 0 binds, x = y = 1, with a multiplier of 2 against each class; against the
     rest, 3 pairs, 2 x = lambda / 3."""

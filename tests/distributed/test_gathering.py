@@ -29,6 +29,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     return run_ranks("rank_layers:everything", 2, tmp_path_factory.mktemp("two_ranks"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", QUICK_CASES, ids=str)
 def test_two_ranks_train_as_one_process(case: Case, two_ranks: Ranks) -> None:
     """Losses, gradients, multipliers and thresholds of each step; all combinations are in test_exactness.py."""

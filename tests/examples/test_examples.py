@@ -52,6 +52,7 @@ def test_an_example_says_how_to_run_it_and_is_short(name: str) -> None:
     assert len(text.splitlines()) < MOST_LINES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_trains_and_gives_a_threshold_with_its_promise(name: str, folder: Path) -> None:
     printed = run(name, *(["--checkpoint", folder / "at_once.pt"] if name == "plain_pytorch" else []))
@@ -80,6 +81,7 @@ def same(one: object, other: object) -> bool:
     return one == other or (one != one and other != other)
 
 
+@pytest.mark.slow
 def test_a_continued_example_equals_an_uninterrupted_one(folder: Path) -> None:
     """What is printed after the first epoch; and weights, momentum, multipliers, mu's rule and the sampler's place."""
     at_once, rest = folder / "at_once.pt", folder / "rest.pt"

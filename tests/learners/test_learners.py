@@ -103,6 +103,7 @@ def test_featureless_always_says_the_majority(
     assert bias_turned == pytest.approx(-bias)
 
 
+@pytest.mark.slow
 def test_logistic_cv_is_what_loops_find(
     digits: tuple[Array, NDArray[np.int64], Array, NDArray[np.int64]],
 ) -> None:

@@ -77,6 +77,7 @@ def test_featureless_gives_the_shares_and_says_the_largest_class() -> None:
     assert set((features @ weights.T + biases).argmax(axis=1)) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [(100, 30, 10), (200, 30, 10), (14,) * 10])
 def test_logistic_cv_is_what_loops_find(counts: tuple[int, ...]) -> None:
     """The strength by loops over folds and classes, then the minimum of the formula by another method.

@@ -50,6 +50,7 @@ def run(tree: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_loss_and_the_sampler_train(tree: Path) -> None:
     (command,) = re.findall(r"^    python (main\.py .*)$", PAGE, flags=re.MULTILINE)
     arguments = [*command.split(), "--sampler", "bootstrap", "--resnet_type", "linear", "--threads", "1"]

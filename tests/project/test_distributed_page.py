@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,7 @@ def run(folder: Path, *launcher: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_loop_gives_the_same_alone_and_on_two_ranks(tmp_path: Path) -> None:
     alone, together = run(tmp_path / "alone"), run(tmp_path / "together", *TORCHRUN)
     assert alone.count("validation AUC") == 4

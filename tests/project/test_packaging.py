@@ -166,6 +166,7 @@ def test_a_sweep_of_the_program_starts_the_program(program: Path, project: Path,
         assert_same_run(one, other)
 
 
+@pytest.mark.slow
 def test_a_config_of_the_working_folder_comes_before_that_of_the_package(program: Path, project: Path) -> None:
     baseline = project / "configs" / "baseline"
     baseline.mkdir(parents=True)
@@ -211,6 +212,7 @@ def test_the_program_without_its_extra_says_what_to_install(wheel: Path, tmp_pat
     assert "rarecall COMMAND" in output_of(site, *bare)
 
 
+@pytest.mark.slow
 def test_the_library_needs_no_extra(program: Path, project: Path) -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["experiments"]
     needed = {"pillow", "scipy", "threadpoolctl"}  # scikit-learn needs the last two; the name of pillow's module is PIL
@@ -242,6 +244,7 @@ def test_every_module_of_the_wheel_imports(wheel: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_wheel_trains_in_a_loop_of_ones_own_beside_a_foreign_utils(wheel: Path, tmp_path: Path) -> None:
     site, project = tmp_path / "site", tmp_path / "project"
     pip("install", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path)
@@ -262,6 +265,7 @@ def test_wheel_trains_in_a_loop_of_ones_own_beside_a_foreign_utils(wheel: Path, 
     assert Path(done.stdout.strip()) == site / "rarecall" / "__init__.py"
 
 
+@pytest.mark.slow
 def test_the_examples_read_as_they_say_with_the_wheel(wheel: Path, tmp_path: Path) -> None:
     """With `rarecall` for `utils` in the imports, beside nothing but the wheel; tests/examples/ runs them."""
     pip("install", "--no-deps", "--no-index", "--target", tmp_path, wheel, cwd=tmp_path)

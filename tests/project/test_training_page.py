@@ -23,6 +23,7 @@ def test_every_command_is_understood(argv: list[str]) -> None:
     assert resolve(argv).notes == ()
 
 
+@pytest.mark.slow
 def test_commands_on_embedded_data_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ours = [argv for argv in COMMANDS if "digits" in argv]

@@ -149,6 +149,7 @@ def test_renders_without_console_messages(out: Path, tmp_path: Path, width: int,
     assert len(content) > 20_000  # not an empty page
 
 
+@pytest.mark.slow
 @browser
 def test_script_errors_reach_the_console(text: str, tmp_path: Path) -> None:
     broken = with_script(text, "nothing.at.all()", tmp_path / "broken.html")
@@ -199,6 +200,7 @@ document.title = first + "; " + state();
     assert title_after(text, script, tmp_path) == "true 2 true; false 0 true"
 
 
+@pytest.mark.slow
 @browser
 @pytest.mark.parametrize("width", [1280, 500])
 def test_nothing_overflows_sideways(text: str, tmp_path: Path, width: int) -> None:

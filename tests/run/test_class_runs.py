@@ -209,6 +209,7 @@ def test_patience_counts_by_the_named_number(tmp_path: Path, monkeypatch: pytest
     assert best(seed)["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_seeds_at_once_are_as_one_after_the_other(tmp_path: Path, trained: Path) -> None:
     both = run(tmp_path, f"{FOUR} --seeds 1-2 --num_epochs 3 --calibration_fraction 0.1 --parallel_seeds 2")
     assert_same_run(both, trained, seeds=(1, 2))

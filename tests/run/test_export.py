@@ -46,6 +46,7 @@ def assert_close(found: np.ndarray, folder: Path) -> None:
     assert np.abs(found - scores).max() <= 1e-5 * max(1.0, np.abs(scores).max())
 
 
+@pytest.mark.slow
 def test_onnx(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -56,6 +57,7 @@ def test_onnx(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert session.run(None, {"images": pixels()[:1]})[0].shape == (1,)  # any batch size
 
 
+@pytest.mark.slow
 def test_torch_export(folder: Path) -> None:
     assert predict.main([str(folder), "--export", "torch_export"]) == 0
     with torch.no_grad():
@@ -63,6 +65,7 @@ def test_torch_export(folder: Path) -> None:
     assert_close(found.numpy(), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_torchscript(folder: Path) -> None:

@@ -44,6 +44,7 @@ def assert_close(scores: np.ndarray, outputs: np.ndarray, folder: Path) -> None:
         assert np.abs(found - values).max() <= 1e-5 * max(1.0, np.abs(values).max())
 
 
+@pytest.mark.slow
 def test_onnx(exported: Run, capsys: pytest.CaptureFixture[str]) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

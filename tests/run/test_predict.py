@@ -321,6 +321,7 @@ SMALL = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000,
 SMALL += "sys.exit(predict.main(sys.argv[1:]))"
 
 
+@pytest.mark.slow
 def test_a_disk_that_refuses_ends_with_one_line_and_room_mends_it(
     folder: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -348,6 +349,7 @@ sys.exit(predict.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_one_line_and_leaves_no_file_of_that_name(folder: Path, pictures: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", HELD, str(folder), "--images", str(pictures), "--out", str(tmp_path / "x.csv")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

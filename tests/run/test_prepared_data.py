@@ -76,6 +76,7 @@ def test_a_prepared_set_gives_the_bits_of_an_npz(tmp_path: Path, more: str) -> N
     assert results(own)["ensemble"] == results(array)["ensemble"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 def test_images_on_the_disk_train_to_the_same_bits_and_resume(tmp_path: Path, dtype: str) -> None:
     write_set(tmp_path, *made(COUNTS, dtype=dtype))

@@ -128,6 +128,7 @@ UNFREEZING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", UNFREEZING)
 @pytest.mark.parametrize("first", [1, 2, 3])
 def test_a_stop_around_the_unfreezing_changes_no_bit(tmp_path: Path, weights: Path, more: str, first: int) -> None:
@@ -198,6 +199,7 @@ def images_of_test_csv(root: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
@@ -244,6 +246,7 @@ def test_a_dry_run_tells_the_time_of_features_and_what_is_trained(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_seeds_at_once_share_the_features_and_change_nothing(tmp_path: Path, weights: Path, frozen: Path) -> None:
     command = f"{TINY} --weights {weights} --freeze_epochs all --num_epochs 4 --seeds 1-2 --lr 0.1 --parallel_seeds 2"
     assert_same_run(run(tmp_path, command), frozen, seeds=(1, 2))
@@ -277,6 +280,7 @@ def test_features_are_computed_once(tmp_path: Path, weights: Path, monkeypatch: 
 # --- unfreezing on top -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_frozen_run_is_continued_as_a_whole(tmp_path: Path, frozen: Path, body: dict[str, torch.Tensor]) -> None:
     shutil.copytree(frozen, tmp_path / "runs" / "frozen")
     # without --image_size and --normalisation: they are the baseline's
@@ -294,6 +298,7 @@ def test_a_frozen_run_is_continued_as_a_whole(tmp_path: Path, frozen: Path, body
 # --- records -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_checksum_of_the_weights_is_recorded_and_compared(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,6 +325,7 @@ def test_the_checksum_of_the_weights_is_recorded_and_compared(
     run(tmp_path, f"{more} --weights {elsewhere}")
 
 
+@pytest.mark.slow
 def test_the_stem_is_said_and_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run(tmp_path, "--resnet_type resnet10 --image_size 64 --evaluate_every_steps 1 --bsize 8")
     words = "7x7 convolution with stride 2 and max-pooling, as the shorter side is at least 64 pixels"

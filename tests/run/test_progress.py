@@ -78,6 +78,7 @@ def test_steps_and_time_left_of_the_first_epoch(capsys: pytest.CaptureFixture[st
     assert not any("step" in line for line in lines[5:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_each_seed_shows_its_first_steps_and_that_it_is_evaluated(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], at_once: int

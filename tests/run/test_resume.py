@@ -75,6 +75,7 @@ def test_n_and_m_epochs_are_n_plus_m(tmp_path: Path, command: str, first: int) -
     assert_same_run(resumed, straight, seeds=(1, 2) if "--seeds" in command else (1,))
 
 
+@pytest.mark.slow
 def test_batch_normalisation_goes_on_too(tmp_path: Path) -> None:
     command = "--resnet_type resnet20 --bsize 16 --evaluate_every_steps 2 --precision bf16"
     resumed = stop_and_go_on(tmp_path / "resumed", command, first=1, last_epoch=2)
@@ -112,6 +113,7 @@ def test_the_mu_rule_remembers_the_auc_before_the_stop(tmp_path: Path, monkeypat
     assert [record["mu"] for record in history(resumed / "seed1")] == [0.01, 0.01, 0.01, 0.02, 0.02, 0.04]
 
 
+@pytest.mark.slow
 def test_many_stops_are_none(tmp_path: Path) -> None:
     for epochs in range(1, 6):
         resumed = run(tmp_path / "resumed", f"--use_ALM 1 --num_epochs {epochs} --resume 1")
@@ -153,6 +155,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     assert_same_run(folder, run(tmp_path / "straight", command))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "of_baseline, command",
     [

@@ -82,6 +82,7 @@ def test_cores_are_shared(
     assert shared_cores(cores, threads=threads, seeds=seeds, seeds_at_once=asked, on_cpu=on_cpu) == expected
 
 
+@pytest.mark.slow
 def test_seeds_at_once_write_what_seeds_in_turn_write(tmp_path: Path) -> None:
     processes = [started(f"{COMMAND} --parallel_seeds {number}", tmp_path / f"at_once_{number}") for number in (1, 2)]
     for process in processes:
@@ -92,6 +93,7 @@ def test_seeds_at_once_write_what_seeds_in_turn_write(tmp_path: Path) -> None:
     assert_same_run(at_once, in_turn, seeds=(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirect, code", [("2>&-", 0), (">&- 2>&-", 0), ("| head -n 1; exit ${PIPESTATUS[0]}", 141)])
 def test_seeds_at_once_have_the_streams_of_their_parent(tmp_path: Path, redirect: str, code: int) -> None:
     """Closed ones end no seed; where the reader has gone, all ends without a message."""
@@ -103,6 +105,7 @@ def test_seeds_at_once_have_the_streams_of_their_parent(tmp_path: Path, redirect
     assert len(list(tmp_path.rglob("done"))) == (0 if code else 2)
 
 
+@pytest.mark.slow
 def test_seeds_at_once_escape_what_the_encoding_lacks(tmp_path: Path) -> None:
     """A damaged last.pt is told of with its path."""
     root, command = tmp_path / "d\u00e9", "--seeds 1-2 --parallel_seeds 2 --resume 1 --num_epochs"
@@ -219,6 +222,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_worker_outlives_its_run_and_the_run_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     long = COMMAND.replace("--num_epochs 2", "--num_epochs 400")

@@ -85,6 +85,7 @@ def test_a_run_of_other_rows_is_refused(tmp_path: Path) -> None:
         study.trained([*words, "--fold", "1"], task, split, paths=paths)
 
 
+@pytest.mark.slow
 def test_one_command_gives_numbers_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = f"--quick --learners featureless linear --checkpoint_root {tmp_path / 'runs'} --out {tmp_path / 'out'}"
     assert study.main(argv.split()) == 0

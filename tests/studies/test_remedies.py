@@ -68,6 +68,7 @@ def test_synthetic_positives_are_trained_on_and_never_scored(tmp_path: Path) -> 
 # ---------------------------------------------------------------- the rate constraint
 
 
+@pytest.mark.slow
 def test_the_rate_constraint_places_the_score_at_its_operating_point(tmp_path: Path) -> None:
     """Scores are counted from the learned threshold, so 0 is the operating point; --train 0 finds the same."""
     command = "--use_ALM 1 --constraint rate --tpr_at_least 0.95 --mu 1 --num_epochs 30 --lr 0.05"
@@ -114,6 +115,7 @@ def test_the_rate_constraint_goes_on_from_a_baseline(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- learners that are fitted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(LEARNERS))
 def test_a_learner_is_fitted_and_found_again(tmp_path: Path, name: str) -> None:
     folder = run(tmp_path, f"--resnet_type {name} --num_epochs 5 --seeds 1-2")

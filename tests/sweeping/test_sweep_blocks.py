@@ -63,6 +63,7 @@ def chosen_lr(folder: Path, row: str) -> str:
     return str(options["lr"])
 
 
+@pytest.mark.slow
 def test_options_come_with_a_value_of_a_flag(tmp_path: Path) -> None:
     """In the grid's runs and in the rows that follow; the other values go without."""
     path = tmp_path / "t.yaml"
@@ -80,6 +81,7 @@ def test_options_come_with_a_value_of_a_flag(tmp_path: Path) -> None:
         assert brought == ({"drw_from": "0", "scale": "20"} if weighed else {})
 
 
+@pytest.mark.slow
 def test_combinations_that_differ_in_nothing_that_is_read_are_one(tmp_path: Path) -> None:
     """Without a constraint the margins are one run; the row that follows has the margin of the choice."""
     path = tmp_path / "t.yaml"
@@ -105,6 +107,7 @@ def test_combinations_that_differ_in_nothing_that_is_read_are_one(tmp_path: Path
     )
 
 
+@pytest.mark.slow
 def test_a_search_goes_without_what_a_trial_does_not_read(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     path = tmp_path / "t.yaml"
@@ -189,6 +192,7 @@ def trials(folder: Path) -> list[str]:
     return [json.dumps(row["options"]) for row in rows if row["name"].startswith("trial_")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_search_is_the_same_whether_or_not_it_is_killed(tmp_path: Path, sampler: str) -> None:
     pytest.importorskip("optuna")
@@ -237,6 +241,7 @@ def test_a_trial_that_ends_while_the_sweep_looks_is_waited_for(tmp_path: Path, m
     assert [found.state for _, found in board.entries] == [State.RUNNING] * 2
 
 
+@pytest.mark.slow
 def test_damaged_proposals_are_refused_and_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("optuna")
     path = search(tmp_path)

@@ -132,6 +132,7 @@ def test_the_loser_of_a_race_for_a_seed_has_not_failed(job: Job) -> None:
     assert not job.files.failed.exists()
 
 
+@pytest.mark.slow
 def test_a_changed_row_is_a_new_job_and_the_old_result_stays(tmp_path: Path) -> None:
     path = table(tmp_path, "name: a, set: {lr: 1}")
     run(path, "--seeds", "1")
@@ -150,6 +151,7 @@ def test_a_changed_row_is_a_new_job_and_the_old_result_stays(tmp_path: Path) -> 
     assert sum(starts(tmp_path).values()) == 2
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_and_fewer_are_another_run(tmp_path: Path) -> None:
     path = table(tmp_path, "name: a", epochs=2)
     run(path, "--seeds", "1")

@@ -81,6 +81,7 @@ def test_a_stopped_sweep_leaves_no_process_and_everything_resumable(
     assert "4 of 4 done" in run(two_rows, "--jobs", "2")
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_share_the_work(tmp_path: Path) -> None:
     path = table(tmp_path, *(f"name: r{i}" for i in range(5)), epochs=3)
     both = [start(path, "--jobs", "2", hold=":0") for _ in range(2)]
@@ -104,6 +105,7 @@ def test_a_job_that_another_sweep_takes_first_is_waited_for(
     assert answers == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_sweep_left_is_taken_over_by_the_one_that_waits(two_rows: Path, tmp_path: Path) -> None:
     first = start(two_rows, "--jobs", "4", hold=":0")
     until(lambda: len(workers(tmp_path)) == 4)
@@ -114,6 +116,7 @@ def test_what_a_killed_sweep_left_is_taken_over_by_the_one_that_waits(two_rows: 
     assert "4 of 4 done" in ended(second)
 
 
+@pytest.mark.slow
 def test_a_seed_that_a_command_by_hand_works_on_is_not_a_failure(tmp_path: Path) -> None:
     path = table(tmp_path, "name: a", epochs=20)
     argv = run(path, "--launcher", "print", "--seeds", "1").split()[2:]
@@ -128,6 +131,7 @@ def test_a_seed_that_a_command_by_hand_works_on_is_not_a_failure(tmp_path: Path)
     assert starts(tmp_path) == {"a 1": 1, "a 2": 1}
 
 
+@pytest.mark.slow
 def test_a_failing_job_stops_no_other_and_is_listed_with_reason_and_command(tmp_path: Path) -> None:
     path = table(tmp_path, "name: fails", "name: b")
     output = run(path, "--jobs", "1", code=1)
@@ -163,6 +167,7 @@ def test_results_that_a_kill_cost_are_made_again(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "checkpoint/t/a/results.json").read_text())["seeds"].keys() == {"1"}
 
 
+@pytest.mark.slow
 def test_a_row_goes_on_from_another_only_when_that_is_done(tmp_path: Path) -> None:
     cont = "set: {continue_train: 1, continue_train_epochs: 1, baseline_cont_train: base}"
     path = table(tmp_path, f"name: more, alm: ALM_12_beg, {cont}", "name: base")

@@ -40,6 +40,7 @@ def test_a_picture_is_the_same_whatever_the_user_has_set(tmp_path: Path) -> None
         assert matplotlib.rcParams["font.size"] == 30  # which stays as it was
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["nonsense", "module://nonexistent", "tkagg"])
 def test_a_run_ends_well_under_a_foreign_backend_and_matplotlibrc(tmp_path: Path, backend: str) -> None:
     """Also one that matplotlib does not know, which ends its import, and one with a font of LaTeX that is not there."""

@@ -145,6 +145,7 @@ def test_evaluation_of_some_seeds_counts_only_them(trained: Path, tmp_path: Path
     assert ours["n_seeds"] == 2
 
 
+@pytest.mark.slow
 def test_the_epochs_of_each_seed_are_in_the_results(trained: Path, tmp_path: Path) -> None:
     """As many as it has records; of a seed that goes on later, of a learner, and of best.pt alone too."""
     for seed in SEEDS:
@@ -595,6 +596,7 @@ def test_the_table_is_printed(trained: Path, tmp_path: Path, capsys: pytest.Capt
 # ---------------------------------------------------------------- seeds as separate jobs
 
 
+@pytest.mark.slow
 def test_seeds_as_separate_commands_give_the_same_results(trained: Path, tmp_path: Path) -> None:
     for seed in (2, 1, 3):
         folder = run(tmp_path, OPTIONS.replace("--seeds 1-3", f"--seeds {seed}"))
@@ -605,6 +607,7 @@ def test_seeds_as_separate_commands_give_the_same_results(trained: Path, tmp_pat
     assert len(commands) == 3
 
 
+@pytest.mark.slow
 def test_two_seeds_in_two_processes_at_once(trained: Path, tmp_path: Path) -> None:
     jobs = [
         subprocess.Popen(

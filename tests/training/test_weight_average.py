@@ -93,6 +93,7 @@ def test_validation_is_by_the_average_and_the_training_as_without(tmp_path: Path
     assert record["val_loss"] != plain["val_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["--resnet_type lenet5 --optimizer adam --use_ALM 1 --delta 1", RESNET])
 def test_a_resumed_run_goes_on_with_both_sets(tmp_path: Path, more: str) -> None:
     run(tmp_path / "resumed", f"{more} --ema 0.9 --num_epochs 1")
