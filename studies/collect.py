@@ -22,6 +22,13 @@ import yaml
 
 from studies.scores_only import TPRS
 from studies.verify import differences, recomputed, sha256
+from utils.errors import UserError
+from utils.run_files.config_yaml import read_config
+from utils.run_files.done import read_done
+from utils.run_files.history_jsonl import read_history
+from utils.run_files.paths import SeedPaths
+from utils.run_files.results_json import read_results
+from utils.run_files.table_json import read_plan
 
 SEED_FILES = ("validation.csv", "test.csv", "history.jsonl", "done")
 OF_THE_MACHINE = ("data_root", "checkpoint_root", "seeds", "resume")  # options that differ between machines
@@ -34,13 +41,13 @@ def collect(run: Path, row: Path, *, name: str, commit: str) -> int:
         ValueError: the row that is there was trained with other options, data or class counts; or results.json of the
             run does not hold the numbers that its scores give.
     """
-    config = portable(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
+    config = portable(read_config(run / "config.yaml"))
     seeds = [path.parent for path in sorted(run.glob("seed*/done"))]
     stored = row / "row.json"
     origins: dict[str, Any] = {}
     if stored.exists():
         origins = json.loads(stored.read_text(encoding="utf-8"))["origins"]
-        before = yaml.safe_load((row / "config.yaml").read_text(encoding="utf-8"))
+        before = read_config(row / "config.yaml")
         if differing := [key for key in ("options", "class_counts", "data") if before[key] != config[key]]:
             raise ValueError(f"{row} was trained with other {', '.join(differing)}; it stays as it is")
     for seed in seeds:
@@ -62,8 +69,8 @@ def collect(run: Path, row: Path, *, name: str, commit: str) -> int:
         "reported": None,  # the printed tables could not be had
         **blocks,
         "n": {part: _counts(config, part) for part in ("train", "validation", "test")},
-        "epochs": {str(seed): _done(row, seed)["epochs"] for seed in numbers},
-        "best_epoch": {str(seed): _done(row, seed)["best_epoch"] for seed in numbers},
+        "epochs": {str(seed): read_done(SeedPaths(row / f"seed{seed}"))["epochs"] for seed in numbers},
+        "best_epoch": {str(seed): read_done(SeedPaths(row / f"seed{seed}"))["best_epoch"] for seed in numbers},
         "hours": sum(_seconds(row / f"seed{seed}" / "history.jsonl") for seed in numbers) / 3600,
         "command": config["commands"][0],
         "origins": {str(seed): origins[str(seed)] for seed in numbers},
@@ -110,7 +117,7 @@ def hardware() -> str:
 
 def _check_results(run: Path, seeds: dict[str, Any]) -> None:
     """Hold the numbers that training wrote against those of the scores, two implementations of the same formulas."""
-    written = json.loads((run / "results.json").read_text(encoding="utf-8"))["seeds"]
+    written = read_results(run / "results.json")["seeds"]
     for seed, parts in seeds.items():
         for part, expected in parts.items() if seed in written else ():
             stored = _numbers(written[seed][part])
@@ -137,14 +144,8 @@ def _counts(config: dict[str, Any], part: str) -> dict[str, int]:
     return dict(config["class_counts"][part])
 
 
-def _done(row: Path, seed: int) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((row / f"seed{seed}" / "done").read_text(encoding="utf-8"))
-    return content
-
-
 def _seconds(history: Path) -> float:
-    lines = history.read_text(encoding="utf-8").splitlines()
-    return sum(float(json.loads(line)["seconds"]) for line in lines)
+    return sum(float(record["seconds"]) for record in read_history(history))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -154,20 +155,20 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--commit", required=True, help="the commit that trained these seeds")
     parser.add_argument("--out", type=Path, default=Path("results/paper"), help="where to (default: results/paper)")
     given = parser.parse_args(argv)
-    path = given.sweep / "table.json"
-    if not path.is_file():
-        print(f"error: no {path}; expected the folder of a sweep", file=sys.stderr)
+    rows = read_plan(given.sweep).rows
+    if not rows:
+        print(f"error: no rows in {given.sweep / 'table.json'}; expected the folder of a sweep", file=sys.stderr)
         return 2
-    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
-        run = given.sweep / row["folder"]
+    for row in rows:
+        run = given.sweep / row.folder
         if not (run / "config.yaml").is_file():
             continue
         try:
-            seeds = collect(run, given.out / given.sweep.name / row["folder"], name=row["name"], commit=given.commit)
-        except ValueError as error:
+            seeds = collect(run, given.out / given.sweep.name / row.folder, name=row.name, commit=given.commit)
+        except (ValueError, UserError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        print(f"{row['name']}: {seeds} seeds")
+        print(f"{row.name}: {seeds} seeds")
     return 0
 
 

@@ -53,10 +53,12 @@ def of_classes(tmp_path: Path) -> Path:
         parts = {part: class_scores(part, seed) for part in ("validation", "test")}
         seeds[str(seed)] = {part: class_summary(scores, options=evaluation) for part, scores in parts.items()}
         best = {f"val_{name}": seeds[str(seed)]["validation"][name] for name in ("auc", "accuracy")}
-        history = [{"seconds": 1, **best}, {"seconds": 1, "val_auc": 0.99, "val_accuracy": best["val_accuracy"] - 0.1}]
+        later = {"val_auc": 0.99, "val_accuracy": best["val_accuracy"] - 0.1}
+        history = [{"epoch": 0, "seconds": 1, **best}, {"epoch": 1, "seconds": 1, **later}]
         (folder / "history.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in history))
         sums = {f"{part}.csv": verify.sha256(folder / f"{part}.csv") for part in parts}
-        (folder / "done").write_text(json.dumps({"epochs": 2, "best_epoch": 0, "checksums": sums}))
+        done = {"epochs": 2, "stopped_early": False, "best_epoch": 0, "checksums": sums}
+        (folder / "done").write_text(json.dumps(done))
     (run / "results.json").write_text(json.dumps({"seeds": seeds}))
     return run
 
