@@ -123,6 +123,8 @@ def main(argv: Sequence[str]) -> int:
 
 def train_row(data: str, row: str, options: argparse.Namespace) -> None:
     """All runs of a row that are not there yet: the grid, then the fresh seeds with its choices."""
+    if judged_file(options.out, data, row).is_file():
+        return
     lines = lines_file(options.out, data, row)
     common = ["--dataset_name", data, "--data_root", options.data_root, "--resnet_type", "lenet5", "--threads", "1"]
     common += ["--patience_early_stopping", "1000", *DATA[data], *ROWS[row]]
@@ -146,6 +148,11 @@ def train_row(data: str, row: str, options: argparse.Namespace) -> None:
 def lines_file(out: Path, data: str, row: str) -> Path:
     """Where the lines of a row are."""
     return out / NAME / data / f"{row}.jsonl"
+
+
+def judged_file(out: Path, data: str, row: str) -> Path:
+    """Where what follows of a row is, once it is whole (``studies.constraint_verdict``)."""
+    return out / NAME / data / f"{row}.json"
 
 
 def scores_file(root: Path, data: str, row: str, setting: Setting, seed: int) -> Path:

@@ -1,11 +1,13 @@
 """What ``studies.constraint_grid`` found, judged by the rule written there before its runs: table, figure, verdict.
 
 Reads the lines below results/constraint_grid/ and the test scores of the fresh runs below checkpoint/constraint_grid/.
-Rows whose fresh seeds are not all there are named and left out.
+What follows of a row is kept beside its lines, ``<row>.json``, so that another machine needs no scores of it. Rows whose
+fresh seeds are not all there are named and left out.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -24,6 +26,7 @@ from studies.constraint_grid import (
     TPR,
     Setting,
     choice,
+    judged_file,
     lines_file,
     scores_file,
 )
@@ -54,9 +57,7 @@ def main(argv: Sequence[str]) -> int:
     whole = [each for each in rows if is_whole(each[2])]
     if not whole:
         raise UserError("no row has all its fresh seeds; run first python -m studies.constraint_grid")
-    found = [
-        judged(data, row, lines, reading, options.checkpoint_root) for data, row, lines in whole for reading in READINGS
-    ]
+    found = [each for row in whole for each in both_readings(*row, out=out, root=options.checkpoint_root)]
     for measure in MEASURES:
         corrected = holm([each[measure]["p"] for each in found])
         for each, p in zip(found, corrected, strict=True):
@@ -87,6 +88,18 @@ def fresh_lines(lines: Sequence[Mapping[str, Any]], setting: Setting) -> dict[in
         for line in lines
         if line["seed"] != GRID_SEED and Setting.of(line) == setting and line["failed"] is None
     }
+
+
+def both_readings(
+    data: str, row: str, lines: Sequence[Mapping[str, Any]], *, out: Path, root: Path
+) -> list[dict[str, Any]]:
+    """``judged`` by each reading; from the file of the row, which is written if it is not there."""
+    file = judged_file(out, data, row)
+    if not file.is_file():
+        found = [judged(data, row, lines, reading, root) for reading in READINGS]
+        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    kept: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return kept
 
 
 def judged(data: str, row: str, lines: Sequence[Mapping[str, Any]], reading: str, root: Path) -> dict[str, Any]:

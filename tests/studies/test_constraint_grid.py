@@ -68,6 +68,16 @@ def test_verdict(tmp_path: Path, lower: float, word: str, capsys: pytest.Capture
     assert capsys.readouterr().out.count(said) == 2  # of FPR and of AUC
 
 
+def test_a_judged_row_needs_no_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, empty = written(tmp_path / "a", lower=1.0), tmp_path / "empty"
+    assert constraint_verdict.main(["--out", str(out), "--checkpoint_root", str(out)]) == 0
+    before = json.loads((out / "constraint_verdict.json").read_text())["rows"]
+    assert constraint_verdict.main(["--out", str(out), "--checkpoint_root", str(empty)]) == 0
+    assert json.loads((out / "constraint_verdict.json").read_text())["rows"] == before
+    monkeypatch.setattr("studies.constraint_grid.train", None)  # nothing is trained
+    train(["--data", "cifar10", "--rows", "BCE_natural", "--out", str(out), "--checkpoint_root", str(empty)])
+
+
 def test_a_row_without_all_fresh_seeds_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = written(tmp_path, lower=0.0, missing=1)
     with pytest.raises(Exception, match="no row has all its fresh seeds"):
