@@ -1,8 +1,8 @@
 """What ``studies.constraint_grid`` found, judged by the rule written there before its runs: table, figure, verdict.
 
 Reads the lines below results/constraint_grid/ and the test scores of the fresh runs below checkpoint/constraint_grid/.
-What follows of a row is kept beside its lines, ``<row>.json``, so that another machine needs no scores of it. Rows whose
-fresh seeds are not all there are named and left out.
+What follows of a row is kept beside its lines, ``<row>.json``, so that another machine needs no scores of it. Rows
+whose fresh seeds are not all there are named and left out.
 """
 
 from __future__ import annotations
