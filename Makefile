@@ -41,10 +41,10 @@ run: $(run_stamp)  ## build the environment if need be, then train LeNet5 with B
 	@$(python) main.py $(RUN_ARGS)
 
 test: $(dev_stamp)  ## build the environment if need be, then run the tests that take less than two seconds or so each
-	@$(python) -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
+	@$(python) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(dev_stamp)  ## all tests
-	@$(python) -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(python) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: lint types  ## lint and types
 

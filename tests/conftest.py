@@ -24,6 +24,12 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # likewise nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process of pytest-xdist is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def few_threads() -> None:
     """Tensors in tests are small: more threads cost time. With pytest-xdist each process has one."""
