@@ -128,6 +128,7 @@ def test_wheel_holds_utils_models_and_configs_under_one_name(wheel: Path) -> Non
     }
     assert {name for name in names if ".dist-info/" not in name} == sources
     assert any(name.endswith("/LICENSE") for name in names)
+    assert "rarecall/py.typed" in names  # type checkers read the annotations
 
 
 @pytest.mark.slow
