@@ -82,6 +82,29 @@ def test_several_nodes_meet_at_the_first(job: str, port: int) -> None:
     assert f"--nnodes 2 --node_rank 1 --master_addr 10.0.0.5 --master_port {port} --nproc_per_node 4" in found
 
 
+def test_what_to_type_starts_as_many_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RankLayout().typed(["--seeds", "1"]) == "python main.py --seeds 1"
+    two_nodes = RankLayout(per_node=4, nodes=2).typed(["--seeds", "1"])
+    meeting = '--nnodes 2 --node_rank "$NODE_RANK" --master_addr "$FIRST_NODE"'
+    assert two_nodes == f"torchrun {meeting} --nproc_per_node 4 main.py --seeds 1"
+    for module in ("utils.system.installation", "utils.sweeping.rank_layout"):
+        monkeypatch.setattr(f"{module}.IN_TREE", False)
+    monkeypatch.setattr("utils.system.installation.PACKAGE", "rarecall")
+    installed = RankLayout(per_node=2).typed(["--seeds", "1"])
+    assert installed == "torchrun --standalone --nproc_per_node 2 --no_python rarecall train --seeds 1"
+
+
+def test_a_dry_run_for_several_ranks_shows_what_starts_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = str(ROOT / "configs" / "table" / "quick.yaml")
+    to_slurm = ["--launcher", "slurm", "--ranks", "2", "--set", f"checkpoint_root={tmp_path}"]
+    assert sweep.main([table, "--dry_run", *to_slurm]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("to do")]
+    assert lines
+    assert all(" torchrun --standalone --nproc_per_node 2 " in line for line in lines)
+
+
 @pytest.mark.parametrize(
     "codes, expected",
     [

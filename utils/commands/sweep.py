@@ -18,6 +18,7 @@ from ..sweeping.job_state import State
 from ..sweeping.jobs import JobMaker
 from ..sweeping.local import LocalRun
 from ..sweeping.plan import Board, Sweep
+from ..sweeping.rank_layout import RankLayout
 from ..sweeping.slurm import Queue, layout_of, submit
 from ..sweeping.table_file import Table, options_of, pairs, read_table, seeds_of
 from ..system.installation import started, typed
@@ -70,20 +71,21 @@ def _main(asked: argparse.Namespace, command: Sequence[str]) -> int:
     maker = JobMaker(table, shares.threads, shares.small_threads, ONE_THREAD)
     sweep = Sweep(maker, block_of(table), only=asked.only, is_queued=Queue().number, committed=asked.committed)
     sweep.check()
-    sweep.check_ranks(layout_of(asked))
+    layout = layout_of(asked)
+    sweep.check_ranks(layout)
     board = sweep.board(advance=False)
     if asked.dry_run or asked.status or asked.launcher == "print":
-        return _show(board, asked, sweep)
+        return _show(board, asked, sweep, layout)
     wanted = (State.TODO, State.FAILED) if asked.retry else (State.TODO,)
     sweep.check_start(board, *wanted, shares=None if asked.launcher == "slurm" else shares)
     if asked.launcher == "slurm":
         print("\n".join(submit(sweep, asked, *wanted, cpus=shares.threads, command=command)))
         sweep.write_table()
-        return _ended(sweep.board(advance=False), missing_is_bad=False)
+        return _ended(sweep.board(advance=False), layout, missing_is_bad=False)
     retry = [job.key for job, _ in board.having(State.FAILED)] if asked.retry else ()
     board = LocalRun(sweep, shares, command=command, retry=retry).run()
     sweep.write_table()
-    return _ended(board, missing_is_bad=True)
+    return _ended(board, layout, missing_is_bad=True)
 
 
 def _table(asked: argparse.Namespace) -> Table:
@@ -104,29 +106,29 @@ def _table(asked: argparse.Namespace) -> Table:
     return table
 
 
-def _show(board: Board, asked: argparse.Namespace, sweep: Sweep) -> int:
+def _show(board: Board, asked: argparse.Namespace, sweep: Sweep, layout: RankLayout) -> int:
     """Print the states or commands of the jobs; starts and writes nothing."""
     wanted = (State.TODO, State.FAILED) if asked.retry else (State.TODO,)
     if asked.status:
         print("\n".join([sweep.table.title, *status_lines(board)]))
-        return _ended(board, missing_is_bad=False)
+        return _ended(board, layout, missing_is_bad=False)
     if asked.launcher == "print":
         for job, _ in board.having(*wanted):
-            print(job.command)
+            print(layout.typed(job.argv))
         for line in filter(None, (*board.notes, board.later)):
             print("note:", line, file=sys.stderr)
         return 0
     for job, found in board.entries:
-        print(f"{found.state:7}  {job.command}")
+        print(f"{found.state:7}  {layout.typed(job.argv)}")
     print(f"{len({job.row for job, _ in board.entries})} rows, {counted(board)}; nothing was started")
     return 0
 
 
-def _ended(board: Board, *, missing_is_bad: bool) -> int:
+def _ended(board: Board, layout: RankLayout, *, missing_is_bad: bool) -> int:
     failed = board.having(State.FAILED)
     missing = board.having(State.TODO) if missing_is_bad else []
     print(counted(board))
-    for line in failure_lines(failed):
+    for line in failure_lines(failed, layout):
         print(line)
     for job, _ in missing:
         print(f"not started: {job}{f', which continues {job.after}' if job.after else ''}")

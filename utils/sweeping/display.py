@@ -13,6 +13,7 @@ from tqdm import tqdm
 from .job_state import Look, State, epoch_seconds
 from .jobs import Job
 from .plan import Board
+from .rank_layout import RankLayout
 
 MOST_LINES = 20
 PLAIN_SECONDS = 60.0  # between two progress lines without a terminal
@@ -115,12 +116,12 @@ def status_lines(board: Board) -> list[str]:
     return [*lines, *board.notes]
 
 
-def failure_lines(failed: Sequence[tuple[Job, Look]]) -> list[str]:
+def failure_lines(failed: Sequence[tuple[Job, Look]], layout: RankLayout) -> list[str]:
     """The reason, command and log of each failed job."""
     lines = []
     for job, found in failed:
         log = f"\n  log      {job.log}" if job.log.exists() else ""
-        lines.append(f"failed: {job}\n  reason   {found.message}\n  command  {job.command}{log}")
+        lines.append(f"failed: {job}\n  reason   {found.message}\n  command  {layout.typed(job.argv)}{log}")
     return lines
 
 

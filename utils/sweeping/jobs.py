@@ -22,7 +22,6 @@ from ..config.settings import Settings, is_given, resolve
 from ..errors import UserError
 from ..run_files.config_yaml import read_config
 from ..run_files.paths import RunPaths, SeedPaths, SweepPaths
-from ..system.installation import typed
 from .table_file import Row, Table, arguments
 
 Key = tuple[str, int]
@@ -72,11 +71,6 @@ class Job:
     def log(self) -> Path:
         """What it printed."""
         return self.sweep.log(*self.key)
-
-    @property
-    def command(self) -> str:
-        """The command to type in a shell."""
-        return typed("train", self.argv, anywhere=True)
 
     def __str__(self) -> str:
         return f"{self.row} seed {self.seed}"

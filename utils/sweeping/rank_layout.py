@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..system.child_processes import how_it_ended
-from ..system.installation import IN_TREE, PACKAGE
+from ..system.installation import IN_TREE, PACKAGE, typed
 
 FIRST_PORT, PORTS = 10_000, 20_000  # below those that Linux gives to connections
 TO_TORCHRUN = "SIGINT"  # not SIGTERM, which announces a preemption: training goes on until the task stops it
@@ -35,6 +35,23 @@ class RankLayout:
     def ranks(self) -> int:
         """W."""
         return self.per_node * self.nodes
+
+    def typed(self, argv: Sequence[str]) -> str:
+        """What to type on each node for a training with these arguments.
+
+        Of several nodes NODE_RANK says which this is, from 0, and FIRST_NODE the address of node 0.
+
+        >>> RankLayout(4).typed(["--seeds", "1"])
+        'torchrun --standalone --nproc_per_node 4 main.py --seeds 1'
+        """
+        command = typed("train", argv, anywhere=True)
+        if self.ranks == 1:
+            return command
+        meeting = "--standalone"
+        if self.nodes > 1:
+            meeting = f'--nnodes {self.nodes} --node_rank "$NODE_RANK" --master_addr "$FIRST_NODE"'
+        program = command.removeprefix("python ") if IN_TREE else f"--no_python {command}"
+        return f"torchrun {meeting} --nproc_per_node {self.per_node} {program}"
 
     def launcher(self, environment: Mapping[str, str]) -> list[str]:
         """What starts this node's ranks, before the command of one; nothing for a single rank.
