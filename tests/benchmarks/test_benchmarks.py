@@ -20,6 +20,7 @@ from benchmarks import (
     bench_run,
     bench_scale,
     bench_seed_processes,
+    bench_stem,
     bench_step,
     summary,
 )
@@ -252,6 +253,14 @@ def test_bench_ranks(tmp_path: Path, data_root: Path) -> None:
 def test_bench_scale(tmp_path: Path) -> None:
     (content,) = quick(bench_scale, tmp_path, tmp_path, "--only", "images", "batch", "image_size")
     assert all(len(item["points"]) == 2 for item in content["rows"])
+
+
+@pytest.mark.slow
+def test_bench_stem(tmp_path: Path) -> None:
+    (content,) = quick(bench_stem, tmp_path, tmp_path)
+    memory = {item["what"]: item["median"] for item in content["rows"] if item["what"].endswith("memory")}
+    small, large = (memory[f"ResNet-18, 96 x 96 x 3, batch 2, stem {stem}: step, memory"] for stem in ("3x3", "7x7"))
+    assert large < small
 
 
 def test_bench_run_epoch(tmp_path: Path, data_root: Path) -> None:

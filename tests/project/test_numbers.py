@@ -42,6 +42,19 @@ def test_a_number_in_a_link_stands_in_the_file(number: str, target: str) -> None
     assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d])", text), f"{number} is not in {target}"
 
 
+def paragraphs(page: Path) -> list[str]:
+    """Without code."""
+    blocks = re.split(r"\n\s*\n", page.read_text(encoding="utf-8"))
+    return [re.sub(r"`[^`]*`", "", block) for block in blocks if not block.startswith(("    ", "```"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_paragraph_with_a_link_to_results_has_its_numbers_in_links(page: Path) -> None:
+    for paragraph in paragraphs(page):
+        if any("results" in Path(target).parts for _, target in LINK.findall(paragraph)):
+            assert numbers(re.sub(r"!?\[[^\]]*\]\([^)]*\)", "", paragraph)) == [], paragraph
+
+
 def test_what_was_found_has_no_number_outside_a_link() -> None:
     section = README[README.index("## What was found") : README.index("## Links")]
     assert numbers(re.sub(r"!?\[[^\]]*\]\([^)]*\)", "", section)) == []
