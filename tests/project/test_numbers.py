@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def test_a_paragraph_with_a_link_to_results_has_its_numbers_in_links(page: Path)
     for paragraph in paragraphs(page):
         if any("results" in Path(target).parts for _, target in LINK.findall(paragraph)):
             assert numbers(re.sub(r"!?\[[^\]]*\]\([^)]*\)", "", paragraph)) == [], paragraph
+
+
+TABLES = [
+    (page, before, table)
+    for page in PAGES
+    for before, table in pairwise(paragraphs(page))
+    if table.startswith("|") and any("results" in Path(target).parts for _, target in LINK.findall(before))
+]
+
+
+def test_a_table_below_such_a_link_has_its_numbers_from_there() -> None:
+    assert len(TABLES) >= 2
+    for page, before, table in TABLES:
+        targets = [target for _, target in LINK.findall(before) if "results" in Path(target).parts]
+        texts = "\n".join((page.parent / target).read_text(encoding="utf-8") for target in targets)
+        missing = [number for number in numbers(table) if not re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", texts)]
+        assert missing == [], f"{page.name} below: {before}"
 
 
 def test_what_was_found_has_no_number_outside_a_link() -> None:
