@@ -59,6 +59,7 @@ def test_a_paragraph_with_a_link_to_results_has_its_numbers_in_links(page: Path)
 TABLES = [
     (page, before, table)
     for page in PAGES
+    if page.name != "remedies.md"  # tests/studies/test_published.py makes its table again
     for before, table in pairwise(paragraphs(page))
     if table.startswith("|") and any("results" in Path(target).parts for _, target in LINK.findall(before))
 ]
