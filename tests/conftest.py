@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from report_folders import Page
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 # First, so that `utils` and `models` are ours even if the environment holds a package of that name.
 sys.path.insert(0, str(ROOT))
+# The same examples in every run, so that a change is what makes a test fail; --hypothesis-profile new draws others.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("new", derandomize=False, print_blob=True)
+settings.load_profile("repeatable")
 # A shell without job control starts what runs in its background with Ctrl-C ignored, and every child inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
