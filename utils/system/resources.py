@@ -8,9 +8,9 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import UserError
+from .memory import memory_to_spare
 
 GPU_NAME = re.compile(r"[0-9]+|(GPU|MIG)-[0-9A-Za-z/-]+")  # in CUDA_VISIBLE_DEVICES
 SMI_SECONDS = 30
@@ -40,7 +40,7 @@ def share_out(jobs: int | None, threads: int | None) -> Shares:
     """
     cores, gpus = core_count(), visible_gpus()
     if jobs is None:
-        jobs = len(gpus) or max(1, min(cores, available_memory() // MEMORY_PER_JOB))
+        jobs = len(gpus) or max(1, min(cores, memory_to_spare() // MEMORY_PER_JOB))
     each = max(1, cores // jobs)
     return Shares(jobs, threads or each, threads or (1 if jobs > 1 or not gpus else each), gpus)
 
@@ -60,15 +60,6 @@ def cuda_number(device: str) -> int | None:
 def core_count() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def available_memory() -> int:
-    """Bytes available without swapping; practically infinite where the system does not report it."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return 1 << 62
 
 
 def visible_gpus() -> tuple[str, ...]:

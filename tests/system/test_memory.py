@@ -1,0 +1,58 @@
+"""Free memory where control groups limit it: trees of files as the kernel shows them."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from utils.system import memory
+
+UNLIMITED = 9223372036854771712  # as version 1 writes it
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2)
+    return tmp_path
+
+
+def group(folder: Path, names: tuple[str, str, str], *, limit: int | str, used: int, dropped: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / names[0]).write_text(f"{limit}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 12\n{names[2]} {dropped}\n")
+
+
+def test_a_limit_of_version_2_counts_and_files_that_can_be_dropped_do_not(groups: Path) -> None:
+    (groups / "cgroup").write_text("0::/system/job_7/step_0\n")
+    group(groups / "groups/system/job_7/step_0", memory.VERSION_2, limit="max", used=5000, dropped=0)
+    group(groups / "groups/system/job_7", memory.VERSION_2, limit=9000, used=5000, dropped=300)
+    assert memory.memory_to_spare() == 9000 - (5000 - 300)
+    group(groups / "groups/system", memory.VERSION_2, limit=7000, used=6500, dropped=0)
+    assert memory.memory_to_spare() == 500  # the tightest of all around
+
+
+def test_version_1_beside_other_controllers(groups: Path) -> None:
+    (groups / "cgroup").write_text("9:name=systemd:/\n4:hugetlb,memory:/docker/4caf\n1:cpu:/\n0::/\n")
+    group(groups / "groups/memory", memory.VERSION_1, limit=8000, used=6000, dropped=1000)
+    assert memory.memory_to_spare() == 3000  # the path is the host's, and the container's group is at the root
+    group(groups / "groups/memory", memory.VERSION_1, limit=UNLIMITED, used=6000, dropped=1000)
+    assert memory.memory_to_spare() > 1_000_000  # what /proc/meminfo says
+
+
+def test_a_group_beyond_its_limit_has_nothing_left(groups: Path) -> None:
+    (groups / "cgroup").write_text("0::/\n")
+    group(groups / "groups", memory.VERSION_2, limit=100, used=150, dropped=0)
+    assert memory.memory_to_spare() == 0
+
+
+@pytest.mark.parametrize("content", ["", "0::/nowhere\n", "0::/../../other\n"])
+def test_without_a_limit_the_machine_counts(groups: Path, content: str) -> None:
+    (groups / "cgroup").write_text(content)
+    assert 2**20 < memory.memory_to_spare() < 2**62
+    (groups / "cgroup").unlink()
+    assert 2**20 < memory.memory_to_spare() < 2**62
