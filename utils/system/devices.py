@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import UserError
-from .resources import cuda_number
+from .resources import core_count, cuda_number
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
@@ -67,7 +67,7 @@ def set_up_machine(
     if precision == "tf32" and chosen.type != "cuda":
         raise UserError(f"precision tf32 needs a CUDA device, got device {chosen}; use fp32 or bf16")
     threads, seeds_at_once = shared_cores(
-        torch.get_num_threads(),
+        min(torch.get_num_threads(), core_count()),  # torch does not know the limit of a container
         threads=threads,
         seeds=seeds,
         seeds_at_once=1 if ranks > 1 else seeds_at_once,

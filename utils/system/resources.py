@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 
 from ..errors import UserError
+from .control_groups import cores_allowed
 from .memory import memory_to_spare
 
 GPU_NAME = re.compile(r"[0-9]+|(GPU|MIG)-[0-9A-Za-z/-]+")  # in CUDA_VISIBLE_DEVICES
@@ -58,8 +59,9 @@ def cuda_number(device: str) -> int | None:
 
 
 def core_count() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may use: those of its affinity, at most what its control groups allow, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([cores, *cores_allowed()])))
 
 
 def visible_gpus() -> tuple[str, ...]:
