@@ -10,7 +10,6 @@ import ast
 import re
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 
 from ..errors import UserError
@@ -58,6 +57,8 @@ def _first_line(name: str) -> str:
 
 def _missing() -> list[str]:
     """The packages of the extra that are not installed; none if rarecall itself is not installed, but a source tree."""
+    from importlib import metadata  # takes a third of the time of --help
+
     try:
         lines = metadata.requires("rarecall") or []
     except metadata.PackageNotFoundError:
@@ -67,6 +68,8 @@ def _missing() -> list[str]:
 
 
 def _is_installed(name: str) -> bool:
+    from importlib import metadata
+
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:
