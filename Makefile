@@ -40,7 +40,7 @@ help:  ## this list
 run: $(run_stamp)  ## build the environment if need be, then train LeNet5 with BCE + ALM on embedded digits
 	@$(python) main.py $(RUN_ARGS)
 
-test: $(dev_stamp)  ## build the environment if need be, then run the tests that take less than two seconds or so each
+test: $(dev_stamp)  ## build the environment if need be, then run all tests but the slow ones
 	@$(python) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(dev_stamp)  ## all tests

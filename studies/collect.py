@@ -64,13 +64,14 @@ def collect(run: Path, row: Path, *, name: str, commit: str) -> int:
     numbers = sorted(map(int, origins))
     blocks = recomputed(row, numbers)
     _check_results(run, blocks["seeds"])
+    ends = {seed: read_done(SeedPaths(row / f"seed{seed}")) for seed in numbers}
     content = {
         "name": name,
         "reported": None,  # the printed tables could not be had
         **blocks,
         "n": {part: _counts(config, part) for part in ("train", "validation", "test")},
-        "epochs": {str(seed): read_done(SeedPaths(row / f"seed{seed}"))["epochs"] for seed in numbers},
-        "best_epoch": {str(seed): read_done(SeedPaths(row / f"seed{seed}"))["best_epoch"] for seed in numbers},
+        "epochs": {str(seed): ends[seed]["epochs"] for seed in numbers},
+        "best_epoch": {str(seed): ends[seed]["best_epoch"] for seed in numbers},
         "hours": sum(_seconds(row / f"seed{seed}" / "history.jsonl") for seed in numbers) / 3600,
         "command": config["commands"][0],
         "origins": {str(seed): origins[str(seed)] for seed in numbers},
@@ -155,9 +156,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--commit", required=True, help="the commit that trained these seeds")
     parser.add_argument("--out", type=Path, default=Path("results/paper"), help="where to (default: results/paper)")
     given = parser.parse_args(argv)
-    rows = read_plan(given.sweep).rows
-    if not rows:
-        print(f"error: no rows in {given.sweep / 'table.json'}; expected the folder of a sweep", file=sys.stderr)
+    try:
+        rows = read_plan(given.sweep).rows
+        if not rows:
+            raise UserError(f"no rows in {given.sweep / 'table.json'}; expected the folder of a sweep")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     for row in rows:
         run = given.sweep / row.folder

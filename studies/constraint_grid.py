@@ -206,7 +206,7 @@ def train(argv: Sequence[str], seed: int, setting: Setting) -> tuple[dict[str, A
 
 
 def scores_of(experiment: Experiment, runner: TrainingSteps, seed: int, part: str) -> Scores:
-    """Of two sides."""
+    """The scores of a set, by the weights as they are."""
     found = last_scores(experiment, seed, runner, part=part)
     assert isinstance(found, Scores)
     return found

@@ -63,24 +63,23 @@ def test_without_a_limit_the_machine_counts(groups: Path, content: str) -> None:
     assert 2**20 < memory_to_spare() < 2**62
 
 
-@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 1), ("50000 100000", 1), ("max 100000", 64), ("", 64)])
-def test_a_quota_of_version_2_limits_the_cores(
-    groups: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+@pytest.mark.parametrize(
+    ("own", "folder", "files", "cores"),
+    [
+        ("0::/job\n", "job", {"cpu.max": "150000 100000"}, 1),
+        ("0::/job\n", "job", {"cpu.max": "50000 100000"}, 1),
+        ("0::/job\n", "job", {"cpu.max": "max 100000"}, 64),
+        ("0::/job\n", "job", {"cpu.max": ""}, 64),
+        ("1:cpu,cpuacct:/docker/4caf\n", "cpu", {"cpu.cfs_quota_us": "400000", "cpu.cfs_period_us": "100000"}, 4),
+        ("1:cpu,cpuacct:/docker/4caf\n", "cpu", {"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}, 64),
+    ],
+)
+def test_a_quota_limits_the_cores(
+    groups: Path, monkeypatch: pytest.MonkeyPatch, own: str, folder: str, files: dict[str, str], cores: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
-    (groups / "cgroup").write_text("0::/job\n")
-    (groups / "groups/job").mkdir(parents=True)
-    (groups / "groups/job/cpu.max").write_text(quota)
-    assert core_count() == cores
-
-
-@pytest.mark.parametrize(("quota", "cores"), [("400000", 4), ("-1", 64)])
-def test_a_quota_of_version_1_limits_the_cores(
-    groups: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
-    (groups / "cgroup").write_text("4:memory:/\n1:cpu,cpuacct:/docker/4caf\n")
-    (groups / "groups/cpu").mkdir(parents=True)
-    (groups / "groups/cpu/cpu.cfs_quota_us").write_text(quota)
-    (groups / "groups/cpu/cpu.cfs_period_us").write_text("100000")
+    (groups / "cgroup").write_text(f"4:memory:/\n{own}")
+    (groups / "groups" / folder).mkdir(parents=True)
+    for name, content in files.items():
+        (groups / "groups" / folder / name).write_text(content)
     assert core_count() == cores

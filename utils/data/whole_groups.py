@@ -42,8 +42,8 @@ def draw_groups(
     """Draw whole groups that together have about ``sizes[c]`` rows of each class c.
 
     The groups come in random order, those of the rarest class first, and each is taken if that brings the shares of the
-    classes nearer to the wanted ones, in the sum of squares. Then, as long as taking or giving back one group brings
-    them nearer, the group that does so most is. Every class gets at least one row and keeps one.
+    classes nearer to the wanted ones, in the sum of squares. Then the single group is taken or given back that brings
+    them nearest, again and again until none brings them nearer. Every class gets at least one row and keeps one.
 
     Args:
         classes: (n,) the class of each row.
