@@ -43,8 +43,6 @@ from .base import Constraint, checked_scores
 class Mine(Constraint):
     """The mean score of the positives lies delta above 0."""
 
-    needs_both_classes = False
-
     def __init__(self, *, delta: float, mu: float = 0.1) -> None:
         super().__init__(mu=mu)
         self.delta = delta

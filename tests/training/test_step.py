@@ -33,6 +33,12 @@ def started(root: Path, more: str = "") -> TrainingSteps:
     return TrainingSteps(state, data, machine=experiment.machine)
 
 
+def recorded_step(runner: TrainingSteps, indices: Tensor) -> RecordedStep:
+    """A step as a GPU captures it, which looks at no batch."""
+    runner.skips_penalty = False
+    return RecordedStep(runner.step, indices)
+
+
 def tensors_of(runner: TrainingSteps) -> dict[str, Tensor]:
     """Everything that steps change."""
     state, sums = runner.state, runner.sums
@@ -75,7 +81,7 @@ def test_a_replayed_step_equals_an_eager_one(tmp_path: Path, training_type: str)
     for indices in batches:
         eager.step(indices)
     replayed.step(batches[0])  # a first eager step, which makes the momentum buffers
-    recorded = RecordedStep(replayed.step, batches[1])
+    recorded = recorded_step(replayed, batches[1])
     for indices in batches[2:]:
         recorded.replay(indices)
     assert_same(eager, replayed)
@@ -98,7 +104,7 @@ def test_replays_draw_from_the_same_streams_and_keep_statistics(tmp_path: Path, 
     for indices in batches:
         eager.step(indices)
     replayed.step(batches[0])
-    recorded = RecordedStep(replayed.step, batches[1])
+    recorded = recorded_step(replayed, batches[1])
     for indices in batches[2:]:
         recorded.replay(indices)
     assert_same(eager, replayed)
@@ -111,7 +117,7 @@ def test_one_class_and_bad_batches_are_replayed_too(tmp_path: Path) -> None:
     batches = [*batches_of(eager, 3), negatives[:16], negatives[16:32]]
     for runner in (eager, replayed):
         runner.step(batches[0])
-    recorded = RecordedStep(replayed.step, batches[1])
+    recorded = recorded_step(replayed, batches[1])
     eager.step(batches[1])
     for indices in batches[2:]:
         eager.step(indices)
@@ -128,6 +134,31 @@ def test_one_class_and_bad_batches_are_replayed_too(tmp_path: Path) -> None:
     assert int(eager.sums.good) == good == int(replayed.sums.good)
     assert all(torch.equal(value.nan_to_num(7), before[name].nan_to_num(7)) for name, value in weights.items())
     assert_same(eager, replayed)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_on_a_cpu_the_penalty_of_batches_without_pairs_is_skipped_and_nothing_else_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int
+) -> None:
+    more = "--bsize 4" if classes == 2 else "--bsize 4 --task classes --critical_classes 2,3 --training_type WCE"
+    skipping, whole = started(tmp_path, more), started(tmp_path, more)
+    whole.skips_penalty = False
+    labels, critical = skipping.data.labels, torch.tensor(skipping.data.critical)
+    batches = batches_of(skipping, 20)
+    of_critical = [torch.isin(labels[indices], critical) for indices in batches]
+    mixed = [len(labels[indices].unique()) > 1 for indices in batches]
+    with_pairs = sum(bool(found.any()) and several for found, several in zip(of_critical, mixed, strict=True))
+    for runner, expected in ((skipping, with_pairs), (whole, len(batches))):
+        constraint = runner.state.constraint
+        assert constraint is not None
+        calls: list[int] = []
+        penalty = constraint.penalty
+        monkeypatch.setattr(constraint, "penalty", lambda *batch, f=penalty, calls=calls: calls.append(1) or f(*batch))
+        for indices in batches:
+            runner.step(indices)
+        assert len(calls) == expected
+    assert 0 < with_pairs < len(batches)
+    assert_same(skipping, whole)
 
 
 def test_the_first_steps_of_each_batch_size_run_eagerly_then_one_graph_is_replayed(

@@ -75,6 +75,7 @@ class AugmentedLagrangian(Constraint):
     [0.75, 0.0, 0.5]
     """
 
+    needs_both_classes = True
     facts = ("num_samples", "first_epoch")
     class_facts: ClassVar[tuple[str, ...]] = ("classes", "critical")
     column_of: Tensor

@@ -47,7 +47,8 @@ class Constraint(KeptPrecision):
             where training continues from a baseline), and those that ``losses.base.Loss`` lists.
         class_facts: those that it needs besides where there are more than two classes; empty for a constraint that
             knows two only.
-        needs_both_classes: whether a batch that lacks a class says nothing, so that its penalty is exactly 0.
+        needs_both_classes: whether a batch without a pair of a critical class and another says nothing: its penalty is
+            exactly 0 and no multiplier moves. On a CPU a run does not ask for it then.
 
     Every other constructor parameter is an option of the same name. Parameters of its own (``nn.Parameter``) are
     trained by the run's optimizer, without weight decay. They and its buffers stay in float32 or float64 where the
@@ -66,7 +67,7 @@ class Constraint(KeptPrecision):
 
     facts: ClassVar[tuple[str, ...]] = ()
     class_facts: ClassVar[tuple[str, ...]] = ()
-    needs_both_classes: ClassVar[bool] = True
+    needs_both_classes: ClassVar[bool] = False
 
     multipliers: Tensor
     mu: Tensor

@@ -76,7 +76,6 @@ class RateConstraint(Constraint):
     [0.125, 0.0]
     """
 
-    needs_both_classes = False
     class_facts: ClassVar[tuple[str, ...]] = ("classes", "critical")
 
     bounds: Tensor

@@ -1,7 +1,8 @@
 """The training step: gather, augmentation, forward, objective, constraint, backward, update, multipliers.
 
 A step never synchronises with the device: no ``.item()``, no data-dependent shapes. Its state is kept in tensors with
-fixed addresses, so that on a GPU the whole step can be replayed from a CUDA graph.
+fixed addresses, so that on a GPU the whole step can be replayed from a CUDA graph. Only on a CPU, where nothing waits,
+does it look at the batch: a constraint that has nothing to say about it is skipped.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class TrainingSteps:
         # the fused optimizers skip the update while this is 1
         self._skip_update = torch.zeros((), device=device)
         state.optimizer.found_inf = self._skip_update  # type: ignore[attr-defined]
+        # on a CPU a batch without pairs costs no penalty, which would be 0; parameters still want their gradient of 0
+        constraint = state.constraint
+        needs_pairs = constraint is not None and constraint.needs_both_classes and not [*constraint.parameters()]
+        self.skips_penalty = needs_pairs and device.type == "cpu"
         self._was_frozen = state.is_frozen
         self._forward = self._parallel()
         self._run_step = self._captured()
@@ -99,8 +104,11 @@ class TrainingSteps:
         outputs = self._outputs(indices, targets)
         scores = state.loss.score(outputs)
         objective = state.loss(outputs, targets, indices)
-        penalty = state.constraint.penalty(scores, targets, indices) if state.constraint else self._no_penalty
-        total = objective + penalty if state.constraint else objective
+        positives = (targets[:, None] == self._critical).sum(dim=0)
+        lacks_pairs = positives * (len(indices) - positives) == 0  # for each critical class
+        constraint = None if self.skips_penalty and lacks_pairs.all() else state.constraint
+        penalty = constraint.penalty(scores, targets, indices) if constraint else self._no_penalty
+        total = objective + penalty if constraint else objective
 
         self._check_finite(total.detach(), scores.detach())
         state.optimizer.zero_grad(set_to_none=True)
@@ -109,14 +117,13 @@ class TrainingSteps:
         if state.average:
             state.average.update()
         state.loss.after_step()
-        if state.constraint:
-            state.constraint.update_multipliers()
+        if constraint:
+            constraint.update_multipliers()
 
         state.train_scores.index_copy_(0, indices, scores.detach())
         sums.objective.add_(objective.detach() * len(indices))
         sums.penalty.add_(penalty.detach())
-        positives = (targets[:, None] == self._critical).sum(dim=0)
-        sums.one_class.add_((positives * (len(indices) - positives) == 0).any())
+        sums.one_class.add_(lacks_pairs.any())
 
     def _outputs(self, indices: Tensor, targets: Tensor) -> Tensor:
         """(B, K) float32 outputs of the model for a batch; of several ranks each computes its part."""
