@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -146,32 +145,6 @@ def seed_p(differences: Array, drawn: Array) -> float:
         return float(abs(differences.mean()) < 1e-12)
     freedom = (seeds - 1) * (own + shared) / own if own else math.inf
     return float(2 * student.sf(abs(differences.mean()) / math.sqrt(own + shared), freedom))
-
-
-def delong_p(labels: NDArray[np.int64], first: Array, second: Array) -> float:
-    """DeLong's p from the kernel of each pair: variance of the row means over P, of the column means over N."""
-    change = kernel(labels, second) - kernel(labels, first)
-    rows, columns = change.mean(axis=1), change.mean(axis=0)
-    variance = rows.var(ddof=1) / len(rows) + columns.var(ddof=1) / len(columns)
-    return math.erfc(abs(change.mean()) / math.sqrt(variance) / math.sqrt(2))
-
-
-def bootstrap_p(differences: Array) -> float:
-    """Twice the smaller tail, the observed sample counted in."""
-    at_most, at_least = sum(differences <= 0), sum(differences >= 0)
-    return float(min(1.0, 2 * (1 + min(at_most, at_least)) / (1 + len(differences))))
-
-
-def wilcoxon_p(differences: Sequence[float]) -> float:
-    """Over all signs: how often the rank sum lies as far from its mean. For differences that are not 0 and no ties."""
-    ranks = [sorted(map(abs, differences)).index(abs(value)) + 1 for value in differences]
-    total = sum(ranks) / 2
-    seen = abs(sum(rank for rank, value in zip(ranks, differences, strict=True) if value > 0) - total)
-    sums = [
-        abs(sum(rank for rank, sign in zip(ranks, signs, strict=True) if sign) - total)
-        for signs in itertools.product((0, 1), repeat=len(ranks))
-    ]
-    return sum(each >= seen - 1e-9 for each in sums) / len(sums)
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:

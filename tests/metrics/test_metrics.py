@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from utils.metrics.bootstrap import bootstrap, interval
-from utils.metrics.paired_tests import auc_covariance
 from utils.metrics.roc import Rates, auc, auprc, fpr_at_tpr, rates_at, roc, threshold_at_tpr
 from utils.metrics.thresholds import cost_threshold, fpr_threshold
 
@@ -366,7 +365,7 @@ def numbers_of(labels: Any, scores: Any) -> list[float]:
     thresholds += [cost_threshold(curve, class_counts=counts, cost_ratio=ratio) for ratio in (0.1, 1.0, 10.0)]
     rates = [rates_at(labels, scores, threshold) for threshold in thresholds]
     of_curve = [*curve.fpr, *curve.tpr, *curve.thresholds[1:], curve.fpr_at(0.9), curve.tpr_at(0.2)]
-    of_scores = [auc(labels, scores), auprc(labels, scores), auc_covariance(labels, [scores])[0, 0]]
+    of_scores = [auc(labels, scores), auprc(labels, scores)]
     return [*of_curve, *of_scores, *thresholds, *(value for each in rates for value in (each.tpr, each.fpr, each.f1))]
 
 
