@@ -38,7 +38,9 @@ DENSE_BYTES = 2 * 10**9
 
 Form = Callable[..., Tensor]
 FORMS: dict[str, Form] = {
-    "ours": masked_violations, "dense": dense_masked_violations, "sorted": sorted_masked_violations
+    "ours": masked_violations,
+    "dense": dense_masked_violations,
+    "sorted": sorted_masked_violations,
 }
 
 

@@ -29,7 +29,8 @@ from benchmarks.processes import python
 from utils.config.settings import resolve
 from utils.data.mapped_images import MappedImages
 from utils.data.prepared_files import ImageRows, PreparedForm, Samples, write_prepared
-from utils.run.experiment import build_state, prepare
+from utils.run.initial_state import build_state
+from utils.run.prepare_run import prepare
 from utils.training.evaluation import model_outputs
 from utils.training.step import TrainingSteps
 

@@ -60,8 +60,7 @@ def transform_of(augment: str, *, size: tuple[int, int], mean: Sequence[float], 
 
 
 class LoopedConstraint:
-    """The augmented Lagrangian with a loop over the positives of the batch; mu is constant.
-    """
+    """The augmented Lagrangian with a loop over the positives of the batch; mu is constant."""
 
     def __init__(self, *, delta: float, mu: float, p2_norm: float = 1.0) -> None:
         self.delta, self.mu, self.p2_norm = delta, mu, p2_norm

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from utils.config.settings import resolve
-from utils.run.experiment import Experiment, build_state, compile_model, prepare
+from utils.run.experiment import Experiment
+from utils.run.initial_state import build_state, compile_model
+from utils.run.prepare_run import prepare
 from utils.samplers.natural import NaturalSampler
 from utils.seeding import torch_stream
 from utils.training.capture import CapturedStep

@@ -48,9 +48,7 @@ def goals_table(files: dict[str, dict[str, Any]]) -> str:
     """Each goal with its measurement."""
     lines = ["| measured | goal | median | |", "|---|---|---|---|"]
     for key, goal in GOALS.items():
-        found = [
-            (item, content) for content in files.values() for item in content["rows"] if item.get("goal") == key
-        ]
+        found = [(item, content) for content in files.values() for item in content["rows"] if item.get("goal") == key]
         cells = [
             f"{_value(item)} ({', '.join(filter(None, (item['note'], _device(content), content['date'][:7])))})"
             for item, content in found

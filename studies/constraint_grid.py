@@ -44,7 +44,9 @@ from utils.errors import UserError
 from utils.metrics.roc import auc, fpr_at_tpr
 from utils.metrics.scores import Scores
 from utils.run.best_checkpoint import last_scores
-from utils.run.experiment import Experiment, build_state, prepare
+from utils.run.experiment import Experiment
+from utils.run.initial_state import build_state
+from utils.run.prepare_run import prepare
 from utils.run.seed_epochs import epoch_of
 from utils.training.epoch import NonFiniteLossError
 from utils.training.step import TrainingSteps

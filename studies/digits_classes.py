@@ -50,7 +50,7 @@ from utils.data.task import Task
 from utils.errors import UserError
 from utils.metrics.multiclass import accuracy, confusion_matrix, macro_auc
 from utils.metrics.paired_tests import holm, without_noise
-from utils.run.experiment import prepare
+from utils.run.prepare_run import prepare
 from utils.run_files.class_scores_csv import read_class_scores
 from utils.run_files.paths import RunPaths
 from utils.system.files import make_folder, write_text

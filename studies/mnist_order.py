@@ -43,7 +43,8 @@ from utils.config.settings import resolve
 from utils.metrics.roc import auc
 from utils.metrics.scores import Scores
 from utils.run.best_checkpoint import last_scores
-from utils.run.experiment import build_state, prepare
+from utils.run.initial_state import build_state
+from utils.run.prepare_run import prepare
 from utils.run.seed_epochs import epoch_of
 from utils.training.epoch import NonFiniteLossError
 from utils.training.step import TrainingSteps

@@ -26,8 +26,10 @@ from typing import Any
 from studies.published_runs import arguments, exit_code, markdown, mean_and_sd, record, t_interval, write
 from utils.config.settings import resolve
 from utils.errors import UserError
-from utils.run.experiment import Experiment, build_state, prepare
+from utils.run.experiment import Experiment
 from utils.run.frozen_features import with_features
+from utils.run.initial_state import build_state
+from utils.run.prepare_run import prepare
 from utils.run_files.history_jsonl import read_history
 from utils.run_files.paths import RunPaths
 from utils.run_files.results_json import read_results

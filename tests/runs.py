@@ -14,7 +14,9 @@ import torch
 import main
 from utils.config.settings import resolve
 from utils.metrics import SELECTIONS
-from utils.run.experiment import Experiment, build_state, prepare
+from utils.run.experiment import Experiment
+from utils.run.initial_state import build_state
+from utils.run.prepare_run import prepare
 from utils.run_files.best_pt import BEST
 from utils.run_files.checkpoints import load
 from utils.run_files.last_pt import LAST

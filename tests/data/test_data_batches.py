@@ -47,9 +47,7 @@ def image_by_image(task: Task, indices: Tensor, offsets: Tensor, flips: Tensor) 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("augment", ["crop", "crop_flip"])
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_training_batches_equal_a_loop_over_the_same_draws(
-    channels: int, augment: str, channels_last: bool
-) -> None:
+def test_training_batches_equal_a_loop_over_the_same_draws(channels: int, augment: str, channels_last: bool) -> None:
     task = small_task(channels)
     indices = torch.randint(0, 120, (50,), generator=torch.Generator().manual_seed(3))
     batch = batches_of(task, augment, channels_last=channels_last).training(indices)
@@ -60,9 +58,7 @@ def test_training_batches_equal_a_loop_over_the_same_draws(
     assert batch.dtype == torch.float32
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     assert batch.is_contiguous(memory_format=memory_format)
-    torch.testing.assert_close(
-        batch.double(), image_by_image(task, indices, offsets, flips), rtol=0, atol=2e-6
-    )
+    torch.testing.assert_close(batch.double(), image_by_image(task, indices, offsets, flips), rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

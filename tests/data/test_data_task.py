@@ -109,9 +109,7 @@ def test_checksum_depends_on_the_used_data_alone() -> None:
     task = task_of(raw)
     keep = np.isin(raw.train_labels, (0, 1, 3, 4))
     # a file with these classes only, read by another route
-    subset = replace(
-        raw, source="elsewhere", train_images=raw.train_images[keep], train_labels=raw.train_labels[keep]
-    )
+    subset = replace(raw, source="elsewhere", train_images=raw.train_images[keep], train_labels=raw.train_labels[keep])
     assert task_of(subset).checksum == task.checksum
     assert re.fullmatch("[0-9a-f]{64}", task.checksum)
     assert task_of(subset).split(4).train.tolist() == task.split(4).train.tolist()

@@ -25,7 +25,7 @@ import torch.utils.tensorboard
 
 import main
 from utils.config.settings import resolve
-from utils.run.experiment import prepare as prepare_run
+from utils.run.prepare_run import prepare as prepare_run
 from utils.run_files import results_json as results
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -41,7 +41,7 @@ from utils.data.prepared_files import read_prepared
 from utils.errors import UserError
 from utils.reporting.runs import read_folder
 from utils.run import train as train_run
-from utils.run.experiment import build_state
+from utils.run.initial_state import build_state
 from utils.run.weights_file import WeightsFile, load_weights
 from utils.run_files.done import read_done
 from utils.run_files.history_jsonl import History

@@ -299,9 +299,7 @@ def test_wheel_and_requirement_file_ask_for_the_same() -> None:
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
 def test_requirement_files_hold_lower_bounds_that_the_constraints_meet(name: str) -> None:
-    tested = {
-        Requirement(line).name.lower(): Requirement(line).specifier for line in lines_of("constraints.txt")
-    }
+    tested = {Requirement(line).name.lower(): Requirement(line).specifier for line in lines_of("constraints.txt")}
     for line in lines_of(name):
         requirement = Requirement(line)
         assert {specifier.operator for specifier in requirement.specifier} == {">="}, line

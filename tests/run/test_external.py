@@ -124,8 +124,6 @@ def test_other_training_data_beside_it_change_nothing(folder: Path, other: Path,
     assert (copied / "external" / "hospital_b" / "scores.csv").read_bytes() == first
 
 
-
-
 def each(label: int) -> str:
     """A table that gives every image this label."""
     return "path,label\n" + "".join(f"{number}.png,{label}\n" for number in range(90))

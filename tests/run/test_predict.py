@@ -322,9 +322,7 @@ SMALL += "sys.exit(predict.main(sys.argv[1:]))"
 
 
 @pytest.mark.slow
-def test_a_disk_that_refuses_ends_with_one_line_and_room_mends_it(
-    folder: Path, pictures: Path, tmp_path: Path
-) -> None:
+def test_a_disk_that_refuses_ends_with_one_line_and_room_mends_it(folder: Path, pictures: Path, tmp_path: Path) -> None:
     """No file may grow beyond 20,000 bytes, which the rows of 450 images do."""
     argv = [str(folder), "--images", str(pictures), "--threads", "1", "--out"]
     whole, out = tmp_path / "whole.csv", tmp_path / "cut.csv"

@@ -24,7 +24,8 @@ from utils.config.settings import resolve
 from utils.data import check_raw, load_raw
 from utils.errors import UserError
 from utils.losses.weighted_bce import WeightedBCE
-from utils.run import experiment as experiments
+from utils.run.experiment import plain_batches
+from utils.run.prepare_run import prepare
 from utils.run.trained_model import TrainedModel, load
 from utils.run_files.scores_csv import read_scores, write_scores
 from utils.training import memory_needs
@@ -106,7 +107,7 @@ def test_small_sets_are_kept_on_the_device_and_large_ones_on_the_disk(
     size = sum(map(sum, COUNTS.values())) * 28 * 28
     for spare, reads_ahead in ((2.1 * size, False), (1.9 * size, True)):
         monkeypatch.setattr("utils.run.load_task.memory_to_spare", lambda spare=spare: int(spare))
-        assert experiments.plain_batches(experiment_of(tmp_path, command)).reads_ahead is reads_ahead
+        assert plain_batches(experiment_of(tmp_path, command)).reads_ahead is reads_ahead
 
 
 # --- classes ---------------------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ def test_class_names_stand_in_a_config_file_too(tmp_path: Path, monkeypatch: pyt
     )
     monkeypatch.chdir(tmp_path)
     argv = f"--dataset_name scans --data_root . --name_file_bs own --resnet_type linear --checkpoint_root {tmp_path}"
-    experiment = experiments.prepare(resolve(argv.split()))
+    experiment = prepare(resolve(argv.split()))
     assert (experiment.task.sides.negative, experiment.task.sides.positive) == ((0, 1), (2,))
 
 
@@ -252,7 +253,7 @@ def test_no_patient_is_on_two_sides_of_a_fold(tmp_path: Path) -> None:
     for fold in range(1, 4):
         command = f"--dataset_name scans --data_root {tmp_path} --folds 3 --fold {fold} --resnet_type linear"
         argv = [*command.split(), "--checkpoint_root", str(tmp_path), "--device", "cpu"]
-        task = experiments.prepare(resolve(argv)).task
+        task = prepare(resolve(argv)).task
         split = task.split(1)
         assert task.group_names is not None
         seen = [set(task.group_names[rows].tolist()) for rows in split.parts().values()]

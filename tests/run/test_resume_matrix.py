@@ -11,7 +11,7 @@ import pytest
 from combinations import CLASS_FACTORS, FACTORS, drawn
 from runs import assert_same, scripted, start_of, timeless
 
-from utils.run.experiment import build_state
+from utils.run.initial_state import build_state
 from utils.run_files.checkpoints import save
 from utils.run_files.last_pt import LAST, restore_last
 from utils.run_files.paths import SeedPaths

@@ -26,7 +26,7 @@ from runs import (
 
 import main
 from utils.pairwise.ranking import auc_and_mean_violation
-from utils.run.experiment import build_state
+from utils.run.initial_state import build_state
 from utils.training.evaluation import model_outputs
 from utils.training.state import TrainingData, TrainState
 

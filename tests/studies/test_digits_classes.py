@@ -16,7 +16,7 @@ from utils.config.settings import resolve
 from utils.data.splits import Split
 from utils.data.task import Task
 from utils.errors import UserError
-from utils.run.experiment import prepare
+from utils.run.prepare_run import prepare
 from utils.run_files.paths import RunPaths
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")

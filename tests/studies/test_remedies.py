@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_info
 import main
 from utils.config.settings import resolve
 from utils.learners import LEARNERS
-from utils.run.experiment import build_state, prepare
+from utils.run.initial_state import build_state
+from utils.run.prepare_run import prepare
 from utils.run_files.scores_csv import read_scores
 from utils.samplers import SAMPLERS
 from utils.training import fitting

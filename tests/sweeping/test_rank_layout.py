@@ -94,9 +94,7 @@ def test_what_to_type_starts_as_many_ranks(monkeypatch: pytest.MonkeyPatch) -> N
     assert installed == "torchrun --standalone --nproc_per_node 2 --no_python rarecall train --seeds 1"
 
 
-def test_a_dry_run_for_several_ranks_shows_what_starts_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_for_several_ranks_shows_what_starts_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = str(ROOT / "configs" / "table" / "quick.yaml")
     to_slurm = ["--launcher", "slurm", "--ranks", "2", "--set", f"checkpoint_root={tmp_path}"]
     assert sweep.main([table, "--dry_run", *to_slurm]) == 0

@@ -50,7 +50,7 @@ from utils.errors import UserError
 from utils.metrics.scores import Scores, averaged
 from utils.metrics.summary import EvaluationOptions
 from utils.run.best_checkpoint import evaluation_options
-from utils.run.experiment import build_state
+from utils.run.initial_state import build_state
 from utils.run.printed_table import report
 from utils.run_files.best_pt import BEST
 from utils.run_files.checkpoints import save

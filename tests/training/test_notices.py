@@ -125,9 +125,7 @@ def test_repeated_images_are_told_once_on_stdout_and_in_the_results(
     test[:3] = images[:3]
     labels = np.arange(400) % 2
     (tmp_path / "data").mkdir()
-    np.savez(
-        tmp_path / "data" / "scans.npz", x_train=images, y_train=labels, x_test=test, y_test=labels[:200]
-    )
+    np.savez(tmp_path / "data" / "scans.npz", x_train=images, y_train=labels, x_test=test, y_test=labels[:200])
     command = f"--dataset_name scans --data_root {tmp_path / 'data'} --validation_fraction 0.4 --ratio_pos_train 2"
     folder = run(tmp_path, command)
     (line,) = results(folder)["warnings"]
@@ -242,9 +240,7 @@ def test_a_history_that_cannot_be_read_costs_no_results(tmp_path: Path) -> None:
 def test_the_likely_cause() -> None:
     assert likely_cause(lr=0.1) == "Likely cause: the learning rate is too high. Try a lower --lr (now 0.1)"
     calm = likely_cause(lr=0.1, multipliers=[0.5, 0.1, math.nan], mu=0.01, delta=1.0)
-    assert calm == (
-        "Likely cause: the learning rate is too high. Try a lower --lr (now 0.1), --mu or --delta (now 1)"
-    )
+    assert calm == ("Likely cause: the learning rate is too high. Try a lower --lr (now 0.1), --mu or --delta (now 1)")
     wild = likely_cause(lr=0.1, multipliers=[0.5, 31.29, math.nan], mu=0.04, delta=1.0)
     assert "the multipliers run away (largest 31.3, mean 15.9, mu 0.04, delta 1)" in wild
     assert "(largest inf, mean inf, mu 0.04" in likely_cause(lr=0.1, multipliers=[0.0, math.inf], mu=0.04, delta=1.0)

@@ -33,7 +33,7 @@ from utils.losses import BCE, LOSSES
 from utils.losses.base import Loss
 from utils.run import train as train_run
 from utils.run.command import run as run_command
-from utils.run.experiment import build_state
+from utils.run.initial_state import build_state
 from utils.training.epoch import NonFiniteLossError, train_epoch
 from utils.training.evaluation import model_outputs
 from utils.training.state import Best, TrainingData, TrainState

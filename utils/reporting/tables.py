@@ -65,9 +65,7 @@ def minus(text: str) -> str:
 # --- numbers -----------------------------------------------------------------------------------------------
 
 
-def number(
-    value: float, places: int, *, percent: bool = False, sign: bool = False, apart: Sequence[float] = ()
-) -> str:
+def number(value: float, places: int, *, percent: bool = False, sign: bool = False, apart: Sequence[float] = ()) -> str:
     """``value`` with ``places`` decimals, and with more where these would show it as a limit that it is not.
 
     Args:

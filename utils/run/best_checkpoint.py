@@ -22,7 +22,7 @@ from ..metrics.decisions import decisions_of
 from ..metrics.scores import ClassScores, Scores
 from ..metrics.summary import EvaluationOptions
 from ..run_files.best_pt import BEST, checked_facts
-from ..run_files.checkpoints import load, restore
+from ..run_files.checkpoints import load, plain, restore
 from ..run_files.config_yaml import Facts
 from ..run_files.model_pt import evaluation_dict, own_options, write_model
 from ..run_files.paths import RunPaths, SeedPaths
@@ -34,7 +34,7 @@ from ..training.state import TrainState
 from ..training.step import TrainingSteps
 from .architectures import head_of
 from .components import build_loss
-from .experiment import Experiment, build_network, columns_of, obtained_ratio, plain, plain_batches, run_facts
+from .experiment import Experiment, build_network, columns_of, obtained_ratio, plain_batches, run_facts
 
 
 def checkpoint_content(experiment: Experiment, seed: int, state: TrainState) -> dict[str, Any]:

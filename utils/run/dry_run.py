@@ -30,8 +30,10 @@ from ..training.state import TrainingData, TrainState
 from ..training.step import TrainingSteps
 from .announcement import announce
 from .batch_picture import write_picture
-from .experiment import Experiment, build_state, memory_needs, prepare
+from .experiment import Experiment
+from .initial_state import build_state
 from .load_task import counts_in_file
+from .prepare_run import memory_needs, prepare
 from .printed_table import aligned
 from .progress import duration
 from .rank_group import agreed, together

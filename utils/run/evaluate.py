@@ -20,7 +20,8 @@ from ..run_files.paths import RunPaths, SeedPaths
 from ..run_files.results_json import kind_of
 from ..system.files import locked
 from .best_checkpoint import bundle, config_facts, evaluation_options, normalisation, result_facts, score_checkpoint
-from .experiment import Experiment, prepare
+from .experiment import Experiment
+from .prepare_run import prepare
 from .printed_table import report
 
 

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..system.memory import memory_to_spare
 from ..training.evaluation import batch_size
-from .experiment import Experiment, build_state, plain_batches
+from .experiment import Experiment, plain_batches
+from .initial_state import build_state
 
 
 def with_features(experiment: Experiment) -> Experiment:

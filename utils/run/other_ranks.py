@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..training.epoch import NonFiniteLossError
 from ..training.step import TrainingSteps
-from .experiment import Experiment, build_state
+from .experiment import Experiment
 from .frozen_features import with_features
+from .initial_state import build_state
 from .rank_group import next_seed
 from .seed_epochs import end_of, epoch_of
 

@@ -45,9 +45,11 @@ from .best_checkpoint import (
     score_checkpoint,
 )
 from .epoch_writer import EpochWriter
-from .experiment import Experiment, build_state, prepare
+from .experiment import Experiment
 from .frozen_features import with_features
+from .initial_state import build_state
 from .other_ranks import compute_along
+from .prepare_run import prepare
 from .printed_table import report
 from .progress import Progress
 from .rank_group import begin_seed, end_seeds, together

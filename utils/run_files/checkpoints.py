@@ -187,3 +187,8 @@ def restore(module: torch.nn.Module, state: dict[str, Any], *, path: Path, what:
     except (RuntimeError, TypeError, AttributeError, KeyError, ValueError) as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise UserError(f"{path} belongs to another {what}: {first:.200}") from None
+
+
+def plain(value: Any) -> Any:
+    """A list for a tuple, as files hold it."""
+    return list(value) if isinstance(value, tuple) else value
