@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.seed_steps STEPS ARGUMENTS...`` with the arguments of main.py prints a line of JSON: seconds,
 seed_steps, at_once. With one seed the clock runs while its steps do. With several it also runs while their processes
-start and each builds its seed.
+start and read the data, and each seed is built.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks.subject import prepared, seed_of, start
+from benchmarks.subject import prepared, seed_of
 from utils.run.experiment import Experiment
 from utils.run.seed_workers import train_in_processes
 
@@ -59,9 +59,15 @@ def at_once(experiment: Experiment, command: Sequence[str], steps: int) -> float
 
 
 def take(command: Sequence[str], steps: int, seed: int) -> None:
-    """Prepare one seed and take its steps."""
-    start([*command, "--seeds", str(seed)]).run(steps)
+    """Build one seed and take its steps; a process prepares the experiment once, as main.py's share what was read."""
+    seed_of(_shared(tuple(command)), seed).run(steps)
     _wait()
+
+
+@functools.cache
+def _shared(command: Sequence[str]) -> Experiment:
+    """The experiment of a process."""
+    return prepared(command)
 
 
 def _wait() -> None:

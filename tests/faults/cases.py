@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -335,8 +336,8 @@ def paused_workers(folder: Path, parent: Child, *, seconds: float = 240) -> list
     while len(suspended) < 2:
         for worker in workers_of(parent.process):
             with contextlib.suppress(OSError):
-                seed = Path(f"/proc/{worker}/cmdline").read_text().split("\0")[-2]
-                if seed not in suspended and SeedPaths(folder / FOLDER / f"seed{seed}").history.read_text():
+                seed = _seed_of(worker)
+                if seed and seed not in suspended and SeedPaths(folder / FOLDER / f"seed{seed}").history.read_text():
                     os.kill(worker, signal.SIGSTOP)
                     suspended[seed] = worker
         if time.monotonic() > end:
@@ -344,6 +345,12 @@ def paused_workers(folder: Path, parent: Child, *, seconds: float = 240) -> list
             raise AssertionError(f"no two seeds trained: {parent.wait().err[-500:]}")
         time.sleep(0.01)
     return list(suspended.values())
+
+
+def _seed_of(worker: int) -> str:
+    """The seed whose files a process has open."""
+    names = [os.readlink(link) for link in Path(f"/proc/{worker}/fd").iterdir()]
+    return next((found[1] for name in names if (found := re.search(r"/seed(\d+)/", name))), "")
 
 
 def killed_parent(folder: Path, stream: random.Random) -> list[str]:

@@ -143,6 +143,18 @@ def test_a_worker_that_is_killed_costs_its_seed_only(tmp_path: Path) -> None:
     assert done.stderr.startswith("seed 2 stopped: its process was ended by SIGKILL")
 
 
+def test_a_worker_trains_one_seed_after_the_other(tmp_path: Path) -> None:
+    """Two processes for four seeds; one that is killed is replaced, and waiting ones end with the last seed."""
+    body = f"open({str(tmp_path)!r} + f'/{{seed}}', 'w').write(str(os.getpid()))\n"
+    done = in_processes(tmp_path, f"{body}time.sleep(0.1)")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{}\n", "")
+    assert len({(tmp_path / f"{seed}").read_text() for seed in range(1, 5)}) <= 2
+    done = in_processes(tmp_path, f"{body}if seed < 3:\n    os.kill(os.getpid(), signal.SIGKILL)")
+    assert done.stdout.count("SIGKILL") == 2
+    first, second, *others = [(tmp_path / f"{seed}").read_text() for seed in range(1, 5)]
+    assert not {first, second} & set(others)
+
+
 def test_bad_input_found_by_a_worker_stops_the_others(tmp_path: Path) -> None:
     done = in_processes(tmp_path, 'if seed == 1:\n    raise UserError("no space")\ntime.sleep(1000)')
     assert (done.stdout, done.stderr) == ("UserError no space\n", "")

@@ -1,7 +1,9 @@
-"""Several seeds of a run at once, each in a process of its own (``python -P -m utils.run.seed_workers``).
+"""Several seeds of a run at once, in processes of their own (``python -P -m utils.run.seed_workers``).
 
-Parent and child share a socket, which is the child's standard input: the parent sends what is to be done, the child
-returns what came of it. The socket closes when the child ends, however it ends.
+Each process trains one seed after the other: starting it takes as long as some hundred steps of a small model. Parent
+and child share a socket, which is the child's standard input: the parent sends a seed, the child returns what came of
+it and waits for the next one. The child ends when the parent closes the socket, which closes when the child ends,
+however it ends.
 """
 
 from __future__ import annotations
@@ -23,20 +25,24 @@ Train = Callable[[int], str | None]
 
 
 class SeedProcess(Child):
-    """Trains one seed; what it prints goes where the parent's output goes."""
+    """Trains seeds in turn; what it prints goes where the parent's output goes."""
 
-    def __init__(self, train: Train, seed: int, *, files: Sequence[int]) -> None:
-        self.seed = seed
+    def __init__(self, *, files: Sequence[int]) -> None:
+        self.seed = 0  # the one that it trains
         self.socket, other = Pipe()
         path = [folder or os.getcwd() for folder in sys.path]
         with other:
             super().__init__(
-                [sys.executable, "-P", "-m", __name__, str(seed)],
+                [sys.executable, "-P", "-m", __name__],
                 stdin=other.fileno(),
                 environment={"PYTHONPATH": os.pathsep.join(path)},
                 pass_fds=files,
             )
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended
+
+    def start(self, train: Train, seed: int) -> None:
+        """Send it a seed."""
+        self.seed = seed
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended, as its outcome will say
             self.socket.send((train, seed))
 
     def outcome(self) -> str | None:
@@ -46,14 +52,14 @@ class SeedProcess(Child):
             UserError: as the process did.
             BrokenPipeError: the reader of what it prints has gone.
         """
-        kind, text = "", None
-        with contextlib.suppress(EOFError, ConnectionResetError):
-            kind, text = self.socket.recv()
-        code = self.process.wait()
-        self.close()
-        if kind == "refused":
-            raise UserError(text)
-        if code == 0:
+        try:
+            answer: tuple[str, str | None] = self.socket.recv()
+        except (EOFError, ConnectionResetError):
+            code = self.ends()
+        else:
+            kind, text = answer
+            if kind == "refused":
+                raise UserError(text)
             return text
         if code == BROKEN_PIPE:
             raise BrokenPipeError
@@ -61,6 +67,11 @@ class SeedProcess(Child):
         failure += "; the same command with --resume 1 resumes it from the last completed epoch"
         print(f"seed {self.seed} stopped: {failure}", file=sys.stderr)
         return failure
+
+    def ends(self) -> int:
+        """Let it end, as there are no more seeds, or as it ends by itself; returns its exit code."""
+        self.close()
+        return self.process.wait()
 
     def close(self) -> None:
         """Close the socket."""
@@ -70,7 +81,9 @@ class SeedProcess(Child):
 def train_in_processes(
     train: Train, seeds: Sequence[int], *, at_once: int, files: Sequence[int] = ()
 ) -> dict[int, str]:
-    """Call ``train(seed)`` for every seed, each call in a new process, ``at_once`` of them at the same time.
+    """Call ``train(seed)`` for every seed, in new processes, ``at_once`` of them at the same time.
+
+    A process that is killed costs the seed that it trains; another one takes the next.
 
     Args:
         train: returns None, or why the seed failed. It is pickled, and may hold no tensors.
@@ -86,35 +99,52 @@ def train_in_processes(
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                process = SeedProcess(train, waiting.popleft(), files=files)
+                process = SeedProcess(files=files)
                 running[process.socket] = process
+                process.start(train, waiting.popleft())
             check()
             for socket in wait(list(running)):
                 assert isinstance(socket, Connection)
-                if failure := running[socket].outcome():
-                    failures[running[socket].seed] = failure
-                del running[socket]
+                process = running[socket]
+                if failure := process.outcome():
+                    failures[process.seed] = failure
+                if waiting and not socket.closed:
+                    process.start(train, waiting.popleft())
+                else:
+                    del running[socket]
+                    process.ends()
     finally:
         stop_all(list(running.values()))
     return dict(sorted(failures.items()))
 
 
 def work() -> int:
-    """In the child: do what the parent sends, return the result; returns the exit code."""
+    """In the child: train the seeds that the parent sends, return the result of each; returns the exit code."""
     end_with_parent()
-    with Connection(os.dup(0)) as socket, open(os.devnull, "rb") as nothing:
+    with Connection(os.dup(0)) as socket, open(os.devnull, "rb") as nothing, Interruption() as interruption:
         os.dup2(nothing.fileno(), 0)  # programs that this one starts, such as a compiler, have no part in the socket
-        train, seed = socket.recv()
-        with Interruption() as interruption:
-            try:
-                socket.send(("failed", train(seed)))
-            except BaseException as error:
-                if interruption.signal is not None or isinstance(error, KeyboardInterrupt):
-                    return interruption.exit_code
-                if isinstance(error, BrokenPipeError) or not isinstance(error, (UserError, OSError)):
-                    raise
-                socket.send(("refused", message_of(error)))
+        try:
+            while order := _next_order(socket):
+                train, seed = order
+                failure = train(seed)
+                print(end="", flush=True)  # what the seed printed comes before what the next one prints
+                socket.send(("trained", failure))
+        except BaseException as error:
+            if interruption.signal is not None or isinstance(error, KeyboardInterrupt):
+                return interruption.exit_code
+            if isinstance(error, BrokenPipeError) or not isinstance(error, (UserError, OSError)):
+                raise
+            socket.send(("refused", message_of(error)))
     return 0
+
+
+def _next_order(socket: Connection) -> tuple[Train, int] | None:
+    """A seed and what trains it; None when the parent has no more."""
+    try:
+        train, seed = socket.recv()
+    except EOFError:
+        return None
+    return train, seed
 
 
 if __name__ == "__main__":
