@@ -111,8 +111,8 @@ def train_in_processes(
                 if waiting and not socket.closed:
                     process.start(train, waiting.popleft())
                 else:
-                    del running[socket]
                     process.ends()
+                    del running[socket]
     finally:
         stop_all(list(running.values()))
     return dict(sorted(failures.items()))
