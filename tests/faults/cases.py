@@ -237,7 +237,7 @@ def paused(board: Board) -> Callable[[], None]:
     return prepare
 
 
-def wait_for(board: Board, child: Child, *, seconds: float = 30) -> None:
+def wait_for(board: Board, child: Child, *, seconds: float = 240) -> None:
     """Until the child waits."""
     end = time.monotonic() + seconds
     while not board[0]:

@@ -33,14 +33,19 @@ SECONDS = 600  # ends only what would hang for ever
 
 
 class Ranks:
-    """main.py on ``world`` ranks in ``folder``, where its checkpoints go."""
+    """main.py on ``world`` ranks in ``folder``, where its checkpoints go; ``held`` after so many epochs, for good."""
 
-    def __init__(self, folder: Path, command: str = COMMAND, *, world: int = 2) -> None:
+    def __init__(self, folder: Path, command: str = COMMAND, *, world: int = 2, held: int | None = None) -> None:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(world)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        program = ROOT / "main.py"
+        if held is not None:
+            program, hold = ROOT / "tests" / "held_main.py", folder / "hold"
+            hold.write_text(str(held))
+            environment["HELD_MAIN"] = str(hold)
         self.errors = (folder / "errors").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, *launcher, str(ROOT / "main.py"), *command.split()],
+            [sys.executable, *launcher, str(program), *command.split()],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,

@@ -17,6 +17,7 @@ import pytest
 import torch
 from comparing import scalars
 from runs import arguments, assert_same, assert_same_run, best, history, last, results, run, scripted
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 import report
 from utils.commands.main import train_or_evaluate
@@ -334,6 +335,18 @@ def test_a_done_seed_has_all_its_events(tmp_path: Path, monkeypatch: pytest.Monk
         there.extend(name for name, _ in scalars(seed.folder))
         write_done(seed, **options)
 
+    waiting: list[bytes] = []
+    write, flush, close = RecordWriter.write, RecordWriter.flush, RecordWriter.close
+
+    def write_what_waits(writer: Any, then: Any) -> None:
+        while waiting:
+            write(writer, waiting.pop(0))
+        then(writer)
+
+    # what nobody has flushed is not on the disk, however fast TensorBoard's thread is
+    monkeypatch.setattr(RecordWriter, "write", lambda _, data: waiting.append(data))
+    monkeypatch.setattr(RecordWriter, "flush", lambda writer: write_what_waits(writer, flush))
+    monkeypatch.setattr(RecordWriter, "close", lambda writer: write_what_waits(writer, close))
     monkeypatch.setattr("utils.run.train.write_done", look)
     run(tmp_path)
     assert {"final/test_AUC", "final/validation_AUC", "final/test_FPR_at_TPR_0.9"} <= set(there)

@@ -25,8 +25,8 @@ from utils.system.installation import started
 SCRIPT = str(ROOT / "tests" / "slurm" / "start.sh")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 PACKAGES = ("slurm-wlm", "munge")
-LONG = 200  # epochs; with slow_main.py there is time to stop it in the middle
-EPOCHS = 25  # of two ranks
+LONG = 8  # epochs
+EPOCHS = 6  # of two ranks
 PATIENCE = 900  # seconds for what takes some on a busy machine
 TABLE = f"""
 name: t
@@ -48,8 +48,17 @@ common: {{dataset_name: digits, resnet_type: lenet5, device: cpu, threads: 1, au
 rows:
   - {{name: together, objective: baseline_bce, alm: ALM_12_beg, delta: 0.1, set: {{patience_early_stopping: {EPOCHS}}}}}
 """
-SLOW = (sys.executable, str(ROOT / "tests" / "slow_main.py"))
+HELD = (sys.executable, str(ROOT / "tests" / "held_main.py"))
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+@pytest.fixture
+def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that holds jobs after two epochs, until it is removed or allows more."""
+    file = tmp_path / "hold"
+    file.write_text("2")
+    monkeypatch.setenv("HELD_MAIN", str(file))
+    return file
 
 
 def missing() -> list[str]:
@@ -124,7 +133,7 @@ def kill_rank(rank: int, folder: Path) -> None:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
-def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: int, tmp_path: Path) -> None:
+def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: int, hold: Path, tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     path.write_text(TABLE)
     there, here = (("--set", f"checkpoint_root={tmp_path}/{name}") for name in ("there", "here"))
@@ -132,20 +141,21 @@ def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: int, tmp_path: P
     # of a job of at most ten minutes submitit takes the signal for the end of its time, whenever it comes
     limits = ["--time_min", "10", "--signal_s", "40", "--mem_gb", "1"]
     submit: list[str | Path] = [path, "--launcher", "slurm", *limits, *there]
-    assert "submitted 2 jobs" in run(*submit, command=SLOW)
-    assert "nothing to submit" in run(*submit, command=SLOW)
+    assert "submitted 2 jobs" in run(*submit, command=HELD)
+    assert "nothing to submit" in run(*submit, command=HELD)
     number = number_of(folder, "short")
     until(lambda: f"{number} RUNNING" in queue(), timeout=PATIENCE)
     subprocess.run(["scancel", number], check=True)
     until(lambda: number not in queue(), timeout=PATIENCE)
     assert "to do: 1" in run(path, "--status", "--only", "short", *there, command=MAIN)
-    assert "submitted 1 jobs" in run(*submit, command=SLOW)
+    assert "submitted 1 jobs" in run(*submit, command=HELD)
 
-    until(lambda: epochs(folder / "long") >= 3, timeout=PATIENCE)
+    until(lambda: epochs(folder / "long") == 2, timeout=PATIENCE)
     subprocess.run(["scancel", "--signal=USR2", number_of(folder, "long")], check=True)  # as SLURM does before the end
     until(lambda: "Requeued job" in logs(folder), timeout=PATIENCE)
     assert logs(folder).count("this job is timed-out") >= 1
     assert not (folder / "long" / "results.json").exists()
+    hold.unlink()
     until(lambda: all((folder / row / "results.json").exists() for row in ("short", "long")), timeout=PATIENCE)
     until(lambda: "2 of 2 done" in run(path, "--status", *there, command=MAIN))
 
@@ -155,7 +165,9 @@ def test_cancelled_and_timed_out_jobs_end_done_and_equal(slurm: int, tmp_path: P
 
 
 @pytest.mark.parametrize("slurm", [1, 2], indirect=True, ids=["one node", "two nodes"])
-def test_ranks_of_which_one_is_killed_and_that_are_requeued_end_done_and_equal(slurm: int, tmp_path: Path) -> None:
+def test_ranks_of_which_one_is_killed_and_that_are_requeued_end_done_and_equal(
+    slurm: int, hold: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "t.yaml"
     path.write_text(TABLE_OF_RANKS)
     there, here = (("--set", f"checkpoint_root={tmp_path}/{name}") for name in ("there", "here"))
@@ -164,8 +176,8 @@ def test_ranks_of_which_one_is_killed_and_that_are_requeued_end_done_and_equal(s
     limits = ["--time_min", "10", "--signal_s", "40", "--mem_gb", "1", "--threads", "1"]
     layout = ["--nodes", str(slurm), "--ranks", str(2 // slurm)]
     submit: list[str | Path] = [path, "--launcher", "slurm", *layout, *limits, *there]
-    assert "submitted 1 jobs" in run(*submit, command=SLOW)
-    until(lambda: epochs(history) >= 2, timeout=PATIENCE)
+    assert "submitted 1 jobs" in run(*submit, command=HELD)
+    until(lambda: epochs(history) == 2, timeout=PATIENCE)
     kill_rank(1, tmp_path / "there")
     until((history / "seed1" / "failed").exists, timeout=PATIENCE)
     until(lambda: not queue(), timeout=PATIENCE)
@@ -174,15 +186,16 @@ def test_ranks_of_which_one_is_killed_and_that_are_requeued_end_done_and_equal(s
         assert "reason   rank 1: its process was ended by SIGKILL (out of memory?)" in failed
     else:  # the log of the other node says it
         assert "reason   another rank has ended, and so does this one" in failed
-    done = epochs(history)
-    assert 2 <= done < EPOCHS
+    assert epochs(history) == 2
 
-    assert "submitted 1 jobs" in run(*submit, "--retry", "failed", command=SLOW)
-    assert "nothing to submit" in run(*submit, "--retry", "failed", command=SLOW)
-    until(lambda: epochs(history) >= done + 2, timeout=PATIENCE)
+    hold.write_text("4")
+    assert "submitted 1 jobs" in run(*submit, "--retry", "failed", command=HELD)
+    assert "nothing to submit" in run(*submit, "--retry", "failed", command=HELD)
+    until(lambda: epochs(history) == 4, timeout=PATIENCE)
     subprocess.run(["scancel", "--signal=USR2", number_of(folder, "together")], check=True)  # as before the end of time
     until(lambda: "Requeued job" in logs(folder), timeout=PATIENCE)
     assert not (history / "results.json").exists()
+    hold.unlink()
     until((history / "results.json").exists, timeout=PATIENCE)
     until(lambda: "1 of 1 done" in run(path, "--status", *there, command=MAIN), timeout=PATIENCE)
 
