@@ -49,7 +49,7 @@ rows:
   - {{name: together, objective: baseline_bce, alm: ALM_12_beg, delta: 0.1, set: {{patience_early_stopping: {EPOCHS}}}}}
 """
 HELD = (sys.executable, str(ROOT / "tests" / "held_main.py"))
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
 
 
 @pytest.fixture
@@ -179,6 +179,7 @@ def test_ranks_of_which_one_is_killed_and_that_are_requeued_end_done_and_equal(
     assert "submitted 1 jobs" in run(*submit, command=HELD)
     until(lambda: epochs(history) == 2, timeout=PATIENCE)
     kill_rank(1, tmp_path / "there")
+    hold.write_text("4")  # the other rank goes on, and learns of it
     until((history / "seed1" / "failed").exists, timeout=PATIENCE)
     until(lambda: not queue(), timeout=PATIENCE)
     failed = run(path, "--status", *there, command=MAIN, code=1)
@@ -188,7 +189,6 @@ def test_ranks_of_which_one_is_killed_and_that_are_requeued_end_done_and_equal(
         assert "reason   another rank has ended, and so does this one" in failed
     assert epochs(history) == 2
 
-    hold.write_text("4")
     assert "submitted 1 jobs" in run(*submit, "--retry", "failed", command=HELD)
     assert "nothing to submit" in run(*submit, "--retry", "failed", command=HELD)
     until(lambda: epochs(history) == 4, timeout=PATIENCE)
