@@ -240,7 +240,7 @@ def test_a_history_that_cannot_be_read_costs_no_results(tmp_path: Path) -> None:
 def test_the_likely_cause() -> None:
     assert likely_cause(lr=0.1) == "Likely cause: the learning rate is too high. Try a lower --lr (now 0.1)"
     calm = likely_cause(lr=0.1, multipliers=[0.5, 0.1, math.nan], mu=0.01, delta=1.0)
-    assert calm == ("Likely cause: the learning rate is too high. Try a lower --lr (now 0.1), --mu or --delta (now 1)")
+    assert calm == "Likely cause: the learning rate is too high. Try a lower --lr (now 0.1), --mu or --delta (now 1)"
     wild = likely_cause(lr=0.1, multipliers=[0.5, 31.29, math.nan], mu=0.04, delta=1.0)
     assert "the multipliers run away (largest 31.3, mean 15.9, mu 0.04, delta 1)" in wild
     assert "(largest inf, mean inf, mu 0.04" in likely_cause(lr=0.1, multipliers=[0.0, math.inf], mu=0.04, delta=1.0)

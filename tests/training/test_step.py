@@ -136,12 +136,13 @@ def test_one_class_and_bad_batches_are_replayed_too(tmp_path: Path) -> None:
     assert_same(eager, replayed)
 
 
-@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize(
+    "task", ["", "--task classes --critical_classes 2,3 --training_type WCE"], ids=["two sides", "ten classes"]
+)
 def test_on_a_cpu_the_penalty_of_batches_without_pairs_is_skipped_and_nothing_else_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
-    more = "--bsize 4" if classes == 2 else "--bsize 4 --task classes --critical_classes 2,3 --training_type WCE"
-    skipping, whole = started(tmp_path, more), started(tmp_path, more)
+    skipping, whole = (started(tmp_path, f"--bsize 4 {task}") for _ in range(2))
     whole.skips_penalty = False
     labels, critical = skipping.data.labels, torch.tensor(skipping.data.critical)
     batches = batches_of(skipping, 20)

@@ -59,6 +59,7 @@ class SeedProcess(Child):
         else:
             kind, text = answer
             if kind == "refused":
+                self.ends()  # by itself, before the others are stopped
                 raise UserError(text)
             return text
         if code == BROKEN_PIPE:
@@ -121,21 +122,32 @@ def train_in_processes(
 def work() -> int:
     """In the child: train the seeds that the parent sends, return the result of each; returns the exit code."""
     end_with_parent()
-    with Connection(os.dup(0)) as socket, open(os.devnull, "rb") as nothing, Interruption() as interruption:
+    with Connection(os.dup(0)) as socket, open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # programs that this one starts, such as a compiler, have no part in the socket
-        try:
-            while order := _next_order(socket):
-                train, seed = order
-                failure = train(seed)
-                print(end="", flush=True)  # what the seed printed comes before what the next one prints
-                socket.send(("trained", failure))
-        except BaseException as error:
-            if interruption.signal is not None or isinstance(error, KeyboardInterrupt):
+        with Interruption() as interruption:
+            try:
+                _train_all(socket)
+            except BaseException as error:
+                if interruption.signal is None and not isinstance(error, KeyboardInterrupt):
+                    raise
                 return interruption.exit_code
-            if isinstance(error, BrokenPipeError) or not isinstance(error, (UserError, OSError)):
-                raise
-            socket.send(("refused", message_of(error)))
     return 0
+
+
+def _train_all(socket: Connection) -> None:
+    """Train until the parent has no more seeds, or one is refused."""
+    while order := _next_order(socket):
+        train, seed = order
+        try:
+            failure = train(seed)
+            print(end="", flush=True)  # what the seed printed comes before what the next one prints
+        except BrokenPipeError:
+            raise
+        except (UserError, OSError) as error:
+            check()
+            return socket.send(("refused", message_of(error)))
+        socket.send(("trained", failure))
+    return None
 
 
 def _next_order(socket: Connection) -> tuple[Train, int] | None:

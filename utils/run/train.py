@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,8 @@ def _train_locked(
 
 def _train_afresh(settings: Settings, paths: RunPaths, baselines: dict[int, Path], text: str, seed: int) -> str | None:
     """The same in a child on a GPU, where each process has the data on the device: it reads them again."""
+    gc.collect()  # what the seed before left on the device would count as taken
+    torch.cuda.empty_cache()
     experiment = prepare(settings)
     _check_same(experiment, paths)  # the data may have changed since
     if _plan(paths.seed(seed), experiment.config, seed) != "skip":
