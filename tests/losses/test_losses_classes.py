@@ -303,6 +303,18 @@ def test_targets_that_are_no_class_are_refused(case: Case, targets: list[float],
         case.build(3)(torch.zeros(4, 3, requires_grad=True), torch.tensor(targets))
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", ["LDAM", "LDAM_DRW"])
+def test_outputs_of_an_ordinary_head_are_no_cosines(name: str, classes: int) -> None:
+    """An ordinary head starts within -1..1 and leaves it while it trains; half precision rounds 1 to 1.0078 at most."""
+    loss = loss_class(name)(class_counts=(50, 9, 3)[:classes])
+    outputs, targets = torch.full((4, classes), -1.0078, requires_grad=True), torch.tensor([0, 1, 1, 0])
+    assert loss(outputs, targets).isfinite()
+    assert loss(torch.full((4, classes), math.nan), targets).isnan()  # told by who trains
+    with pytest.raises(ValueError, match=r"^outputs must be cosines, .*NormalisedHead as the last .*, got \[1\.5\]$"):
+        loss(outputs - torch.eye(4, classes) * 0.4922, targets)
+
+
 @first_cases
 @pytest.mark.parametrize("critical", [(3,), (-1,), (1, 1), (), (0, 1, 2, 3)])
 def test_critical_classes_are_checked(case: Case, critical: tuple[int, ...]) -> None:

@@ -353,7 +353,8 @@ def test_extreme_options_keep_the_contract(loss: Loss) -> None:
 )
 def test_a_badly_wrong_sample_keeps_its_gradient(loss: Loss) -> None:
     """Unlike AnyLoss, whose gradient ends where the decision is plain."""
-    for target, score in ((1, -1e4), (0, 1e4)):
-        outputs = torch.tensor([[-score, score]])[:, 2 - loss.outputs :]
+    far = 1 if loss.normalised_head else 1e4
+    for target, score in ((1, -far), (0, far)):
+        outputs = torch.tensor([[-score, score]], dtype=torch.float32)[:, 2 - loss.outputs :]
         _, gradient = value_and_gradient(loss, outputs, torch.tensor([target]))
         assert float(gradient[0, -1]) * (1 - 2 * target) > 1e-8

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 HALF = (torch.float16, torch.bfloat16)
+MOST_COSINE = 1.01
+COSINES = "outputs must be cosines, in -1..1, those of rarecall.models.heads.NormalisedHead as the last layer"
 TARGETS = "targets must be 0 or 1 (1: the critical class; (labels == critical_class).long() converts others)"
 
 
@@ -155,7 +157,20 @@ def class_targets(targets: Tensor, *, classes: int, dtype: torch.dtype) -> Tenso
     return values.long()
 
 
-def _refuse(wrong: Tensor, expected: str, targets: Tensor) -> None:
+def cosines(outputs: Tensor) -> Tensor:
+    """``outputs``, after a check that they are cosines, as far as half precision tells them (1.01).
+
+    NaN passes: a loss that is not finite is told by who trains. On a GPU: as for :func:`binary_targets`.
+
+    Raises:
+        ValueError: an output beyond -1..1, with outputs that are not on a GPU.
+    """
+    largest = outputs.detach().abs().amax()
+    _refuse(largest > MOST_COSINE, COSINES, largest)
+    return outputs
+
+
+def _refuse(wrong: Tensor, expected: str, came: Tensor) -> None:
     """Raise where ``wrong``, a scalar, is true; on a GPU without a wait."""
     try:
         torch._assert_async(~wrong, expected)
@@ -163,7 +178,7 @@ def _refuse(wrong: Tensor, expected: str, targets: Tensor) -> None:
         if wrong.device.type == "cuda":
             raise
         if wrong:
-            raise ValueError(f"{expected}, got {targets.unique()[:5].tolist()}") from None
+            raise ValueError(f"{expected}, got {came.unique()[:5].tolist()}") from None
 
 
 def for_more_classes(loss: Loss | None = None) -> str:

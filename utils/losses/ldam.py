@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .base import require_positive
+from .base import cosines, require_positive
 from .softmax import SoftmaxLoss, one_hot, require_counts
 
 
@@ -18,8 +18,9 @@ class LDAM(SoftmaxLoss):
 
     mean over the batch of  -log softmax_y(scale * (z - m_y e_y)),  m_c = C / n_c^(1/4),  max_c m_c = max_margin
 
-    z are the outputs of a normalised linear head (cosines), one for each class. Of two classes the score is the output
-    of class 1; of K > 2 the log-odds of the critical classes in softmax(scale * z), that is, without the margins.
+    z are the outputs of a normalised linear head (cosines), one for each class; in a loop of your own
+    ``rarecall.models.heads.NormalisedHead`` in place of the last layer. Of two classes the score is the output of
+    class 1; of K > 2 the log-odds of the critical classes in softmax(scale * z), that is, without the margins.
 
     Args:
         class_counts: (negatives, positives) of the training set, or the samples of each of K classes (supplied by the
@@ -27,6 +28,10 @@ class LDAM(SoftmaxLoss):
         max_margin: margin of the rarest class, > 0, in units of the cosine.
         scale: factor on the cosines, > 0.
         critical: as for :class:`SoftmaxLoss`.
+
+    Raises:
+        ValueError: an option is out of its range, or an output is no cosine: with an ordinary head the margins are of
+            no size in particular, and nothing else would tell.
 
     Reference: Cao et al., "Learning imbalanced datasets with label-distribution-aware margin loss", NeurIPS 2019,
     equations 12-13.
@@ -61,8 +66,8 @@ class LDAM(SoftmaxLoss):
 
     def score(self, outputs: Tensor) -> Tensor:
         """Two classes: (B, 2) outputs -> (B,) the output of class 1. K > 2: (B, K) -> (B, C) log-odds."""
-        cosines = self.logits(outputs)
-        return cosines[:, 1] if self.classes == 2 else self.log_odds(self.scale * cosines)
+        logits = self.logits(outputs)
+        return logits[:, 1] if self.classes == 2 else self.log_odds(self.scale * logits)
 
     def class_outputs(self, outputs: Tensor) -> Tensor:
         """(B, K) scaled cosines; of two classes 0 and the score."""
@@ -74,7 +79,7 @@ class LDAM(SoftmaxLoss):
     def of_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(self.with_margins(logits, labels), labels)
 
-    def with_margins(self, cosines: Tensor, labels: Tensor) -> Tensor:
+    def with_margins(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """(B, K) scaled cosines, minus the margin for the true class."""
-        true_class = one_hot(labels, self.classes).to(cosines.dtype)
-        return self.scale * (cosines - true_class * self.margins.to(cosines.dtype))
+        true_class = one_hot(labels, self.classes).to(outputs.dtype)
+        return self.scale * (cosines(outputs) - true_class * self.margins.to(outputs.dtype))
