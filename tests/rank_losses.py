@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from models.heads import head_factory
 from utils.constraints import AugmentedLagrangian, Constraint, RateConstraint
 from utils.distributed import ShardedSampler, gather, shard
 from utils.losses import LOSSES, Loss, loss_class, many_classes
@@ -107,8 +108,9 @@ def batches(classes: int) -> list[Tensor]:
     ]
 
 
-def build_model(outputs: int) -> nn.Module:
-    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), nn.Linear(8, outputs)).double()
+def build_model(outputs: int, *, normalised: bool) -> nn.Module:
+    head = head_factory(outputs=outputs, normalised=normalised)
+    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), head(8)).double()
     generator = torch.Generator().manual_seed(4)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4, generator=generator)
@@ -119,7 +121,7 @@ def train(case: Case, *, ranks: bool) -> dict[str, Tensor]:
     """Losses, gradients, multipliers and thresholds of each step, and all that has a state at the end."""
     inputs, labels = features(), labels_of(case.classes)
     loss, constraint = case.build_loss(), case.build_constraint()
-    model = build_model(loss.outputs)
+    model = build_model(loss.outputs, normalised=loss.normalised_head)
     parameters = dict(model.named_parameters())
     network = DistributedDataParallel(model) if ranks else model
     of_loss = {f"loss.{name}": each for name, each in loss.named_parameters()}
