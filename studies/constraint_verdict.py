@@ -2,7 +2,8 @@
 
 Reads the lines below results/constraint_grid/ and the test scores of the fresh runs below checkpoint/constraint_grid/.
 What follows of a row is kept beside its lines, ``<row>.json``, so that another machine needs no scores of it. Rows
-whose fresh seeds are not all there are named and left out.
+whose fresh seeds are not all there are named and left out. A fresh seed whose loss was not finite on one side, which
+the rule does not speak of, is left out on both, and the table says how many remain.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from studies.constraint_grid import (
     FRESH,
     GRID,
     GRID_SEED,
+    MUS,
     READINGS,
     ROWS,
     TPR,
@@ -35,16 +38,17 @@ from utils.errors import UserError
 from utils.metrics.bootstrap import bootstraps
 from utils.metrics.paired_tests import holm
 from utils.metrics.roc import Array
-from utils.metrics.seed_tests import seed_test
+from utils.metrics.seed_tests import SeedTest, seed_test
 from utils.seeding import numpy_stream
 from utils.system.pictures import plain_matplotlib
 
 LEVEL, RESAMPLES = 0.05, 1000
 MEASURES = ("FPR", "AUC")
+TESTED = tuple(field.name for field in fields(SeedTest))
 PICTURE_ROWS = ("BCE_natural", "BCE_balanced")
 COLOURS = {"without": "#444444", "with": "#d95f02"}
 POSITIVES = {"natural": "0.64 in 64", "balanced": "32 in 64", "natural256": "2.6 in 256", "share10": "6.4 in 64"}
-HEADER = ["data", "row", "positives", "chosen by", "without: lr", "with: lr, mu, delta", "FPR without", "FPR with"]
+HEADER = ["data", "row", "positives", "chosen by", "without: lr", "with: lr, mu, delta", "n", "FPR without", "FPR with"]
 HEADER += ["difference", "p", "verdict", "AUC without", "AUC with", "p"]
 
 
@@ -59,12 +63,13 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("no row has all its fresh seeds; run first python -m studies.constraint_grid")
     found = [each for row in whole for each in both_readings(*row, out=out, root=options.checkpoint_root)]
     for measure in MEASURES:
-        corrected = holm([each[measure]["p"] for each in found])
-        for each, p in zip(found, corrected, strict=True):
-            each[measure]["corrected"] = p
+        tests = [SeedTest(**{name: each[measure][name] for name in TESTED}) for each in found]
+        for each, test, p in zip(found, tests, holm([test.p for test in tests]), strict=True):
+            each[measure] |= {"low": test.low, "high": test.high, "p": test.p, "corrected": p}
     open_rows = [f"{data} {row}" for data, row, lines in rows if not is_whole(lines)]
     content = record("constraint_verdict", argv) | {
         "rows": found,
+        "not_finite": {data: not_finite([line for of, _, row in whole if of == data for line in row]) for data in DATA},
         "open": open_rows,
     }
     figures = [draw(data, out) for data in dict.fromkeys(data for data, row, _ in whole if row in PICTURE_ROWS)]
@@ -88,6 +93,16 @@ def fresh_lines(lines: Sequence[Mapping[str, Any]], setting: Setting) -> dict[in
         for line in lines
         if line["seed"] != GRID_SEED and Setting.of(line) == setting and line["failed"] is None
     }
+
+
+def not_finite(lines: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Of the grid without the constraint, and with each mu: how many settings' loss was not finite, of how many."""
+    grid = [line for line in lines if line["seed"] == GRID_SEED]
+    found = {}
+    for mu in (None, *MUS):
+        of_mu = [line for line in grid if line["mu"] == mu]
+        found["without" if mu is None else f"mu {mu:g}"] = (sum(bool(line["failed"]) for line in of_mu), len(of_mu))
+    return found
 
 
 def both_readings(
@@ -129,7 +144,7 @@ def judged(data: str, row: str, lines: Sequence[Mapping[str, Any]], reading: str
         resampled = np.stack([each.fpr_at_tpr[:, 0] if measure == "FPR" else each.auc for each in drawn], axis=1)
         half = len(seeds)  # GRID is without, with
         tested = seed_test(values["with"] - values["without"], resampled=resampled[:, half:] - resampled[:, :half])
-        result[measure] = {**vars(tested), **{side: float(each.mean()) for side, each in values.items()}}
+        result[measure] = vars(tested) | {side: float(each.mean()) for side, each in values.items()}
     return result
 
 
@@ -152,7 +167,8 @@ def text(content: Mapping[str, Any], figures: Sequence[Path]) -> str:
     }
     parts = [
         "The rule is in studies/constraint_grid.py, committed before the runs. Fresh seeds, test images; FPR at 98 % "
-        "TPR in %, with minus without, 95 % interval over seeds and images, p corrected for all rows (Holm).",
+        "TPR in %, with minus without, 95 % interval over n seeds and images, p corrected for all rows (Holm). A seed "
+        "whose loss was not finite on one side is left out on both.",
         *(
             f"{measure}: of {len(rows)} comparisons the constraint helps in {count['helps']}, harms in "
             f"{count['harms']}, {count['open']} are open."
@@ -164,6 +180,9 @@ def text(content: Mapping[str, Any], figures: Sequence[Path]) -> str:
         ),
         *(f"![Violation and FPR over training, {path.stem}]({path.name})" for path in figures),
     ]
+    for data, counts in content["not_finite"].items():
+        if counted := [f"{name}: {failed} of {of}" for name, (failed, of) in counts.items() if of]:
+            parts.append(f"Settings of the grid whose loss was not finite, {data}: {', '.join(counted)}.")
     if content["open"]:
         parts.append(f"Not run to the end yet: {', '.join(content['open'])}.")
     return "\n\n".join(parts)
@@ -180,6 +199,7 @@ def cells(row: Mapping[str, Any]) -> list[str]:
         row["reading"].upper(),
         f"{row['without']['lr']:g}",
         f"{chosen['lr']:g}, {chosen['mu']:g}, {chosen['delta']:g}",
+        str(row["seeds"]),
         f"{100 * fpr['without']:.1f}",
         f"{100 * fpr['with']:.1f}",
         f"{100 * fpr['difference']:+.1f} [{low}, {high}]",

@@ -8,7 +8,7 @@ The scores of those runs are not kept, only means, SDs and intervals. What follo
   more than 3 of its own SDs. So the standard error is at most about w / 3, and p = 2 P(t_2 > |difference| / (w / 3)) is
   an upper bound: two degrees of freedom are the fewest there can be. New runs carry their own test (``seed_test``).
 - even against odd: mean and SD of the differences over K = 3 folds. The training sets of the folds overlap, so that the
-  standard error of the mean is sqrt(1/K + 1/(K-1)) SD (Nadeau and Bengio 2003).
+  standard error of the mean is sqrt(1/K + test images / training images) SD (Nadeau and Bengio 2003).
 
 Each family of claims is corrected by Holm's method. "seeds needed": with how many seeds such a difference and SD would
 have a corrected p below .05, if the rest of the family stays as it is.
@@ -24,6 +24,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from studies.published_even_odd import test_ratio
 from studies.published_runs import RESULTS, arguments, exit_code, markdown, record, write
 from utils.metrics.paired_tests import holm
 
@@ -62,10 +63,13 @@ def of_seeds(difference: Mapping[str, Any]) -> dict[str, float]:
     return _t_test(difference["mean"], (high - low) / SEEDS, SEEDS - 1)
 
 
-def of_folds(difference: Mapping[str, float]) -> dict[str, float]:
-    """Mean, t interval and p of a difference over folds whose training sets overlap, from its mean, SD and n."""
+def of_folds(difference: Mapping[str, float], *, ratio: float) -> dict[str, float]:
+    """Mean, t interval and p of a difference over folds whose training sets overlap, from its mean, SD and n.
+
+    ``ratio``: test images over training images.
+    """
     folds = difference["n"]
-    return _t_test(difference["mean"], difference["sd"] * math.sqrt(1 / folds + 1 / (folds - 1)), int(folds) - 1)
+    return _t_test(difference["mean"], difference["sd"] * math.sqrt(1 / folds + ratio), int(folds) - 1)
 
 
 def _t_test(mean: float, error: float, freedom: int) -> dict[str, float]:
@@ -107,7 +111,7 @@ def seeds_needed(judged: Mapping[str, float], claims: int) -> int | None:
 
 def fold_family(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """AUM minus logistic of each cell."""
-    judged = [of_folds(cell["BCE"]["test_auc"]) for cell in cells]
+    judged = [of_folds(cell["BCE"]["test_auc"], ratio=test_ratio(cell["tested"], cell["trained_on"])) for cell in cells]
     corrected = holm([each["p"] for each in judged])
     places = [{name: cell[name] for name in ("tested", "trained_on", "step_size")} for cell in cells]
     return [place | each | {"p_holm": p} for place, each, p in zip(places, judged, corrected, strict=True)]

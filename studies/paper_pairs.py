@@ -1,7 +1,8 @@
 """The paper's rows with and without ALM: paired by seed, both sources of chance, and a picture of the corner.
 
 Of each pair of rows in results/paper that are whole, the difference of the means over the seeds with its 95 % interval
-(``metrics.seed_tests.seed_test``), corrected by Holm's method for all pairs and measures.
+(``metrics.seed_tests.SeedTest``), corrected by Holm's method for all pairs and measures; and the ensembles, which have
+no replicate and are not tested.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +83,14 @@ def judged(without: Path, with_alm: Path) -> list[dict[str, Any]]:
         differences = np.subtract(values[1], values[0])
         tested = seed_test(differences, resampled=resampled[:, WHOLE:] - resampled[:, :WHOLE])
         means = [float(np.mean(each)) for each in values]
-        result.append({"measure": name, "means": means, "tested": tested})
+        ensembles = [_measure(_ensemble(each), number) for each in (before, after)]
+        result.append({"measure": name, "means": means, "tested": tested, "ensembles": ensembles})
     return result
+
+
+def _ensemble(seeds: Sequence[Scores]) -> Scores:
+    """The mean of the seeds' scores."""
+    return replace(seeds[0], score=np.mean([each.score for each in seeds], axis=0))
 
 
 def _measure(scores: Scores, number: int) -> float:
@@ -101,14 +109,17 @@ def text(pairs: Sequence[tuple[Path, Path]], found: Sequence[list[dict[str, Any]
             assert p is not None
             clear += p < CLEAR
             scale, digits = (1, 3) if each["measure"] == "AUC" else (100, 1)
-            cells = [f"{scale * value:.{digits}f}" for value in each["means"]]
+            means, ensembles = (
+                [f"{scale * value:.{digits}f}" for value in each[name]] for name in ("means", "ensembles")
+            )
             low, high = (scale * end for end in (tested.low, tested.high))
             change = f"{scale * tested.difference:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
-            rows.append([without.parent.name, without.name, each["measure"], *cells, change, f"{p:.2f}"])
+            rows.append([without.parent.name, without.name, each["measure"], *means, change, f"{p:.2f}", *ensembles])
     header = ["table", "row", "measure", "without", "with ALM", "difference, 95 % interval", "p, Holm"]
+    header += ["ensemble without", "ensemble with ALM"]
     return (
         "# With and without ALM\n\n`python -m studies.paper_pairs`. Test set, means over 10 seeds, FPR in %; the "
-        "interval knows seeds and images.\n"
+        "interval knows seeds and images. Ensembles average the scores of the 10 seeds; of one each nothing is tested.\n"
         f"{clear} of {len(rows)} differences are clear (corrected p below {CLEAR}).\n\n"
         f"{markdown(header, rows)}\n"
     )

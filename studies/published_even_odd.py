@@ -30,7 +30,9 @@ from studies.published_runs import (
 from utils.errors import UserError
 
 NAME = "published_even_odd"
+FOLDS = 3
 SUBSETS = {1: "balanced", 2: "unbalanced"}
+SIZES = {"balanced": 35578, "unbalanced": 17968, "both": 53546}  # images, a third of them in each fold
 METHODS = {
     "AUM_RATE": "AUM rate",
     "BCE": "logistic",
@@ -130,11 +132,20 @@ def compared(cells: Cells, place: Place, step: str) -> dict[str, Any]:
             steps = [_best_step(aum[fold]) - _best_step(theirs[fold]) for fold in folds]
             result[other] = {
                 "test_auc": mean_and_sd(aucs),
-                "interval": fold_interval(aucs),
+                "interval": fold_interval(aucs, ratio=test_ratio(*place)),
                 "steps_to_best": mean_and_sd(steps),
-                "steps_interval": fold_interval(steps),
+                "steps_interval": fold_interval(steps, ratio=test_ratio(*place)),
             }
     return result
+
+
+def test_ratio(tested: str, trained_on: str) -> float:
+    """Images that a fold tests over those that it trains on.
+
+    >>> test_ratio("balanced", "balanced"), round(test_ratio("balanced", "unbalanced"), 2)
+    (0.5, 0.99)
+    """
+    return SIZES[tested] / ((FOLDS - 1) * SIZES[trained_on])
 
 
 def sentence(step: str, places: Mapping[Place, Mapping[str, Any]]) -> str:

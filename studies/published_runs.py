@@ -127,14 +127,15 @@ def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
     return centre - half, centre + half
 
 
-def fold_interval(values: Sequence[float]) -> tuple[float, float] | None:
+def fold_interval(values: Sequence[float], *, ratio: float) -> tuple[float, float] | None:
     """``t_interval`` of a mean difference over K folds, each tested once: their training sets overlap.
 
-    The variance of the mean is (1/K + 1/(K-1)) SD^2 instead of SD^2 / K.
+    The variance of the mean is (1/K + ratio) SD^2 instead of SD^2 / K; ``ratio`` is the number of test samples over
+    that of training samples, 1/(K - 1) where a model is trained on the other folds of the subset that it is tested on.
 
     Reference: Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52 (2003).
 
-    >>> low, high = fold_interval([1.0, 3.0])    # 2 -+ 12.706 * sqrt(3/2) * sqrt(2)
+    >>> low, high = fold_interval([1.0, 3.0], ratio=1.0)    # 2 -+ 12.706 * sqrt(3/2) * sqrt(2)
     >>> round(low, 3), round(high, 3)
     (-20.008, 24.008)
     """
@@ -142,7 +143,7 @@ def fold_interval(values: Sequence[float]) -> tuple[float, float] | None:
     if ends is None:
         return None
     centre, half = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
-    half *= math.sqrt(1 + folds / (folds - 1))
+    half *= math.sqrt(1 + folds * ratio)
     return centre - half, centre + half
 
 

@@ -136,15 +136,24 @@ def interval(labels: NDArray[np.int64], scores: Array, tpr: float | None) -> tup
 
 
 def seed_p(differences: Array, drawn: Array) -> float:
-    """The t test over seeds and images; ``drawn`` are the differences of each resample (rows) and seed (columns)."""
+    """The test over seeds and images; ``drawn`` are the differences of each resample (rows) and seed (columns)."""
     seeds = len(differences)
     of_mean = drawn.mean(axis=1).var()
     shared = max(0.0, (seeds * of_mean - drawn.var(axis=0).mean()) / (seeds - 1))
     own = differences.var(ddof=1) / seeds
     if own + shared < 1e-24:
         return float(abs(differences.mean()) < 1e-12)
-    freedom = (seeds - 1) * (own + shared) / own if own else math.inf
-    return float(2 * student.sf(abs(differences.mean()) / math.sqrt(own + shared), freedom))
+    size = abs(differences.mean())
+    if not own:
+        return float(2 * norm.sf(size / math.sqrt(shared)))
+    freedom = (seeds - 1) * (own + shared) / own
+    one = float(2 * student.sf(size / math.sqrt(own + shared), freedom))
+    if not shared:
+        return one
+    steps = np.linspace(-8, 8, 4001)  # of the normal
+    shifts = (size + np.outer([1, -1], steps) * math.sqrt(shared)) / math.sqrt(own)
+    beyond = norm.pdf(steps) * student.sf(shifts, seeds - 1).sum(axis=0)
+    return max(one, 0.75 * float(beyond.sum() * (steps[1] - steps[0])))
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:

@@ -303,25 +303,32 @@ def test_other_rates_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_folds_are_put_together_and_compared_over_folds(tmp_path: Path) -> None:
     options: dict[str, Any] = {"folds": 3, "subset_ratios": (1, 99), "test_subset": 2, "resnet_type": "linear"}
-    for train_on, gain in (("same", 0.5), ("other", 1.5), ("all", 2.0)):
+    for train_on, gain, trained in (("same", 0.5, (70, 10)), ("other", 1.5, (30, 10)), ("all", 2.0, (120, 20))):
+        counts = {"train": trained, "validation": (25, 15), "test": (40, 20)}
         for fold in (1, 2, 3):
-            make_run(tmp_path, f"{train_on}{fold}", seeds=(fold,), gain=gain, train_on=train_on, fold=fold, **options)
+            name = f"{train_on}{fold}"
+            made = {"counts": counts, "gain": gain, "train_on": train_on, "fold": fold}
+            make_run(tmp_path, name, seeds=(fold,), **made, **options)
     report_of_folds = analyse(read_folder(tmp_path), tprs=(0.9,))
     assert not report_of_folds.rows
     found = crosses(report_of_folds.folds)
     assert [(each.model, each.test_on, each.train_on, each.label) for each in found] == [
         ("linear", "1:99", train_on, "BCE") for train_on in ("same", "other", "all")
     ]
-    same, other, _ = found
+    same, other, every = found
     assert same.difference is None
     assert other.difference is not None
     assert other.difference == pytest.approx(other.mean - same.mean)
     changes = [other.values[fold] - same.values[fold] for fold in (1, 2, 3)]
-    # Nadeau and Bengio: 1/3 of three folds, and 1/2 as many test as training images, in place of 1/3 alone
-    spread = ((1 / 3 + 1 / 2) * sum((change - other.difference) ** 2 for change in changes) / 2) ** 0.5
+    # Nadeau and Bengio: 1/3 of three folds, and 60 test images of 80 from the smaller training side, not 1/3 alone
+    spread = ((1 / 3 + 60 / 80) * sum((change - other.difference) ** 2 for change in changes) / 2) ** 0.5
     t = other.difference / spread
     # Student's t with 2 degrees of freedom: P(|T| > t) = 1 - t / sqrt(2 + t^2)
     assert other.p == pytest.approx(1 - t / (2 + t * t) ** 0.5)
+    assert other.p is not None
+    assert every.p is not None
+    less, more = sorted([other.p, every.p])
+    assert sorted([other.p_corrected or 0, every.p_corrected or 0]) == pytest.approx([2 * less, max(2 * less, more)])
 
 
 def test_the_band_of_a_row_holds_its_curve_and_its_intervals(text: str) -> None:

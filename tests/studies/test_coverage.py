@@ -71,7 +71,10 @@ def test_the_verdict_names_what_breaks_its_level() -> None:
         "thresholds": [promise | {"NP misses": 0.0598, "mean TPR, CRC": 0.9479}],
         "chosen": [chosen],
         "intervals": [covered | {"AUC": {"covers": 0.929}}],
-        "tests": [tested | {"rejects": 0.029}],
+        "tests": [
+            tested | {"rejects": 0.029, "rejects at .05/40, over it": 1.61},
+            tested | {"seeds": 2, "rejects": 0.02},
+        ],
     }
     assert coverage.failures(bad, 2000) == [
         "thresholds: ties, 60, TPR 0.95: NP misses 0.060",
@@ -79,6 +82,7 @@ def test_the_verdict_names_what_breaks_its_level() -> None:
         "chosen: 60, TPR 0.95: NP misses, d / 50 0.060",
         "intervals: ties, 20, AUC 0.7: AUC covers 0.929",
         "tests: 3, 0.5: rejects 0.029",
+        "tests: 3, 0.5: rejects at .05/40, over it: 1.61",
     ]
 
 
@@ -90,7 +94,8 @@ def test_the_command_writes_its_tables(tmp_path: Path) -> None:
         "intervals": 36,
         "thresholds": 54,
         "chosen": 18,
-        "tests": 12,
+        "ensembles": 4,
+        "tests": 20,
         "tests of scores": 3,
     }
     assert content["cpu_seconds"] > 0

@@ -28,7 +28,7 @@ def test_a_third_of_the_interval_is_no_less_than_the_standard_error(images: floa
 
 def test_folds_are_judged_as_the_library_does() -> None:
     values = np.array([0.01, 0.03, 0.05])
-    found = judged.of_folds({"mean": 0.03, "sd": float(np.std(values, ddof=1)), "n": 3})
+    found = judged.of_folds({"mean": 0.03, "sd": float(np.std(values, ddof=1)), "n": 3}, ratio=1 / 2)
     assert found["p"] == pytest.approx(corrected_resampled_t(values, test_share=1 / 3))
     half = stats.t.ppf(0.975, 2) * 0.02 * np.sqrt(1 / 3 + 1 / 2)
     assert [found["low"], found["high"]] == pytest.approx([0.03 - half, 0.03 + half])

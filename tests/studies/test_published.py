@@ -102,6 +102,8 @@ def test_the_even_odd_table_is_the_published_protocol() -> None:
     classes = np.concatenate([np.repeat(np.arange(10), TRAIN), np.repeat(np.arange(10), TEST)])
     sizes = {subset: counts_of(classes, subset) for subset in (1, 2)}
     assert sizes == {1: (17_789, 17_789), 2: (17_789, 179)}
+    subsets = {name: sum(sizes[number]) for number, name in published_even_odd.SUBSETS.items()}
+    assert subsets | {"both": sum(subsets.values())} == published_even_odd.SIZES
 
 
 def rows_tested(classes: Any, subset: int, fold: int) -> Any:

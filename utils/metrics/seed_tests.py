@@ -9,44 +9,124 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr, stdtr
 from scipy.stats import t as student
 
 from .roc import Array
 
 LEVEL = 0.95
-MOST_SEEDS = 10_000  # that ``seeds_needed`` looks at
+MOST_SEEDS = 10_000  # that ``SeedTest.seeds_needed`` looks at
 DECIMALS = 12  # differences are rounded to it: below lies the noise of float64
+SHARE = 0.75  # of the probability that the sum of both chances is exceeded
+NODES = np.linspace(-9, 9, 361)  # of a standard normal
+WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 
 
 @dataclass(frozen=True)
 class SeedTest:
-    """Mean difference over the seeds, its standard error, degrees of freedom, 95 % interval and two-sided p.
+    """Test of "no difference" in the mean over new seeds and new images, paired by seed.
 
-    ``p``, ``low`` and ``high`` are None of one seed: nothing is known then of the chance in training.
+        SE^2 = SD^2 / S + V
+        p = max(2 P(t_f > |mean| / SE),  3/4 P(|V^(1/2) Z + (SD / S^(1/2)) t_(S-1)| > |mean|)),
+        f = (S - 1) SE^2 / (SD^2 / S)
+
+    SD is that of the S differences, n - 1; V is the variance of what the images have in common for all seeds; Z is
+    standard normal. Without V both laws are the paired t test.
+
+    The first law alone keeps its level at .05: with t_(S-1) it would fall to 0 as the share of the images grows, with
+    the square of Welch and Satterthwaite it would rise to .08. But of few seeds the SD is small by chance now and then,
+    and f is large just then: of three seeds it rejects six times too often at .05/40, where a page of 40 comparisons
+    needs its level. The second law (Behrens and Fisher, with one variance known) holds there, and alone rejects too
+    seldom, .024 of nulls at .05. Their maximum rejects .03 to .06 at .05 from three seeds on, and at most 1.5 times as
+    often as it says down to .05/40, of two seeds too (``studies/coverage.py``).
+
+    ``p``, ``low`` and ``high`` are None of one seed, and where nothing varies: nothing is known then of chance.
+
+    Attributes:
+        difference: the mean over the seeds.
+        seeds: S.
+        of_seeds: SD^2 / S; None of one seed.
+        of_images: V; None of one seed.
     """
 
     difference: float
-    standard_error: float | None
-    freedom: float | None
-    low: float | None
-    high: float | None
-    p: float | None
+    seeds: int
+    of_seeds: float | None
+    of_images: float | None
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided; 1 if all differences are 0."""
+        if self.of_seeds is None or self.of_images is None:
+            return None
+        if not self._varies:
+            return 1.0 if self.difference == 0 else None
+        return _p(self.difference, self.seeds, self.of_seeds, self.of_images)
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the interval of level .95: all differences that the test does not reject at .05."""
+        return None if self._half is None else self.difference - self._half
+
+    @property
+    def high(self) -> float | None:
+        """The upper end."""
+        return None if self._half is None else self.difference + self._half
+
+    @property
+    def _varies(self) -> bool:
+        return math.sqrt((self.of_seeds or 0) + (self.of_images or 0)) >= 10**-DECIMALS
+
+    @property
+    def _half(self) -> float | None:
+        """Half the width of the interval."""
+        if self.of_seeds is None or self.of_images is None:
+            return None
+        if not self._varies:
+            return 0.0 if self.difference == 0 else None
+        of_seeds, of_images = self.of_seeds, self.of_images
+        error = math.sqrt(of_seeds + of_images)
+        enough = 2 * error * float(student.ppf((3 + LEVEL) / 4, self.seeds - 1))  # neither part exceeds half of it
+        return float(brentq(lambda half: _p(half, self.seeds, of_seeds, of_images) - (1 - LEVEL), error / 2, enough))
+
+    def seeds_needed(self, *, risk: float) -> int | None:
+        """The least number of seeds with p < ``risk`` if mean, SD and V stay as they are.
+
+        Args:
+            risk: the p to stay below; with a correction for k comparisons, the level divided by k.
+
+        Returns:
+            None if no number of seeds is enough: the difference is 0, or the images alone explain it.
+
+        >>> pair = seed_test(np.array([0.1, 0.2, 0.3]), resampled=np.zeros((2, 3)))    # t = 2 sqrt(S)
+        >>> pair.seeds_needed(risk=0.05)    # 4 > t_(.975, 3) = 3.182; 3.464 < t_(.975, 2) = 4.303
+        4
+        """
+        if self.of_seeds is None or self.of_images is None:
+            raise ValueError("one seed does not say how many are needed: at least 2")
+        if not self._varies:
+            return None
+        squared, of_images = self.of_seeds * self.seeds, self.of_images
+
+        def enough(count: int) -> bool:
+            return _p(self.difference, count, squared / count, of_images) < risk
+
+        if not enough(MOST_SEEDS):
+            return None
+        low, high = 1, MOST_SEEDS  # one is never enough
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if enough(middle) else (middle, high)
+        return high
 
 
 def seed_test(differences: Array, *, resampled: Array) -> SeedTest:
-    """Test of "no difference" in the mean over new seeds and new images, paired by seed.
+    """The test of the differences of S seeds.
 
-        SE^2 = SD^2 / S + V,    freedom = (S - 1) SE^2 / (SD^2 / S),    p = 2 P(t_freedom > |mean| / SE)
-
-    SD is that of the S differences, n - 1. V is the variance of what the images have in common for all seeds. The
-    bootstrap's variance of the mean difference is V + W/S, the mean of those of the single differences is V + W, where
-    W is the part of the images' chance that differs from seed to seed and is in SD already:
+    The bootstrap's variance of the mean difference is V + W/S, the mean of those of the single differences is V + W,
+    where W is the part of the images' chance that differs from seed to seed and is in SD already:
     V = (S var(mean) - mean(var)) / (S - 1), at least 0.
-
-    Without V it is the paired t test. The first power of SE^2 / (SD^2 / S) in the degrees of freedom, and not the
-    square of Welch and Satterthwaite, keeps the rejection under the null between .03 and .07 from three seeds on,
-    whatever share the images have (``studies/coverage.py``); with t_(S-1) it falls to 0, with the square it rises to
-    .08.
 
     Args:
         differences: (S,) second row minus first, in the metric's units.
@@ -58,51 +138,20 @@ def seed_test(differences: Array, *, resampled: Array) -> SeedTest:
     differences = _rounded(differences)
     seeds, mean = len(differences), float(np.mean(differences))
     if seeds < 2:
-        return SeedTest(mean, None, None, None, None, None)
+        return SeedTest(mean, seeds, None, None)
     of_seeds = float(np.var(differences, ddof=1)) / seeds
-    of_images = _shared_variance(np.asarray(resampled, dtype=np.float64))
-    error = math.sqrt(of_seeds + of_images)
-    if error < 10**-DECIMALS:
-        return SeedTest(mean, 0.0, seeds - 1.0, mean, mean, 1.0 if mean == 0 else 0.0)
-    freedom = (seeds - 1) * (1 + of_images / of_seeds) if of_seeds else math.inf
-    width = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
-    p = float(2 * student.sf(abs(mean) / error, freedom))
-    return SeedTest(mean, error, freedom, mean - width, mean + width, p)
+    return SeedTest(mean, seeds, of_seeds, _shared_variance(np.asarray(resampled, dtype=np.float64)))
 
 
-def seeds_needed(test: SeedTest, *, seeds: int, risk: float) -> int | None:
-    """The least number of seeds with p < ``risk`` if mean, SD and V of ``seed_test`` stay as they are.
-
-    Args:
-        test: of ``seeds`` seeds.
-        seeds: S, at least 2.
-        risk: the p to stay below; with a correction for k comparisons, the level divided by k.
-
-    Returns:
-        None if no number of seeds is enough: the difference is 0, or the images alone explain it.
-
-    >>> pair = seed_test(np.array([0.1, 0.2, 0.3]), resampled=np.zeros((2, 3)))    # t = 2 sqrt(S)
-    >>> seeds_needed(pair, seeds=3, risk=0.05)    # 4 > t_(.975, 3) = 3.182; 3.464 < t_(.975, 2) = 4.303
-    4
-    """
-    if test.standard_error is None or test.freedom is None:
-        raise ValueError("one seed does not say how many are needed: at least 2")
-    mean, squared = abs(test.difference), test.standard_error**2
-    of_images = squared * (1 - (seeds - 1) / test.freedom)
-    own = max(0.0, squared - of_images) * seeds  # SD^2
-
-    def enough(count: int) -> bool:
-        error = math.sqrt(own / count + of_images)
-        freedom = (count - 1) * (1 + of_images * count / own) if own else math.inf
-        return mean > 0 and (error == 0 or 2 * float(student.sf(mean / error, freedom)) < risk)
-
-    if not enough(MOST_SEEDS):
-        return None
-    low, high = 1, MOST_SEEDS  # one is never enough
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+def _p(mean: float, seeds: int, of_seeds: float, of_images: float) -> float:
+    """p of ``SeedTest`` for a mean whose two variances are not both 0."""
+    mean, error = abs(mean), math.sqrt(of_seeds + of_images)
+    if not of_seeds:
+        return float(2 * ndtr(-mean / error))
+    one = 2 * stdtr((seeds - 1) * (1 + of_images / of_seeds), -mean / error)
+    images, own = math.sqrt(of_images) * NODES, math.sqrt(of_seeds)
+    beyond = stdtr(seeds - 1, (images - mean) / own) + stdtr(seeds - 1, -(images + mean) / own)
+    return float(max(one, SHARE * (WEIGHTS @ beyond)))
 
 
 def _rounded(differences: Array) -> Array:

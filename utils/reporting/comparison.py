@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import UserError
 from ..metrics.bootstrap import bootstraps, interval
 from ..metrics.paired_tests import holm, mcnemar, mcnemar_by_groups
-from ..metrics.seed_tests import SeedTest, seed_test, seeds_needed
+from ..metrics.seed_tests import SeedTest, seed_test
 from ..metrics.summary import OperatingPoint
 from ..seeding import numpy_stream
 from .analysis import RESAMPLES, Metric, Report, Row, rows_of
@@ -54,7 +54,7 @@ class Change:
     difference: float  # mean over the common seeds
     low: float | None  # its 95 % interval on new seeds and new images; None of one seed
     high: float | None
-    p: float | None  # see ``metrics.seed_tests.seed_test``
+    p: float | None  # see ``metrics.seed_tests.SeedTest``
     gain: float  # the difference, positive where the row is better
     before: float  # value of the reference's ensemble of the common seeds
     after: float  # of the row's
@@ -63,7 +63,7 @@ class Change:
     ensemble_high: float
     tested: SeedTest
     p_corrected: float | None = None  # after Holm's correction over the rows and metrics of the page
-    needed: int | None = None  # seeds for a clear difference, see ``seed_tests.seeds_needed``; None of one seed too
+    needed: int | None = None  # seeds for a clear difference, see ``SeedTest.seeds_needed``; None of one seed too
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -137,10 +137,9 @@ def compare(report: Report, baseline: Sequence[Row] = ()) -> tuple[Comparison, .
     changes = [change for each in found for change in each.changes.values()]
     _correct([(change, "p") for change in changes])
     _correct([(point, name) for each in found for point in each.points for name in ("negatives_p", "positives_p")])
-    for each in found:
-        for change in each.changes.values():
-            if len(each.seeds) > 1:  # at the level of Bonferroni, which Holm's is never below
-                change.needed = seeds_needed(change.tested, seeds=len(each.seeds), risk=CLEAR / len(changes))
+    tested = [change for change in changes if change.p is not None]
+    for change in tested:  # at the level of Bonferroni, which Holm's is never below
+        change.needed = change.tested.seeds_needed(risk=CLEAR / len(tested))
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..data import NATURAL
+from ..metrics.paired_tests import holm
 from ..metrics.seed_tests import corrected_resampled_t
 from .analysis import Metric, Row
 from .charts import COLOURS, Entry, Figure, auc_axis, dot_chart
@@ -35,10 +36,11 @@ class Cross:
     train_on: str
     label: str
     counts: str  # negatives : positives of the training set, of the first fold
-    folds: int  # that the images are divided into
+    test_share: float  # of the images of a fold, those that it tests; of the first fold
     values: dict[int, float]  # fold -> mean test AUC of its seeds
     difference: float | None = None  # mean over the common folds, from training on the same subset
     p: float | None = None  # of the t test over those folds, corrected for training sets that overlap
+    p_corrected: float | None = None  # after Holm's correction over all of the page
 
     @property
     def mean(self) -> float:
@@ -58,7 +60,8 @@ class Cross:
         if changes:
             self.difference = statistics.fmean(changes)
             if max(changes) - min(changes) > SAME:
-                self.p = corrected_resampled_t(np.array(changes), test_share=1 / self.folds)
+                share = max(self.test_share, same.test_share)  # of the smaller training set
+                self.p = corrected_resampled_t(np.array(changes), test_share=share)
 
 
 def crosses(rows: Sequence[Row]) -> list[Cross]:
@@ -74,14 +77,26 @@ def crosses(rows: Sequence[Row]) -> list[Cross]:
         place = ORDER.index(word) if word in ORDER else len(ORDER)
         key = (model, int(options.get("test_subset") or 0), place, f"{word}{cut}", label)
         trained = ratio(row.run.record.class_counts["train"])
-        folds = max(2, int(options["folds"]))
-        cross = found.setdefault(key, Cross(model, _subset(options), f"{word}{cut}", label, trained, folds, {}))
+        share = _test_share(row.run.record.class_counts)
+        cross = found.setdefault(key, Cross(model, _subset(options), f"{word}{cut}", label, trained, share, {}))
         cross.values[int(options.get("fold") or 0)] = row.measures["auc"].mean
     for (model, subset, place, train_on, label), cross in found.items():
         same = found.get((model, subset, 0, "same" + train_on.removeprefix(train_on.split(",")[0]), label))
         if place and same:
             cross.compare(same)
+    for cross, p in zip(found.values(), holm([cross.p for cross in found.values()]), strict=True):
+        cross.p_corrected = p
     return [found[key] for key in sorted(found)]
+
+
+def _test_share(class_counts: Mapping[str, Mapping[str, int]]) -> float:
+    """The test set's share of all images; those of validation, which choose the epoch, are training's.
+
+    >>> _test_share({"train": {"negative": 5, "positive": 1}, "validation": {"negative": 2}, "test": {"negative": 2}})
+    0.2
+    """
+    sizes = {part: sum(counts.values()) for part, counts in class_counts.items()}
+    return sizes["test"] / sum(sizes.values())
 
 
 def class_resampling_table(rows: Sequence[ClassRow]) -> Table:
@@ -118,7 +133,7 @@ def _subset(options: Mapping[str, Any]) -> str:
 
 def resampling_table(found: Sequence[Cross]) -> Table:
     """One line for each model, test subset and choice of training subsets."""
-    names = ("training set", "folds", "test AUC, mean \N{PLUS-MINUS SIGN} SD", "minus same", "corrected t, p")
+    names = ("training set", "folds", "test AUC, mean \N{PLUS-MINUS SIGN} SD", "minus same", "p", "p, Holm")
     columns = [*map(Column, ("model", "tested on", "trained on", "objective")), *numeric(*names)]
     rows = []
     for each in found:
@@ -126,7 +141,8 @@ def resampling_table(found: Sequence[Cross]) -> Table:
         difference = DASH if each.difference is None else AUC.text(each.difference, sign=True)
         cells = [Cell(text) for text in (each.model, each.test_on, each.train_on, each.label)]
         cells += [Cell(each.counts, float(each.counts.split()[-1])), count(len(each.values))]
-        rows.append([*cells, AUC.cell(each.mean, spread), Cell(difference, each.difference), p_cell(each.p)])
+        rows.append([*cells, AUC.cell(each.mean, spread), Cell(difference, each.difference)])
+        rows[-1] += [p_cell(each.p), p_cell(each.p_corrected)]
     return Table("resampling", "Cross-validation: trained on the same, the other or all subsets", columns, rows)
 
 
