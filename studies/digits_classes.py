@@ -245,7 +245,7 @@ def differences(found: Accuracies) -> list[dict[str, Any]]:
     rows = []
     for other in others:
         changes = without_noise([ours - theirs for ours, theirs in zip(best["folds"], other["folds"], strict=True)])
-        judged = of_folds(mean_and_sd(changes.tolist()))
+        judged = of_folds(mean_and_sd(changes.tolist()), ratio=1 / (len(changes) - 1))
         counts = {"above": int((changes > 0).sum()), "below": int((changes < 0).sum()), "folds": len(changes)}
         rows.append({"best": best["learner"], "other": other["learner"], **judged, **counts})
     corrected = holm([row["p"] for row in rows])

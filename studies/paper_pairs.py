@@ -119,7 +119,7 @@ def text(pairs: Sequence[tuple[Path, Path]], found: Sequence[list[dict[str, Any]
     header += ["ensemble without", "ensemble with ALM"]
     return (
         "# With and without ALM\n\n`python -m studies.paper_pairs`. Test set, means over 10 seeds, FPR in %; the "
-        "interval knows seeds and images. Ensembles average the scores of the 10 seeds; of one each nothing is tested.\n"
+        "interval knows seeds and images. Ensembles average the scores of 10 seeds; of one each nothing is tested.\n"
         f"{clear} of {len(rows)} differences are clear (corrected p below {CLEAR}).\n\n"
         f"{markdown(header, rows)}\n"
     )

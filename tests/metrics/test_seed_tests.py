@@ -50,7 +50,7 @@ def test_p_and_interval_are_those_of_the_formula(seeds: int, images: float, mean
             integrate.quad(beyond, *part, epsabs=1e-13)[0] for part in ((0, turn), (turn, 2 * turn), (2 * turn, np.inf))
         )
         freedom = (seeds - 1) * (of_seeds + images) / of_seeds
-        return max(2 * float(stats.t.sf(size / math.sqrt(of_seeds + images), freedom)), 0.75 * both)
+        return float(max(2 * stats.t.sf(size / math.sqrt(of_seeds + images), freedom), 0.75 * both))
 
     assert found.p == pytest.approx(p(mean), rel=1e-4)
     assert found.low is not None

@@ -136,6 +136,22 @@ def test_a_plan_of_this_test_set_is_its_interval(run: Path) -> None:
     assert [planned[2].under, planned[4].under] == [measured[1][1].under, measured[2][1].under]
 
 
+def test_the_planner_counts_groups_and_plans_no_widths_of_them(run: Path) -> None:
+    """Five images a patient: intervals of other numbers of images, which would be narrower than the card's, are none."""
+    for part, positives, negatives in (("test", 50, 100), ("calibration", 40, 3)):
+        both = positives + negatives
+        labels = np.repeat([1, 0], [positives, negatives])
+        patients = [f"p{number // 5}" for number in range(both)]
+        paths = [f"{number}.png" for number in range(both)]
+        made = Scores(np.arange(both), labels, np.arange(float(both)), [part] * both, labels, paths, patients)
+        write_scores(run / "seed1" / f"{part}.csv", made)
+    made_card = card(run, 0.1)
+    (planner,) = [section for section in made_card.sections if section.heading == "Planner"]
+    assert [table.key for table in planner.tables] == ["card1_claims"]
+    assert planner.tables[0].caption.startswith("Groups with positives that a claim needs")
+    assert "a claim counts groups" in planner.text
+
+
 def test_several_seeds_that_validation_chose_are_corrected_for(tmp_path: Path) -> None:
     """Three epochs, two seeds: nine models. 20 validation positives; .9^n <= .05 / 9 from n = 50."""
     made = card(make_run(tmp_path, "run", tpr=TPRS, num_epochs=3))

@@ -306,9 +306,8 @@ def test_folds_are_put_together_and_compared_over_folds(tmp_path: Path) -> None:
     for train_on, gain, trained in (("same", 0.5, (70, 10)), ("other", 1.5, (30, 10)), ("all", 2.0, (120, 20))):
         counts = {"train": trained, "validation": (25, 15), "test": (40, 20)}
         for fold in (1, 2, 3):
-            name = f"{train_on}{fold}"
-            made = {"counts": counts, "gain": gain, "train_on": train_on, "fold": fold}
-            make_run(tmp_path, name, seeds=(fold,), **made, **options)
+            made = options | {"train_on": train_on, "fold": fold}
+            make_run(tmp_path, f"{train_on}{fold}", seeds=(fold,), gain=gain, counts=counts, **made)
     report_of_folds = analyse(read_folder(tmp_path), tprs=(0.9,))
     assert not report_of_folds.rows
     found = crosses(report_of_folds.folds)

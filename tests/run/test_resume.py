@@ -13,6 +13,7 @@ import torch
 from runs import arguments, assert_same, assert_same_run, best, history, results, run, scripted, start_of
 
 import main
+import report
 from models import MODELS
 from models.lenet import lenet5
 from utils.run import seed_epochs
@@ -153,6 +154,20 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     assert len(history(folder / "seed1")) == epoch
     run(tmp_path / "resumed", f"{command} --resume 1")
     assert_same_run(folder, run(tmp_path / "straight", command))
+
+
+def test_a_promise_after_a_baseline_is_corrected_for_the_epochs_of_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two of the baseline, three after it: 6 models; and 4 more after those: 24."""
+    run(tmp_path, "--num_epochs 2 --model_name base")
+    for name, baseline, epochs, models in (("then", "base", 3, 6), ("last", "then", 4, 24)):
+        argv = arguments(tmp_path, f"--model_name {name} --continue_train 1 --baseline_cont_train {baseline}")
+        at = argv.index("--num_epochs")
+        assert main.main([*argv[:at], *argv[at + 2 :], "--continue_train_epochs", str(epochs)]) == 0
+        assert f"which chose among {models} models" in capsys.readouterr().out
+        assert report.main([str(tmp_path / "runs" / name), "--card"]) == 0
+        assert f"which chose among {models} models" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from .roc import Array
 LEVEL = 0.95
 MOST_SEEDS = 10_000  # that ``SeedTest.seeds_needed`` looks at
 DECIMALS = 12  # differences are rounded to it: below lies the noise of float64
+SMALLEST = 1e-24  # variance that is not of that noise
 SHARE = 0.75  # of the probability that the sum of both chances is exceeded
 NODES = np.linspace(-9, 9, 361)  # of a standard normal
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
@@ -76,7 +77,7 @@ class SeedTest:
 
     @property
     def _varies(self) -> bool:
-        return math.sqrt((self.of_seeds or 0) + (self.of_images or 0)) >= 10**-DECIMALS
+        return (self.of_seeds or 0.0) + (self.of_images or 0.0) >= SMALLEST
 
     @property
     def _half(self) -> float | None:

@@ -88,7 +88,7 @@ def card_of(
             f"{per_thousand}: {cost}. To call nothing positive has a net benefit of 0.",
             (prevalence_figure(found, [share.value for share in shares], probability),),
         ),
-        Section("Planner", (_claims_table(row, found, key), _widths_table(row, key)), _plan_says(row)),
+        _planner(row, found, key),
     )
     pictures = gallery(row, found, originals, most) if originals is not None and most else None
     return Card(row, _facts(row), sections, pictures)
@@ -195,6 +195,15 @@ def _predictive(value: float | None) -> Cell:
 # --- planner -----------------------------------------------------------------------------------------------
 
 
+def _planner(row: Row, found: Evidence, key: str) -> Section:
+    """Claims, and widths of intervals: not where samples are of groups, which count as one, and differ in size."""
+    claims = _claims_table(row, found, key)
+    if row.test.groups is not None:
+        words = "The samples of a group are alike: a claim counts groups. Widths of intervals with other groups are not"
+        return Section("Planner", (claims,), f"{words} planned.")
+    return Section("Planner", (claims, _widths_table(row, key)), _plan_says(row))
+
+
 def _plan_says(row: Row) -> str:
     positives = int(row.test.label.sum())
     return (
@@ -216,9 +225,12 @@ def _claims_table(row: Row, found: Evidence, key: str) -> Table:
         cells.append(count(positives_for_claim(promise.tpr, promise.risk, 1.0)))
         rows.append([*cells, replace(count(_halved(promise)), under=f"TPR {exact_percent(better)} % seen")])
     columns = (Column("claim"), *numeric("d"))
-    columns += numeric("NP", "CRC (on average)", group="to give a threshold: positives of a set of its own")
-    columns += numeric("none missed", "half of the misses allowed", group="to claim it of a threshold: test positives")
-    return Table(f"{key}_claims", "Positives that a claim needs, at a level of 1 - d", columns, rows)
+    unit = "positives" if row.test.groups is None else "groups with positives"
+    columns += numeric("NP", "CRC (on average)", group=f"to give a threshold: {unit} of a set of its own")
+    columns += numeric(
+        "none missed", "half of the misses allowed", group=f"to claim it of a threshold: {unit} of a test set"
+    )
+    return Table(f"{key}_claims", f"{unit.capitalize()} that a claim needs, at a level of 1 - d", columns, rows)
 
 
 @functools.lru_cache

@@ -76,7 +76,8 @@ class Outcome:
         """In a heading."""
         if self.tpr is None:
             return self.rule
-        return f"recall {exact_percent(self.tpr)} %{', promised' if self.rule == NP else ''}"
+        # what is promised is the TPR of each score by itself: where several reach their thresholds, one is decided for
+        return f"{'NP thresholds, TPR' if self.rule == NP else 'recall'} {exact_percent(self.tpr)} %"
 
     @property
     def key(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,24 @@ TAKEN_OVER = ("image_size", "normalisation")  # what its network sees, so that i
 
 
 def of_baseline(settings: Settings) -> Settings:
-    """``settings`` with what follows from the baseline, if training continues from one."""
+    """``settings`` with what follows from the baseline, if training continues from one.
+
+    Its ``num_epochs`` are those among which the baseline's model was chosen: what a threshold promises is corrected for
+    them too (``config.guarantees.compared``).
+    """
     best = find_baselines(settings.config)
     if not best:
         return settings
     path = best[settings.config.seeds[0]]
-    saved = {name: load(path, BEST)["config"].get(name) for name in TAKEN_OVER}
+    of_best = load(path, BEST)["config"]
+    saved = {name: of_best.get(name) for name in TAKEN_OVER}
     known = {name: value for name, value in saved.items() if value is not None}
     checked = {name: built(functools.partial(convert, name, value, str(path))) for name, value in known.items()}
-    return settings.completed(checked, "the baseline")
+    factors = ["num_epochs", *(["continue_train_epochs"] if of_best.get("continue_train") else [])]
+    epochs = [built(functools.partial(convert, name, of_best.get(name), str(path))) for name in factors]
+    completed = settings.completed(checked, "the baseline")
+    origins = {**completed.origins, "num_epochs": "the baseline"}
+    return replace(completed, config=replace(completed.config, num_epochs=math.prod(epochs)), origins=origins)
 
 
 def find_baselines(config: Config) -> dict[int, Path]:

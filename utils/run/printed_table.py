@@ -82,9 +82,9 @@ def _class_row(values: dict[str, Any], shots: Sequence[str]) -> list[str]:
 
 def _decision_line(point: dict[str, Any], critical: Iterable[str]) -> str:
     """What the thresholds of one rule give, in words."""
-    how = "that promise" if point["rule"] == "NP" else "of validation for"
+    of_scores = "whose scores promise a TPR of" if point["rule"] == "NP" else "of validation for a recall of"
     recalls = ", ".join(f"{name} {point['recall'][name] * 100:.1f}" for name in critical)
-    line = f"thresholds {how} a recall of {point['tpr'] * 100:g} %: on test recall {recalls} %"
+    line = f"thresholds {of_scores} {point['tpr'] * 100:g} %: on test recall {recalls} %"
     if "error_of_others" in point:
         line += f", error of the other classes {point['error_of_others'] * 100:.1f} %"
         line += f" {_percents(point['error_of_others_interval'])}"
