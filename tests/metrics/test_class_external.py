@@ -18,13 +18,12 @@ def test_doctests() -> None:
         assert (found.failed, found.attempted > 0) == (0, True)
 
 
-def test_a_name_comes_before_a_number() -> None:
-    """Classes 0 and 1 are called "1" and "0": as for --classes, a number is the class of that name."""
-    assert class_labels(["1", "0"], names=["1", "0"], classes=[0, 1]).tolist() == [0, 1]
-    assert class_labels(["4", "cat"], names=["cat", "dog"], classes=[9, 4]).tolist() == [1, 0]
-    with pytest.raises(ValueError, match=r"^rat$"):
-        class_labels(["cat", "rat"], names=["cat", "dog"], classes=[9, 4])
-    assert class_labels([], names=["cat", "dog"], classes=[9, 4]).dtype == np.int64
+def test_a_label_is_a_name_and_never_a_place() -> None:
+    """Classes 0 and 1 are called "1" and "0"; of cat and dog nobody knows which is 0."""
+    assert class_labels(["1", "0"], names=["1", "0"]).tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"^rat, 0$"):
+        class_labels(["cat", "rat", "0", "rat"], names=["cat", "dog"])
+    assert class_labels([], names=["cat", "dog"]).dtype == np.int64
 
 
 def test_rules_that_all_classes_have() -> None:

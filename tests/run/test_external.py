@@ -70,6 +70,12 @@ def test_numbers_are_those_of_the_scores(folder: Path, other: Path, capsys: pyte
     seeds = [[float(row[f"score_seed{seed}"]) for row in rows] for seed in (1, 2)]
     np.testing.assert_allclose(scores, np.mean(seeds, axis=0), rtol=1e-15)
     content = json.loads((own / "results.json").read_text())
+    assert content["labels_read"] == {
+        "negative": {"classes": ["0"], "images": {"0": 30, "negative": 30}},
+        "positive": {"classes": ["1"], "images": {"1": 15, "positive": 15}},
+    }
+    read = "positive is 1: 15 labelled 1, 15 labelled positive; negative is 0: 30 labelled 0, 30 labelled negative"
+    assert (own / "card.txt").read_text().splitlines()[1] == read
     test = content["test"]
     assert test["auc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
     points = results(folder)["ensemble"]["test"]["operating_points"]

@@ -137,8 +137,8 @@ def each(label: str, first: str = "") -> str:
 
 
 BAD = {
-    each("7"): "must be a class of the run, by name or number (2, 5, 6), got '7'",
-    each("positive"): "must be a class of the run, by name or number (2, 5, 6), got 'positive'",
+    each("7"): "must be a class of the run (2, 5, 6), got '7'",
+    each("positive"): "must be a class of the run (2, 5, 6), got 'positive'",
     each("2", first="5"): "must have images of class 6 and of others, got 0 of 90",
     each("6"): "must have images of class 6 and of others, got 90 of 90",
     "path,label\n0.png,6\n": "must have a label for each image, got none for 1.png and 88 more",

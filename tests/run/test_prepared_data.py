@@ -217,6 +217,62 @@ def test_a_class_whose_name_is_a_number_is_found_by_its_name(tmp_path: Path) -> 
     assert (experiment.config.positive_classes, experiment.config.negative_classes) == ((0,), (1,))
 
 
+@pytest.mark.parametrize("more", ["--positive_classes 0", "--task classes --critical_classes 0"])
+def test_a_number_is_no_place_where_names_are_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str
+) -> None:
+    """0 was read as the first class, which is 1."""
+    images, labels, splits = made(COUNTS)
+    write_set(tmp_path, images, labels, splits, classes=("1", "2"))
+    command = with_data(tmp_path, f"--resnet_type linear {more}")
+    run(tmp_path / "one", command.replace("--ratio_pos_train natural", "") if "--task" in more else command, code=2)
+    assert f"unknown {more.split()[-2][2:]} '0' (from the command line). Known: 1, 2" in capsys.readouterr().err
+
+
+# --- other data ------------------------------------------------------------------------------------------
+
+
+def judge(folder: Path, table: dict[str, str], *more: str) -> int:
+    """Judge a run on the images of ``table``, which has the label of each."""
+    path = folder.parents[1] / "other.csv"
+    path.write_text("path,label\n" + "".join(f"{name},{label}\n" for name, label in table.items()))
+    return predict.main([str(folder), "--images", str(path), "--labels", str(path), "--name", "other", *more])
+
+
+def pictures(root: Path, classes: tuple[str, ...]) -> dict[str, str]:
+    """Images in ``root``, the brighter the later the class, and the class of each."""
+    found = {}
+    for number in range(30):
+        pixels = np.full((28, 28), 90 * (number % len(classes)) + number, dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"{number}.png")
+        found[f"{number}.png"] = classes[number % len(classes)]
+    return found
+
+
+@pytest.mark.parametrize("task", ["--positive_classes cancer", "--task classes --classes healthy cancer"])
+def test_labels_of_other_data_are_names_and_no_places(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    """A hospital that writes 1 for cancer, which comes first in the alphabet, was judged upside down."""
+    images, labels, splits = made(COUNTS)
+    classes = ("cancer", "healthy")
+    write_set(tmp_path, images, labels, splits, classes=classes)
+    command = with_data(tmp_path, f"--resnet_type linear {task}")
+    folder = run(tmp_path, command.replace("--ratio_pos_train natural", "") if "--task" in task else command)
+    named = pictures(tmp_path, classes)
+    capsys.readouterr()
+    assert judge(folder, {name: str(int(label == "cancer")) for name, label in named.items()}) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a class of the run (" in line
+    assert "got '1, 0'; write names, as numbers do not tell which class is meant" in line
+    assert judge(folder, {**named, "0.png": "canser"}) == 2
+    assert capsys.readouterr().err.endswith("got 'canser'\n")
+    assert not (folder / "external").exists()
+    assert judge(folder, named) == 0
+    said = capsys.readouterr().out
+    assert ("images: healthy 15, cancer 15" if "--task" in task else "positive is cancer: 15 labelled cancer;") in said
+
+
 # --- groups and sets -------------------------------------------------------------------------------------
 
 

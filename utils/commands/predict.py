@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", **switch, help="1 goes on with a file that a stopped command has begun")
     add("--overwrite", **switch, help="1 replaces the file, or the evaluation, if it is there")
     add = parser.add_argument_group("evaluation on other data, in RUN/external/NAME/").add_argument
-    labels = "columns path and label: a class of the run, by number or name, or of two sides positive or negative"
+    labels = "columns path and label: classes by name (by number if they have none), or positive and negative"
     add("--labels", type=Path, metavar="CSV", help=labels)
     add("--name", help="name of the evaluation")
     add("--by", nargs="+", metavar="COLUMN", help="further columns of the labels whose groups are compared")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from .prepared_files import SPLITS, PreparedFiles
 from .raw import Int64Array, RawData
 from .repeats import count_repeats, shared_digests
 from .rows import data_checksum, rows_in_use
+
+INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,7 @@ Source = ArraySource | PreparedSource
 def class_numbers(
     given: Sequence[int | str] | None, source: Source, *, flag: str, origin: str
 ) -> tuple[int, ...] | None:
-    """The classes that a user named, by name or number; a class whose name is a number is found by its name.
+    """The classes that a user named, by name or number; where a name is a number, by name alone.
 
     Raises:
         UserError: there is no such class; the text lists the near names.
@@ -157,10 +160,11 @@ def class_numbers(
             )
         return tuple(int(number) for number in given)
     found = []
+    has_numbers = any(INTEGER.fullmatch(name) for name in names)  # 0 is none of the classes 1..5
     for name in given:
         if str(name) in names:
             found.append(names.index(str(name)))
-        elif isinstance(name, int) and 0 <= name < len(names):
+        elif isinstance(name, int) and 0 <= name < len(names) and not has_numbers:
             found.append(name)
         else:
             raise unknown(flag, str(name), names, origin=origin)

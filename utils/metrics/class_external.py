@@ -87,25 +87,21 @@ def classes_by_group(
     return {name: by_group(view, values, thresholds[name]) for name, view in scores.views.items()}
 
 
-def class_labels(labels: Sequence[str], *, names: Sequence[str], classes: Sequence[int]) -> Labels:
+def class_labels(labels: Sequence[str], *, names: Sequence[str]) -> Labels:
     """(n,) 0..K-1 of each label.
 
     Args:
-        labels: the name of a class, or else the number of an original class.
+        labels: the name of a class.
         names: of the K classes.
-        classes: the original class of each.
 
     Raises:
-        ValueError: the first label that is neither.
+        ValueError: the different labels that are none.
 
-    >>> class_labels(["cat", " 7", "3"], names=["dog", "cat"], classes=[7, 3]).tolist()
+    >>> class_labels(["cat", " dog", "cat"], names=["dog", "cat"]).tolist()
     [1, 0, 1]
     """
-    meaning = {str(number): label for label, number in enumerate(classes)}
-    meaning |= {name: label for label, name in enumerate(names)}
-    found = []
-    for text in labels:
-        if text.strip() not in meaning:
-            raise ValueError(text)
-        found.append(meaning[text.strip()])
-    return np.array(found, dtype=np.int64)
+    meaning = {name: label for label, name in enumerate(names)}
+    texts = [text.strip() for text in labels]
+    if other := [text for text in dict.fromkeys(texts) if text not in meaning]:
+        raise ValueError(", ".join(other))
+    return np.array([meaning[text] for text in texts], dtype=np.int64)

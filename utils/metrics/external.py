@@ -126,31 +126,29 @@ def by_group(scores: Scores, values: Sequence[str], threshold: Threshold) -> lis
 
 
 def label_numbers(
-    labels: Sequence[str], *, negative: Sequence[int], positive: Sequence[int]
+    labels: Sequence[str], *, negative: Mapping[str, int], positive: Mapping[str, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(n,) 0 or 1 of each label, and (n,) its original class, -1 of a word.
 
     Args:
-        labels: ``positive``, ``negative``, or the number of an original class.
-        negative: the original classes of the negatives.
+        labels: ``positive``, ``negative``, or what an original class is called.
+        negative: the original classes of the negatives by what they are called.
         positive: those of the positives.
 
     Raises:
-        ValueError: the first label that is neither.
+        ValueError: the different labels that are neither.
 
-    >>> label_numbers(["3", "negative", "7"], negative=[3], positive=[7])
+    >>> label_numbers(["scar", "negative", "tumour"], negative={"scar": 3}, positive={"tumour": 7})
     (array([0, 0, 1]), array([ 3, -1,  7]))
     """
     meaning: Mapping[str, tuple[int, int]] = {
         "negative": (0, -1),
         "positive": (1, -1),
-        **{str(number): (0, number) for number in negative},
-        **{str(number): (1, number) for number in positive},
+        **{name: (0, number) for name, number in negative.items()},
+        **{name: (1, number) for name, number in positive.items()},
     }
-    found = []
-    for text in labels:
-        if text.strip() not in meaning:
-            raise ValueError(text)
-        found.append(meaning[text.strip()])
-    sides, classes = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    texts = [text.strip() for text in labels]
+    if other := [text for text in dict.fromkeys(texts) if text not in meaning]:
+        raise ValueError(", ".join(other))
+    sides, classes = np.array([meaning[text] for text in texts], dtype=np.int64).reshape(-1, 2).T
     return sides, classes

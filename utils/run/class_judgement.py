@@ -18,7 +18,7 @@ from ..run_files.external_json import ExternalPaths, write_class_external
 from ..seeding import numpy_stream
 from .class_model import ClassModel
 from .external_card import class_card_text
-from .labelled_images import Labelled
+from .labelled_images import Labelled, asks_for_names
 from .prediction_rows import ClassRows
 
 
@@ -74,11 +74,10 @@ def _scores(model: ClassModel, labelled: Labelled, numbers: Array) -> ClassScore
     content, count, source = model.content, len(labelled.labels), labelled.source
     known = listed([one_line(name) for name in model.names])
     try:
-        label = class_labels(labelled.labels, names=model.names, classes=content.classes)
+        label = class_labels(labelled.labels, names=model.names)
     except ValueError as error:
-        raise UserError(
-            f"a label in {source} must be a class of the run, by name or number ({known}), got {one_line(error)!r:.60}"
-        ) from None
+        text = f"a label in {source} must be a class of the run ({known}), got {one_line(error)!r:.60}"
+        raise UserError(text + asks_for_names(content, str(error))) from None
     for own in model.critical:
         found = int((label == own).sum())
         if not 0 < found < count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..data.class_names import listed
 from ..errors import one_line
 
 
@@ -14,12 +15,19 @@ def card_text(run: str, results: Mapping[str, Any]) -> str:
     counted = f"{test['n_positive']} positives, {test['n_negative']} negatives"
     lines = [
         f"{run} on {results['name']}: {counted}; thresholds as they were; 95 % intervals",
+        "; ".join(_side_text(side, results["labels_read"][side]) for side in ("positive", "negative")),
         *_of_scores(test),
         *_shift_lines(results["shift"] or {}),
     ]
     for column, groups in results["groups"].items():
         lines += [f"by {column}, at {results['groups_at']}", *_group_lines(groups)]
     return "\n".join([*lines, *_broken_line(results)]) + "\n"
+
+
+def _side_text(side: str, read: Mapping[str, Any]) -> str:
+    """``positive is tumour: 30 images labelled tumour``."""
+    images = [f"{count} labelled {one_line(text)}" for text, count in read["images"].items()]
+    return f"{side} is {listed([one_line(name) for name in read['classes']])}: {', '.join(images)}"
 
 
 def class_card_text(run: str, results: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.class_names import named
+from ..data.class_names import listed, named
 from ..errors import UserError, one_line
 from ..metrics.external import by_group, judged, label_numbers, shift
 from ..metrics.scores import Scores, mean_of_seeds
@@ -19,7 +19,7 @@ from ..seeding import numpy_stream
 from ..system.files import sha256
 from .class_judgement import judge_classes
 from .external_card import card_text
-from .labelled_images import Labelled, read_labelled
+from .labelled_images import Labelled, asks_for_names, read_labelled
 from .prediction_rows import ClassRows, SideRows
 from .trained_model import TrainedModel
 
@@ -84,6 +84,7 @@ def _judge_sides(
             generator=numpy_stream(0, "bootstrap of an external evaluation"),
         ),
         "shift": shift(scores, read_scores(before)) if before.exists() else None,
+        "labels_read": _labels_read(model, labelled, scores),
         "groups": {column: by_group(scores, values, threshold) for column, values in labelled.groups.items()},
         "groups_at": threshold.meaning,
         "broken": labelled.broken,
@@ -102,18 +103,30 @@ def _judge_sides(
     return card
 
 
+def _labels_read(model: TrainedModel, labelled: Labelled, scores: Scores) -> dict[str, Any]:
+    """Of each side its classes in the run, and how many images have each label that was read as it."""
+    read: dict[str, Any] = {}
+    for side, own in enumerate((model.content.negative_classes, model.content.positive_classes)):
+        texts = [text.strip() for text, label in zip(labelled.labels, scores.label, strict=True) if label == side]
+        counts = {text: texts.count(text) for text in sorted(set(texts))}
+        read[("negative", "positive")[side]] = {"classes": named(own, model.content.class_names), "images": counts}
+    return read
+
+
 def _scores(model: TrainedModel, labelled: Labelled) -> Scores:
     """Of the ensemble, with the labels as 0 and 1."""
     content, count, source = model.content, len(labelled.labels), labelled.source
-    of_name = {name: str(number) for number, name in enumerate(content.class_names or ())}
-    labels = [of_name.get(text.strip(), text) for text in labelled.labels]
+    negative, positive = (
+        dict(zip(named(own, content.class_names), own, strict=True))
+        for own in (content.negative_classes, content.positive_classes)
+    )
     try:
-        numbers, classes = label_numbers(labels, negative=content.negative_classes, positive=content.positive_classes)
+        numbers, classes = label_numbers(labelled.labels, negative=negative, positive=positive)
     except ValueError as error:
-        in_use = (*content.negative_classes, *content.positive_classes)
-        known = ", ".join(named(in_use, content.class_names))
+        known = listed([one_line(name) for name in (*negative, *positive)])
         expected = f"positive, negative or a class of the run ({known})"
-        raise UserError(f"a label in {source} must be {expected}, got {one_line(error)!r:.60}") from None
+        text = f"a label in {source} must be {expected}, got {one_line(error)!r:.60}"
+        raise UserError(text + asks_for_names(content, str(error))) from None
     if not 0 < numbers.sum() < count:
         raise UserError(f"{source} must have positives and negatives, got {int(numbers.sum())} positives of {count}")
     return Scores(np.arange(count), numbers, mean_of_seeds(labelled.numbers), ["external"] * count, classes)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.kinds import INTEGER
 from ..data.image_files import find_images, read_table
 from ..data.image_pixels import BrokenImageError
 from ..data.reading_ahead import Images, read_ahead
 from ..errors import UserError, one_line
 from ..metrics.roc import Array
+from ..run_files.model_pt import ModelFile
 from .predictions import batch_scores
 from .seed_models import SeedModels
 
@@ -64,6 +66,15 @@ def read_labelled(model: SeedModels, *, images: Path, labels: Path, by: Sequence
         raise UserError(f"none of the {len(broken)} images of {images} could be scored; {one_line(first)}: {error}")
     own = {column: [values[rows[path]] for path in names] for column, values in table.items()}
     return Labelled(labels, names, own["label"], {column: own[column] for column in by}, numbers, broken)
+
+
+def asks_for_names(content: ModelFile, unknown: str) -> str:
+    """What to do about numbers in place of names; "" where the labels are none, or the names are numbers themselves."""
+    names = content.class_names
+    is_number = any(INTEGER.fullmatch(text) for text in unknown.split(", "))
+    if not is_number or names is None or any(INTEGER.fullmatch(name) for name in names):
+        return ""
+    return "; write names, as numbers do not tell which class is meant"
 
 
 def _scored(model: SeedModels, images: Images) -> tuple[list[str], Array, dict[str, str]]:
