@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from runs import results, run
-from scipy.stats import binom, ks_2samp
+from scipy.stats import beta, binom, ks_2samp
 from sklearn.metrics import roc_auc_score
 
 import predict
@@ -99,6 +99,57 @@ def test_numbers_are_those_of_the_scores(folder: Path, other: Path, capsys: pyte
     (worst,) = [group for group in found.values() if group["worst"]]
     assert worst["tpr"] == min(group["tpr"] for group in found.values())
     assert capsys.readouterr().out.startswith((own / "card.txt").read_text())
+
+
+def at_patients(other: Path, root: Path, *, blank: str = "") -> Path:
+    """The labels with a patient for every three images, of which one is positive; ``blank`` in place of one."""
+    lines = (other / "labels.csv").read_text().splitlines()
+    patients = [blank if blank and row == 7 else f"p{row // 3}" for row in range(90)]
+    found = [f"{line},{patient}" for line, patient in zip(lines[1:], patients, strict=True)]
+    (root / "patients.csv").write_text("\n".join([f"{lines[0]},patient", *found]) + "\n")
+    return root / "patients.csv"
+
+
+def test_intervals_count_the_groups_of_a_column(
+    folder: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = at_patients(other, tmp_path)
+    argv = [str(folder), "--images", str(other), "--labels", str(labels), "--name", "patients"]
+    assert predict.main([*argv, "--group", "patient", "--by", "site", "--rule", "plug-in", "0.9"]) == 0
+    said = capsys.readouterr().out
+    assert "95 % intervals by the 30 groups of patient\n" in said
+    assert said.count(", p -\n") == 2
+    own = folder / "external" / "patients"
+    with (own / "scores.csv").open(newline="") as stream:
+        assert all(row["patient"] == f"p{int(row['path'][:-4]) // 3}" for row in csv.DictReader(stream))
+    content = json.loads((own / "results.json").read_text())
+    assert (content["group"], content["n_groups"]) == ("patient", 30)
+    assert (content["test"]["n_groups_positive"], content["test"]["n_groups_negative"]) == (30, 30)
+    assert [content["shift"][side]["p"] for side in ("positive", "negative")] == [None, None]
+    blocks = [content["test"]["thresholds"][0], *content["groups"]["site"]]
+    for block, groups in zip(blocks, (30, 10, 10, 10), strict=True):
+        low, high = block["fpr_interval"]  # Clopper-Pearson of as many patients as there are, from its definition
+        count = block["fpr"] * groups
+        assert 0 < count < groups
+        assert beta.cdf(low, count, groups - count + 1) == pytest.approx(0.025)
+        assert beta.sf(high, count + 1, groups - count) == pytest.approx(0.025)
+    assert predict.main([*argv, "--overwrite", "--rule", "plug-in", "0.9"]) == 0
+    alone = json.loads((own / "results.json").read_text())
+    assert (alone["group"], alone["n_groups"]) == (None, None)
+    assert alone["shift"]["negative"]["p"] is not None
+    assert "95 % intervals\n" in capsys.readouterr().out  # the run has no groups, either
+
+
+@pytest.mark.parametrize("blank", [" ", "NaN"])
+def test_an_image_without_a_group_is_one_line(
+    folder: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], blank: str
+) -> None:
+    labels = at_patients(other, tmp_path, blank=blank)
+    argv = [str(folder), "--images", str(other), "--labels", str(labels), "--name", "bad", "--group", "patient"]
+    assert predict.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{labels}: 7.png has no patient (got {blank.strip()!r}); fill it in or remove the row" in line
+    assert not (folder / "external" / "bad").exists()
 
 
 def test_a_second_evaluation_does_not_replace_the_first_unasked(

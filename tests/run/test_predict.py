@@ -291,6 +291,7 @@ BAD = {
     "--images {new} --out x.csv --promise 2": "--promise must be a rate in (0, 1], got 2",
     "--images {new} --out x.csv --two_thresholds 0.98 0.01": "the run has no such two; it has 0.9 0.0",
     "--images {new} --out x.csv --by scanner": "--by cannot act with --out; it belongs to --name",
+    "--images {new} --out x.csv --group who": "--group cannot act with --out; it belongs to --name",
     "--images {new} --out x.csv --resume 2": "--resume must be 0 or 1, got 2",
     "--images {new} --out x.csv --device gpu9": "device",
     "--images {new} --out x.csv --fit stretch": "invalid choice: 'stretch'",

@@ -249,6 +249,49 @@ def pictures(root: Path, classes: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+@pytest.mark.parametrize("task", ["", "--task classes --classes healthy tumour"])
+def test_patients_of_other_data_give_the_intervals_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    """The run's own test images as other data: with their patients all but the drawn intervals are the same."""
+    images, labels, splits = made({"train": (90, 30), "validation": (30, 12), "test": (30, 15)})
+    groups = patients(labels, splits)
+    write_set(tmp_path, images, labels, splits, groups=groups)
+    command = with_data(tmp_path, f"--resnet_type linear {task}")
+    folder = run(tmp_path, command.replace("--ratio_pos_train natural", "") if task else command)
+    rows = [row for row, split in enumerate(splits) if split == "test"]
+    for row in rows:
+        Image.fromarray(images[row, :, :, 0]).save(tmp_path / f"{row}.png")
+    lines = [f"{row}.png,{('healthy', 'tumour')[labels[row]]},{groups[row]}" for row in rows]
+    (tmp_path / "other.csv").write_text("\n".join(["path,label,who", *lines]) + "\n")
+    argv = [str(folder), "--images", str(tmp_path / "other.csv"), "--labels", str(tmp_path / "other.csv")]
+    found = {}
+    for name, more in (("patients", ["--group", "who"]), ("images", [])):
+        capsys.readouterr()
+        assert predict.main([*argv, "--name", name, "--threads", "1", *more]) == 0
+        warned = "95 % intervals, which count images, as those of the run count groups: name theirs with --group COLUMN"
+        assert (warned in capsys.readouterr().out) is not bool(more)
+        found[name] = json.loads((folder / "external" / name / "results.json").read_text())
+    own, other = results(folder)["ensemble"]["test"], found["patients"]["test"]
+    compared = ["fpr_at_tpr_interval", "n_groups_positive", "n_groups_negative"]
+    if task:
+        assert other["accuracy_interval"] == own["accuracy_interval"]
+        assert other["recall_interval"] == own["recall_interval"]
+        assert other["decisions"][0]["recall_interval"] == own["decisions"][0]["recall_interval"]
+        own, other, alone = own["critical"]["tumour"], *(each["test"]["critical"]["tumour"] for each in found.values())
+    else:
+        alone = found["images"]["test"]
+    assert {name: other[name] for name in compared} == {name: own[name] for name in compared}
+    for ours, theirs in zip(own["operating_points"], other["operating_points"], strict=True):
+        assert [theirs[name] for name in ("tpr_interval", "fpr_interval")] == [
+            ours[name] for name in ("tpr_interval", "fpr_interval")
+        ]
+    (low, high), (closer, nearer) = other["auc_interval"], alone["auc_interval"]
+    assert high - low > nearer - closer
+    shift = found["images"]["shift"]  # patients of the run's own test set are enough to leave the p out
+    assert all(each["p"] is None for each in (shift["tumour"] if task else shift).values())
+
+
 @pytest.mark.parametrize("task", ["--positive_classes cancer", "--task classes --classes healthy cancer"])
 def test_labels_of_other_data_are_names_and_no_places(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str

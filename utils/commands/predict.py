@@ -26,7 +26,7 @@ READ_BY = {  # flag -> the tasks that read it, each named by the flag that asks 
     "out": ("out",),
     "resume": ("out",),
     "two_thresholds": ("out",),
-    **dict.fromkeys(("labels", "by"), ("name",)),
+    **dict.fromkeys(("labels", "by", "group"), ("name",)),
     **dict.fromkeys(("promise", "rule", "overwrite", "device", "threads"), ("out", "name")),
 }
 
@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels", type=Path, metavar="CSV", help=labels)
     add("--name", help="name of the evaluation")
     add("--by", nargs="+", metavar="COLUMN", help="further columns of the labels whose groups are compared")
+    group = "another column: of what belongs together, such as the patient; intervals then count groups, not images"
+    add("--group", metavar="COLUMN", help=group)
     add = parser.add_argument_group("export").add_argument
     export = "write the ensemble beside model.pt with the preprocessing inside: pixels in, scores out"
     add("--export", choices=("onnx", "torch_export", "torchscript"), help=export)
@@ -99,6 +101,7 @@ def _predict(argv: Sequence[str]) -> int:
             labels=asked.labels,
             name=asked.name,
             by=asked.by,
+            group=asked.group,
             fit=asked.fit,
             overwrite=values["overwrite"],
         )

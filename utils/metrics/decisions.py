@@ -105,6 +105,11 @@ class Decisions:
     pairs: tuple[Pair, ...]
     temperature: float | None
 
+    @property
+    def count_groups(self) -> bool:
+        """Whether promises were chosen from groups, such as patients: the samples of the run belong to some."""
+        return any(item.unit == "group" for item in self.thresholds)
+
     def as_dict(self) -> dict[str, Any]:
         """As best.pt and model.pt hold it."""
         return {

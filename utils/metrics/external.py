@@ -82,11 +82,12 @@ def shift(scores: Scores, before: Scores) -> dict[str, Any]:
     """How far the scores of each class lie from those of the run's test set.
 
     The mean of both, and the two-sample Kolmogorov-Smirnov distance, the largest difference of the two distribution
-    functions, with its p value.
+    functions, with its p value; None where samples of either belong to groups, as it takes all for independent.
     """
     from scipy.stats import ks_2samp
 
     result = {}
+    is_grouped = scores.groups is not None or before.groups is not None
     for name, side in (("positive", 1), ("negative", 0)):
         here, there = scores.score[scores.label == side], before.score[before.label == side]
         test = ks_2samp(here, there)
@@ -94,7 +95,7 @@ def shift(scores: Scores, before: Scores) -> dict[str, Any]:
             "mean": float(here.mean()),
             "mean_in_test": float(there.mean()),
             "distance": float(test.statistic),
-            "p": float(test.pvalue),
+            "p": None if is_grouped else float(test.pvalue),
         }
     return result
 

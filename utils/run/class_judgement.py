@@ -42,6 +42,7 @@ def judge_classes(
     scores = averaged_classes(of_seeds)
     results = {
         **about,
+        "run_counts_groups": any(own.count_groups for own in model.decisions.values()),
         "test": judged_classes(
             scores,
             decisions=model.decisions,
@@ -61,7 +62,7 @@ def judge_classes(
         names=labelled.names,
         scores=scores,
         of_seeds=dict(zip(model.seeds, of_seeds, strict=True)),
-        groups=labelled.groups,
+        groups=labelled.columns,
         results=results,
         card=card,
         title=f"{model.content.run} on {about['name']}",
@@ -94,6 +95,7 @@ def _scores(model: ClassModel, labelled: Labelled, numbers: Array) -> ClassScore
         original_class=np.array(content.classes, dtype=np.int64)[label],
         names=model.names,
         critical=model.critical,
+        group=labelled.group,
     )
 
 

@@ -14,7 +14,7 @@ def card_text(run: str, results: Mapping[str, Any]) -> str:
     test = results["test"]
     counted = f"{test['n_positive']} positives, {test['n_negative']} negatives"
     lines = [
-        f"{run} on {results['name']}: {counted}; thresholds as they were; 95 % intervals",
+        f"{run} on {results['name']}: {counted}; thresholds as they were; {_intervals(results)}",
         "; ".join(_side_text(side, results["labels_read"][side]) for side in ("positive", "negative")),
         *_of_scores(test),
         *_shift_lines(results["shift"] or {}),
@@ -30,6 +30,14 @@ def _side_text(side: str, read: Mapping[str, Any]) -> str:
     return f"{side} is {listed([one_line(name) for name in read['classes']])}: {', '.join(images)}"
 
 
+def _intervals(results: Mapping[str, Any]) -> str:
+    """What the intervals count."""
+    if results["group"] is not None:
+        return f"95 % intervals by the {results['n_groups']} groups of {one_line(results['group'])}"
+    warning = ", which count images, as those of the run count groups: name theirs with --group COLUMN"
+    return "95 % intervals" + (warning if results["run_counts_groups"] else "")
+
+
 def class_card_text(run: str, results: Mapping[str, Any]) -> str:
     """Of K classes: all of them, then each critical one against the rest, then the decisions."""
     test = results["test"]
@@ -38,7 +46,7 @@ def class_card_text(run: str, results: Mapping[str, Any]) -> str:
     rates += [f"balanced accuracy {test['balanced_accuracy']:.4f}"]
     rates += [] if test["auc"] is None else [f"mean AUC {test['auc']:.4f}"]
     lines = [
-        f"{run} on {results['name']}: {test['n']} images; thresholds as they were; 95 % intervals",
+        f"{run} on {results['name']}: {test['n']} images; thresholds as they were; {_intervals(results)}",
         f"images: {counts}",
         f"largest output: {', '.join(rates)}",
     ]
@@ -84,11 +92,14 @@ def _decision_line(point: Mapping[str, Any], critical: Mapping[str, Any]) -> str
 
 
 def _shift_lines(shift: Mapping[str, Any]) -> list[str]:
-    return [
-        f"scores of {side}s: mean {found['mean']:.4g}, in the run's test set {found['mean_in_test']:.4g}; "
-        f"Kolmogorov-Smirnov distance {found['distance']:.3f}, p {found['p']:.2g}"
-        for side, found in shift.items()
-    ]
+    lines = []
+    for side, found in shift.items():
+        p = "-" if found["p"] is None else f"{found['p']:.2g}"
+        lines.append(
+            f"scores of {side}s: mean {found['mean']:.4g}, in the run's test set {found['mean_in_test']:.4g}; "
+            f"Kolmogorov-Smirnov distance {found['distance']:.3f}, p {p}"
+        )
+    return lines
 
 
 def _group_lines(groups: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -32,6 +32,7 @@ def evaluate(
     labels: Path,
     name: str,
     by: Sequence[str],
+    group: str | None,
     fit: str | None,
     overwrite: bool,
 ) -> int:
@@ -40,7 +41,7 @@ def evaluate(
     Args:
         rows: the model, and the thresholds at which groups are compared.
         run: its folder, or its model.pt.
-        images: see ``labelled_images.read_labelled``, as ``labels``, ``by`` and ``fit``.
+        images: see ``labelled_images.read_labelled``, as ``labels``, ``by``, ``group`` and ``fit``.
         name: of the evaluation.
         overwrite: whether an evaluation of that name may be replaced.
 
@@ -54,8 +55,14 @@ def evaluate(
     paths = ExternalPaths(folder / "external" / name)
     if paths.results.exists() and not overwrite:
         raise UserError(f"{paths.results} is there; choose another --name, or add --overwrite 1")
-    labelled = read_labelled(model, images=images, labels=labels, by=by, fit=fit)
-    about = {"name": name, "images": str(images), "labels": str(labels), "model_sha256": sha256(model.path)}
+    labelled = read_labelled(model, images=images, labels=labels, by=by, group=group, fit=fit)
+    about: dict[str, Any] = {
+        "name": name,
+        "images": str(images),
+        "labels": str(labels),
+        "model_sha256": sha256(model.path),
+    }
+    about |= {"group": group, "n_groups": None if labelled.group is None else len(set(labelled.group))}
     before = RunPaths(folder.parent.parent, folder.parent.name, folder.name).ensemble / "test.csv"
     if isinstance(rows, ClassRows):
         pictures = {"ROC": paths.roc, "confusion": paths.confusion}
@@ -77,6 +84,7 @@ def _judge_sides(
     scores = _scores(model, labelled)
     results = {
         **about,
+        "run_counts_groups": model.decisions.count_groups,
         "test": judged(
             scores,
             decisions=model.decisions,
@@ -95,7 +103,7 @@ def _judge_sides(
         names=labelled.names,
         scores=scores,
         of_seeds=dict(zip(model.seeds, labelled.numbers, strict=True)),
-        groups=labelled.groups,
+        groups=labelled.columns,
         results=results,
         card=card,
         title=f"{model.content.run} on {about['name']}",
@@ -129,4 +137,5 @@ def _scores(model: TrainedModel, labelled: Labelled) -> Scores:
         raise UserError(text + asks_for_names(content, str(error))) from None
     if not 0 < numbers.sum() < count:
         raise UserError(f"{source} must have positives and negatives, got {int(numbers.sum())} positives of {count}")
-    return Scores(np.arange(count), numbers, mean_of_seeds(labelled.numbers), ["external"] * count, classes)
+    score = mean_of_seeds(labelled.numbers)
+    return Scores(np.arange(count), numbers, score, ["external"] * count, classes, group=labelled.group)

@@ -14,6 +14,7 @@ from ..data.image_pixels import BrokenImageError
 from ..data.reading_ahead import Images, read_ahead
 from ..errors import UserError, one_line
 from ..metrics.roc import Array
+from ..preparing.collection import check_groups
 from ..run_files.model_pt import ModelFile
 from .predictions import batch_scores
 from .seed_models import SeedModels
@@ -27,7 +28,9 @@ class Labelled:
         source: the file of the labels.
         names: of the images.
         labels: of each, as the file says.
-        groups: columns that name the group of each image.
+        groups: the columns whose groups are compared, with the value of each image.
+        group_column: the column of what belongs together, such as the patient; None if that was not told.
+        group: the value of each image there, or None.
         numbers: (seeds, n, *columns) of each seed's model, see ``SeedModels.numbers``.
         broken: the errors of the images that could not be read, by their names.
     """
@@ -36,36 +39,59 @@ class Labelled:
     names: list[str]
     labels: list[str]
     groups: dict[str, list[str]]
+    group_column: str | None
+    group: list[str] | None
     numbers: Array
     broken: dict[str, str]
 
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """The columns asked for beside the label, with the value of each image."""
+        own = {} if self.group_column is None or self.group is None else {self.group_column: self.group}
+        return self.groups | own
 
-def read_labelled(model: SeedModels, *, images: Path, labels: Path, by: Sequence[str], fit: str | None) -> Labelled:
+
+def read_labelled(
+    model: SeedModels, *, images: Path, labels: Path, by: Sequence[str], group: str | None, fit: str | None
+) -> Labelled:
     """Score the images, and find the label of each.
 
     Args:
         model: a trained run.
         images: see ``image_files.find_images``.
         labels: a .csv file with the columns ``path``, as the images are named, ``label``, and ``by``.
-        by: the columns that name groups.
+        by: the columns whose groups are compared.
+        group: the column of what belongs together.
         fit: see ``image_pixels.fitted``.
 
     Raises:
-        UserError: there are no images, none can be scored, or one has no label.
+        UserError: there are no images, none can be scored, or one has no label, or no group.
     """
     found = find_images(images, model.form, fit=fit)
-    table = _table(labels, ("label", *by))
+    table = _table(labels, ("label", *by, *([group] if group else [])))
     rows = {path: row for row, path in enumerate(table["path"])}
     missing = [path for path in found.names if path not in rows]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{labels} must have a label for each image, got none for {one_line(missing[0])}{others}")
+    if group:
+        members = [table[group][rows[path]].strip() for path in found.names]
+        check_groups(members, found.names, what=str(labels), column=one_line(group))
     names, numbers, broken = _scored(model, found)
     if not names:
         first, error = next(iter(broken.items()))
         raise UserError(f"none of the {len(broken)} images of {images} could be scored; {one_line(first)}: {error}")
     own = {column: [values[rows[path]] for path in names] for column, values in table.items()}
-    return Labelled(labels, names, own["label"], {column: own[column] for column in by}, numbers, broken)
+    return Labelled(
+        source=labels,
+        names=names,
+        labels=own["label"],
+        groups={column: own[column] for column in by},
+        group_column=group,
+        group=[text.strip() for text in own[group]] if group else None,
+        numbers=numbers,
+        broken=broken,
+    )
 
 
 def asks_for_names(content: ModelFile, unknown: str) -> str:
