@@ -26,14 +26,15 @@ from models import MODELS
 from utils.commands.main import FIRST_WORDS, main
 from utils.config.command_line import parse
 from utils.config.constructors import takers
-from utils.config.options import ALIASES, GROUPS, MOST_USED, OPTIONS, Config, convert
+from utils.config.options import ALIASES, GROUPS, MOST_USED, OPTIONS, Config, convert, spelled
 from utils.config.settings import find_config, read_config, resolve
 from utils.config.synonyms import ABSENT
 from utils.config.synonyms import FLAGS as SYNONYMS
 from utils.config.synonyms import VALUES as SYNONYMOUS_VALUES
 from utils.constraints import CONSTRAINTS, constraint_class, label
 from utils.constraints.base import default_mu_limit
-from utils.data import defaults_for
+from utils.data import defaults_for, load_raw
+from utils.data.sources import ArraySource, class_numbers
 from utils.errors import UserError
 from utils.losses import LOSSES
 from utils.run.components import CLASSES, build_constraint, build_loss, check_components
@@ -540,13 +541,13 @@ def test_seeds(argv: list[str], seeds: tuple[int, ...]) -> None:
 
 def test_lists_and_the_form_with_an_equals_sign() -> None:
     config = resolve(["--tpr=0.9", "--negative_classes", "72", "4", "--positive_classes=3,5"]).config
-    assert (config.tpr, config.negative_classes, config.positive_classes) == ((0.9,), (72, 4), (3, 5))
+    assert (config.tpr, config.negative_classes, config.positive_classes) == ((0.9,), (72, 4), ("3,5",))
 
 
 @pytest.mark.parametrize("form", ["--negative_classes -1 {}", "--negative_classes=-1,{}", "--negative_classes -1,{}"])
 def test_a_class_may_have_a_negative_number(form: str) -> None:
     config = resolve([*form.format(-3).split(), "--positive_classes", "1"]).config
-    assert (config.negative_classes, config.positive_classes) == ((-1, -3), (1,))
+    assert (spelled("negative_classes", config.negative_classes), config.positive_classes) == ([-1, -3], (1,))
 
 
 @pytest.mark.parametrize(
@@ -564,8 +565,8 @@ def test_a_class_may_have_a_negative_number(form: str) -> None:
 )
 def test_ranges_of_classes(text: str, classes: tuple[int | str, ...]) -> None:
     argv = ["--negative_classes", *text.split(), "--positive_classes", "9"]
-    assert resolve(argv).config.negative_classes == classes
-    assert convert("negative_classes", [text], "a file") == classes
+    for value in (resolve(argv).config.negative_classes, convert("negative_classes", [text], "a file")):
+        assert spelled("negative_classes", value) == list(classes)
 
 
 @pytest.mark.parametrize(
@@ -575,12 +576,21 @@ def test_ranges_of_classes(text: str, classes: tuple[int | str, ...]) -> None:
         ("-1--3", "-1--3 runs backwards; write -3--1"),
         ("0-4,3", "3 stands twice"),
         ("0-10000", "at most 10,000 classes in one range"),
+        ("9" * 30, "at most 9007199254740992"),
     ],
 )
-def test_bad_ranges_of_classes(text: str, rule: str) -> None:
-    found = refused(["--negative_classes", text])
+@pytest.mark.parametrize("names", [None, ("0", "1", "2", "3", "4")])
+def test_bad_ranges_of_classes(text: str, rule: str, names: tuple[str, ...] | None) -> None:
+    """Known once the data are: a class may have such a name."""
+    source = ArraySource(load_raw("digits", data_root=Path()))
+    source.class_names = names
+    with pytest.raises(UserError) as caught:
+        class_numbers([text], source, flag="negative_classes", origin="the command line")
+    found = str(caught.value)
     assert found.startswith("negative_classes must be class numbers, such as 1 3 5 or 0-4,7, or names, got ")
     assert found.endswith(f" {text} (from the command line): {rule}")
+    source.class_names = (text, "other")
+    assert class_numbers([text], source, flag="negative_classes", origin="the command line") == (0,)
 
 
 @pytest.mark.parametrize("text", ["-1", "-1,2", "-.5", "-1e-3"])

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 from prepared_sets import made, write_set
-from runs import assert_same_run, best, experiment_of, history, results, run, start_of
+from runs import arguments, assert_same_run, best, experiment_of, history, results, run, start_of
 
 import main
 import predict
@@ -28,6 +28,9 @@ from utils.run.experiment import plain_batches
 from utils.run.prepare_run import prepare
 from utils.run.trained_model import TrainedModel, load
 from utils.run_files.scores_csv import read_scores, write_scores
+from utils.sweeping.jobs import differences
+from utils.sweeping.table_file import arguments as arguments_of
+from utils.sweeping.table_file import options_of
 from utils.training import memory_needs
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
@@ -227,6 +230,57 @@ def test_a_number_is_no_place_where_names_are_numbers(
     command = with_data(tmp_path, f"--resnet_type linear {more}")
     run(tmp_path / "one", command.replace("--ratio_pos_train natural", "") if "--task" in more else command, code=2)
     assert f"unknown {more.split()[-2][2:]} '0' (from the command line). Known: 1, 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["--positive_classes {}", "--task classes --critical_classes {}"])
+@pytest.mark.parametrize(
+    "classes, named",
+    [
+        (("0-1", "2", "3-4"), ["0-1"]),  # 0-1 was classes 0 and 1, the places of 0-1 and 2
+        (("a, b", "a", "b"), ["a, b"]),  # a and b
+        (("3", "2", "1 2", "02"), ["1 2", "02"]),
+        (("4-2", "tumour, malignant", "normal"), ["tumour, malignant", "4-2"]),
+    ],
+)
+def test_the_whole_text_is_a_name_before_it_is_a_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, classes: tuple[str, ...], named: list[str]
+) -> None:
+    images, labels, splits = made(COUNTS)
+    labels = [row % len(classes) for row in range(len(labels))]
+    write_set(tmp_path, images, labels, splits, classes=classes)
+    command = with_data(tmp_path, f"--resnet_type linear {task.format('NAMES')}")
+    argv = arguments(tmp_path, command.replace("--ratio_pos_train natural", "") if "--task" in task else command)
+    place = argv.index("NAMES")
+    argv[place : place + 1] = named
+    flag = argv[place - 1].removeprefix("--")
+    experiment = prepare(resolve(argv))
+    chosen = getattr(experiment.config, flag)
+    assert chosen == tuple(named)
+    flags = ("classes",) if "--task" in task else ("negative_classes", "positive_classes")
+    used = [str(each) for flag in flags for each in getattr(experiment.config, flag)]
+    assert sorted(used) == sorted(classes)  # names throughout, and no places
+    assert main.main(argv) == 0
+    scores = table(tmp_path / "runs/run/seed1/test.csv")
+    if "--task" not in task:
+        assert {int(row["original_class"]) for row in scores if row["label"] == "1"} == set(map(classes.index, named))
+    before = (tmp_path / "runs/run/results.json").read_bytes()
+    for more in (["--train", "0"], ["--resume", "1"]):  # the names of best.pt and config.yaml are read back
+        capsys.readouterr()
+        assert main.main([*argv, *more]) == 0, capsys.readouterr().err
+    assert (tmp_path / "runs/run/results.json").read_bytes() == before
+
+
+def test_a_sweep_hands_names_on_as_they_are(tmp_path: Path) -> None:
+    """In the command of a job, and a finished run whose classes were typed as a range is that of the row."""
+    content = {"positive_classes": ["0-1", "a, b"], "negative_classes": "2-3"}
+    found = arguments_of(options_of(content, "a table"))
+    assert found == ["--positive_classes", "0-1", "a, b", "--negative_classes", "2-3"]
+    settings = resolve(["--positive_classes", "0-1", "--negative_classes", "2", "3"])
+    recorded = {name: dict(item) for name, item in settings.as_yaml_ready().items()}
+    recorded["positive_classes"]["value"] = [0, 1]
+    assert differences(recorded, settings) == []
+    recorded["positive_classes"]["value"] = [0, 3]
+    assert differences(recorded, settings) == ["positive_classes"]
 
 
 # --- other data ------------------------------------------------------------------------------------------

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..data import AUGMENTS, NATURAL, augment_name
+from ..data.class_names import EXPECTED, number_range
 
 MOST = 2**53  # of an integer: arrays and checkpoints hold it exactly
 SMALLEST, LARGEST = 1e-30, 1e30  # magnitude of a number that is not 0: float32 holds it, and products of two
 INTEGER = re.compile(r"[+-]?[0-9]+")  # Python would also read 1_3 as 13
-RANGE = re.compile(r"(-?[0-9]+)-(-?[0-9]+)")  # of classes, whose numbers may be negative: -3--1
-LONGEST_RANGE = 10_000
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-DIGITS = re.compile(r"[+\-0-9\s]+")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
 
@@ -58,7 +55,7 @@ FPRS = Kind("floats", "false positive rates in (0, 1]", low=0, high=1, open_low=
 PROMISES = Kind("pairs", "pairs of a true positive rate and an allowed probability of missing it, each in (0, 1), such "
     "as 0.98 0.05", low=0, high=0.999999, open_low=True)  # fmt: skip
 EPOCHS = Kind("epochs", "an integer >= 0, or all", low=0)
-CLASSES = Kind("classes", "class numbers, such as 1 3 5 or 0-4,7, or names")
+CLASSES = Kind("classes", EXPECTED)
 RATIO = Kind("ratio", "natural or a number >= 1 (negatives per positive)", low=1)
 RATIOS = Kind("ratios", "numbers >= 1, such as 1 99, or natural alone", low=1)
 AUGMENT = Kind("augment", f"one of {', '.join(AUGMENTS)}, or transforms such as flip,rotate", choices=(*AUGMENTS,))
@@ -156,39 +153,17 @@ def _ints(value: Any, kind: Kind) -> tuple[int, ...]:
 
 
 def _classes(value: Any, kind: Kind) -> tuple[int | str, ...]:
-    """Numbers as ``_ints`` reads them; all else is a name, which the data must know."""
-    parts = [part for item in (value if isinstance(value, (list, tuple)) else [value]) for part in _parts(item)]
-    return _unrepeated([each for part in parts for each in _range_or_class(part, kind)])
-
-
-def _parts(item: Any) -> list[Any]:
-    """``1 3,5`` is three classes, ``benign nevus,melanoma`` two."""
-    if not isinstance(item, str):
-        return [item]
-    parts = [part.strip() for part in item.split(",") if part.strip()]
-    return [each for part in parts for each in (part.split() if DIGITS.fullmatch(part) else [part])]
-
-
-def _range_or_class(value: Any, kind: Kind) -> Sequence[int | str]:
-    found = RANGE.fullmatch(value) if isinstance(value, str) else None
-    return _range(found[1], found[2], kind, what="classes") if found else [_class(value, kind)]
-
-
-def _range(first: Any, last: Any, kind: Kind, *, what: str) -> range:
-    start, end = _int(first, kind), _int(last, kind)
-    if end < start:
-        raise ValueError(f"{first}-{last} runs backwards; write {last}-{first}")
-    if end >= start + LONGEST_RANGE:
-        raise ValueError(f"at most {LONGEST_RANGE:,} {what} in one range")
-    return range(start, end + 1)
+    """Numbers, and texts as they are: only the data know whether ``0-4`` or ``a, b`` is the name of a class."""
+    return _unrepeated([_class(item, kind) for item in (value if isinstance(value, (list, tuple)) else [value])])
 
 
 def _class(value: Any, kind: Kind) -> int | str:
-    if not isinstance(value, str) or INTEGER.fullmatch(value):
+    if not isinstance(value, str):
         return _int(value, kind)
-    if not value.isprintable():
+    if not value.isprintable() or not value.strip(", "):
         raise ValueError
-    return value
+    is_number = INTEGER.fullmatch(value) and len(value) <= len(str(MOST)) + 1 and str(int(value)) == value
+    return _int(value, kind) if is_number else value
 
 
 def _ratio(value: Any, kind: Kind) -> int | float | str:
@@ -221,7 +196,8 @@ def _seeds(value: Any, kind: Kind) -> tuple[int, ...]:
     seeds: list[int] = []
     for item in _items(value):
         first, dash, last = str(item).partition("-")
-        seeds.extend(_range(first, last if dash else first, kind, what="seeds"))
+        start, end = _int(first, kind), _int(last if dash else first, kind)
+        seeds.extend(number_range(start, end, what="seeds"))
     return _unrepeated(seeds)
 
 

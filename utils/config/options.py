@@ -10,6 +10,7 @@ from typing import Any
 from ..constraints import CONSTRAINTS
 from ..constraints import DEFAULT as DEFAULT_CONSTRAINT
 from ..data import DATASETS, NATURAL, PLACES, TASKS, TRANSFORMS
+from ..data.class_names import spelled_out
 from ..data.imbalance import PROFILES
 from ..learners import LEARNERS
 from ..learners import MODEL as FITTED_MODEL
@@ -357,6 +358,16 @@ FREE = {
     *("device", "threads", "deterministic", "keep_last", "images"),
     *("parallel_seeds", "compile", "hot_enc"),
 }
+
+
+def spelled(name: str, value: Any) -> Any:
+    """``value`` of an option to compare: of classes with what lists and ranges mean where they are no names."""
+    if OPTIONS[name].metadata["kind"].name != "classes" or not isinstance(value, (list, tuple)):
+        return value
+    try:
+        return [each for item in value for each in spelled_out(item)]
+    except ValueError:
+        return value
 
 
 def convert(name: str, value: Any, origin: str, *, called: str = "") -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,14 +11,13 @@ import numpy.typing as npt
 from ..errors import UserError
 from ..metrics.groups import numbered
 from ..registry import unknown
+from .class_names import EXPECTED, NUMBER, spelled_out
 from .mapped_images import MappedImages
 from .moments import Moments, moments_of_features, moments_of_pixels, moments_of_statistics
 from .prepared_files import SPLITS, PreparedFiles
 from .raw import Int64Array, RawData
 from .repeats import count_repeats, shared_digests
 from .rows import data_checksum, rows_in_use
-
-INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,25 +145,39 @@ def class_numbers(
 ) -> tuple[int, ...] | None:
     """The classes that a user named, by name or number; where a name is a number, by name alone.
 
+    A text that is the name of a class means that class, even if it could be read as several: ``0-1``, ``a, b``.
+
     Raises:
-        UserError: there is no such class; the text lists the near names.
+        UserError: there is no such class, and the text lists the near names; or one stands twice.
     """
     if given is None:
         return None
+    names = source.class_names or ()
+    found: list[int] = []
+    try:
+        for item in given:
+            for each in [item] if str(item) in names else spelled_out(item):
+                found.append(_class_number(each, source, flag=flag, origin=origin))
+                if found[-1] in found[:-1]:
+                    raise ValueError(f"{each} stands twice")
+    except ValueError as error:
+        shown = " ".join(map(str, given))
+        raise UserError(f"{flag} must be {EXPECTED}, got {shown:.80} (from {origin}): {error}") from None
+    return tuple(found)
+
+
+def _class_number(each: int | str, source: Source, *, flag: str, origin: str) -> int:
+    """The number of one class."""
     names = source.class_names
     if names is None:
-        if words := [name for name in given if isinstance(name, str)]:
+        if isinstance(each, str):
             raise UserError(
-                f"{flag} must be class numbers, as {source.name} has no class names, got {words[0]!r:.80} (--{flag})"
+                f"{flag} must be class numbers, as {source.name} has no class names, got {each!r:.80} (--{flag})"
             )
-        return tuple(int(number) for number in given)
-    found = []
-    has_numbers = any(INTEGER.fullmatch(name) for name in names)  # 0 is none of the classes 1..5
-    for name in given:
-        if str(name) in names:
-            found.append(names.index(str(name)))
-        elif isinstance(name, int) and 0 <= name < len(names) and not has_numbers:
-            found.append(name)
-        else:
-            raise unknown(flag, str(name), names, origin=origin)
-    return tuple(found)
+        return each
+    if str(each) in names:
+        return names.index(str(each))
+    has_numbers = any(NUMBER.fullmatch(name) for name in names)  # 0 is none of the classes 1..5
+    if isinstance(each, int) and 0 <= each < len(names) and not has_numbers:
+        return each
+    raise unknown(flag, str(each), names, origin=origin)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.kinds import INTEGER
+from ..data.class_names import NUMBER
 from ..data.image_files import find_images, read_table
 from ..data.image_pixels import BrokenImageError
 from ..data.reading_ahead import Images, read_ahead
@@ -97,8 +97,8 @@ def read_labelled(
 def asks_for_names(content: ModelFile, unknown: str) -> str:
     """What to do about numbers in place of names; "" where the labels are none, or the names are numbers themselves."""
     names = content.class_names
-    is_number = any(INTEGER.fullmatch(text) for text in unknown.split(", "))
-    if not is_number or names is None or any(INTEGER.fullmatch(name) for name in names):
+    is_number = any(NUMBER.fullmatch(text) for text in unknown.split(", "))
+    if not is_number or names is None or any(NUMBER.fullmatch(name) for name in names):
         return ""
     return "; write names, as numbers do not tell which class is meant"
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config.kinds import INTEGER
 from ..config.options import Config
 from ..config.settings import Settings
 from ..data import default_augment, defaults_for, find_prepared, load_raw, transforms_of
+from ..data.class_names import NUMBER
 from ..data.classes_in_use import ClassChoice
 from ..data.folds import Resampling
 from ..data.prepared_files import PreparedFiles, read_prepared
@@ -165,13 +165,12 @@ def _stays_on_disk(settings: Settings, data: RawData | PreparedFiles, machine: M
 def _with_classes(settings: Settings, task: Task, source: Source, origin: str) -> Settings:
     """With the classes in use, by their names where the data have names."""
     config = settings.config
-    chosen = {"negative_classes": task.sides.negative, "positive_classes": task.sides.positive}
-    if task.class_names is None:
-        is_rest = config.negative_classes is not None or config.positive_classes is not None
-        return settings.completed(chosen, "the other classes" if is_rest else origin)
-    negative, positive = (tuple(_typed(task, number) for number in numbers) for numbers in chosen.values())
-    origins = {flag: "the other classes" for flag in chosen if getattr(config, flag) is None}
-    if len(origins) == 2:
+    sides = (task.sides.negative, task.sides.positive)
+    negative, positive = (tuple(_typed(task, number) for number in numbers) for numbers in sides)
+    missing = [flag for flag in ("negative_classes", "positive_classes") if getattr(config, flag) is None]
+    is_default = task.class_names is None and len(missing) == 2
+    origins = dict.fromkeys(missing, origin if is_default else "the other classes")
+    if len(missing) == 2 and not is_default:
         origins["positive_classes"] = MARKED if source.positive else RARER
     return replace(
         settings,
@@ -188,7 +187,7 @@ def _with_many_classes(settings: Settings, task: Task, source: Source) -> Settin
     is_marked = source.class_names is not None and source.positive in task.names
     origins = {
         "classes": None if config.classes else "all classes of the data",
-        "critical_classes": None if config.critical_classes else _why_critical(config, is_marked=is_marked),
+        "critical_classes": None if config.critical_classes else _why_critical(task, config, is_marked=is_marked),
     }
     classes, chosen = (tuple(_typed(task, number) for number in numbers) for numbers in (task.many.in_use, critical))
     return replace(
@@ -198,21 +197,17 @@ def _with_many_classes(settings: Settings, task: Task, source: Source) -> Settin
     )
 
 
-def _why_critical(config: Config, *, is_marked: bool) -> str:
+def _why_critical(task: Task, config: Config, *, is_marked: bool) -> str:
     """The origin of critical classes that the user did not give."""
-    if config.classes and len(config.classes) == 2:
+    if config.classes and task.targets.classes == 2:
         return SECOND
     return MARKED if is_marked else RAREST
 
 
 def _typed(task: Task, number: int) -> int | str:
-    """A class as the option gives it back: by name, by number where it has none, is a number, or holds a comma."""
-    if task.class_names is None:
-        return number
+    """A class as its option reads it: by name, or by number where it has none."""
     name = task.class_name(number)
-    if INTEGER.fullmatch(name) and str(int(name)) == name:
-        return int(name)
-    return number if "," in name or not name.strip("+-0123456789 ") or name != name.strip() else name
+    return int(name) if NUMBER.fullmatch(name) and str(int(name)) == name else name
 
 
 def as_seen(task: Task, config: Config) -> Task:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..config.options import FREE, OPTIONS, Config, convert
+from ..config.options import FREE, OPTIONS, Config, convert, spelled
 from ..config.settings import Settings
 from ..errors import UserError
 from ..training.state import Best, TrainState
@@ -45,7 +45,7 @@ def from_checkpoint(settings: Settings, checkpoint: dict[str, Any], files: SeedP
             continue
         ours = values[name]
         theirs = None if theirs is None else _checked(name, theirs, files)
-        if name not in RECORDED and settings.is_given(name) and ours != theirs:
+        if name not in RECORDED and settings.is_given(name) and spelled(name, ours) != spelled(name, theirs):
             raise UserError(
                 f"{files.best} was trained with {name} {theirs}, the command asks for {ours} (from {origins[name]})"
             )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..config.options import FREE
+from ..config.options import FREE, spelled
 from ..config.readers import unread
 from ..config.settings import Settings, is_given, resolve
 from ..errors import UserError
@@ -157,7 +157,7 @@ def differences(theirs: Mapping[str, Any], settings: Settings) -> list[str]:
     result, ignored = [], FREE | {name for name in unread(settings.config) if not settings.is_given(name)}
     for name, item in settings.as_yaml_ready().items():
         there, ours = theirs.get(name, {}), item["value"]
-        if name in ignored or there.get("value") == ours:
+        if name in ignored or spelled(name, there.get("value")) == spelled(name, ours):
             continue
         if ours is None and not is_given(str(there.get("origin", ""))):
             continue
@@ -170,7 +170,7 @@ def differences(theirs: Mapping[str, Any], settings: Settings) -> list[str]:
 def _settled(settings: Settings) -> dict[str, Any]:
     """What makes a run this run and no other; defaults that follow from the data set's name go without saying."""
     return {
-        name: None if item["origin"].startswith("default of ") else item["value"]
+        name: None if item["origin"].startswith("default of ") else spelled(name, item["value"])
         for name, item in settings.as_yaml_ready().items()
         if name not in FREE or name == "num_epochs"
     }
