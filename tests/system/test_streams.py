@@ -57,3 +57,25 @@ def test_what_the_encoding_lacks_is_escaped() -> None:
 def test_a_reader_that_has_gone_ends_the_command_without_a_traceback(text: str) -> None:
     done = started(f"sys.stdin.read(); print({text})", redirect="| true; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("command", ["main", "predict", "prepare", "report", "sweep"])
+def test_every_command_ends_so(command: str) -> None:
+    """Where a line of it cannot be printed; a full pipe would need a card longer than 64 kB."""
+    code = f"""
+import sys, builtins
+import {command} as script
+from utils.system import streams
+import utils.commands.{command} as module
+
+def gone(*args, **options):
+    raise BrokenPipeError(32, "Broken pipe")
+
+for name in ("_predict", "_prepare", "write_card", "parse", "_resolved"):
+    if hasattr(module, name):
+        setattr(module, name, gone)
+sys.argv[1:] = ["x", "--card"]
+sys.exit(streams.run_command(script.main))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -81,6 +81,8 @@ def main(argv: Sequence[str]) -> int:
             pictures=pictures,
             command=command,
         )
+    except BrokenPipeError:  # the reader of what is printed has gone
+        raise
     except (UserError, ValueError, OSError) as error:
         print("error:", one_line(message_of(error)), file=sys.stderr)
         return 2
