@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..data.image_files import read_image
+from ..data.image_pixels import BrokenImageError
 from ..data.npz import checked_pixels
 from ..data.prepared_files import DTYPES
 from ..data.raw import Pixels
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..losses.base import Loss
 from ..metrics.roc import Array
 from ..run_files.checkpoints import restore
@@ -57,7 +58,7 @@ class SeedModels:
                 a list of paths of images.
 
         Raises:
-            UserError: the images are of another form than the model's.
+            UserError: the images are of another form than the model's, or a file cannot be read.
         """
         pixels = self._pixels(images)
         parts = [self.score_batch(pixels[i : i + self.batch_size]) for i in range(0, len(pixels), self.batch_size)]
@@ -89,9 +90,15 @@ class SeedModels:
             images = [images]
         if isinstance(images, Sequence) and all(isinstance(item, (str, Path)) for item in images):
             size = (self.form.height, self.form.width, self.form.channels)
-            read = [read_image(Path(item), self.form) for item in images]
+            read = [self._read(Path(item)) for item in images]
             return np.stack(read) if read else np.zeros((0, *size), dtype=DTYPES[self.form.bits])
         return checked_pixels("images", np.asarray(images), self.form)
+
+    def _read(self, path: Path) -> Pixels:
+        try:
+            return read_image(path, self.form)
+        except BrokenImageError as error:
+            raise UserError(f"cannot score {one_line(path)}: {error}") from None
 
 
 def _rebuilt(seed: SeedModel, content: ModelFile, machine: Machine) -> tuple[torch.nn.Module, Loss]:
