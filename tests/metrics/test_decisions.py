@@ -30,8 +30,14 @@ def test_a_rule_and_its_target_choose() -> None:
     assert ALL.chosen(rule="default") == DEFAULT
     with pytest.raises(UserError, match=r"a TPR of 0.98 cannot be promised: NP needs 149 positives, got 80 on"):
         ALL.chosen(target=0.98)
-    with pytest.raises(UserError, match=r"no threshold by cost for 3; there are NP 0.98, NP 0.95, plug-in 0.98, d"):
-        ALL.chosen(rule="cost", target=3)
+    with pytest.raises(UserError, match=r"^no threshold by cost for 3; there are NP 0.95, plug-in 0.98, default$"):
+        ALL.chosen(rule="cost", target=3)  # NP 0.98 has no value, and would be refused
+    with pytest.raises(UserError, match=r"^no threshold by CRC; there are NP 0.95, plug-in 0.98, default$"):
+        ALL.chosen(rule="CRC")
+    few = Decisions((TOO_FEW, PLAIN, DEFAULT), (), None)
+    more = "; the run's command with --train 0 --promise 0.97 0.05 chooses it, if its positives are enough"
+    with pytest.raises(UserError, match=rf"^no threshold by NP for 0.97; there are plug-in 0.98, default{more}$"):
+        few.chosen(target=0.97)
 
 
 def test_what_is_written_is_read_back() -> None:

@@ -21,7 +21,6 @@ from runs import best, results, run
 import predict
 from utils.data import load_raw
 from utils.data.digits import load_digits
-from utils.data.image_pixels import BrokenImageError
 from utils.errors import UserError
 from utils.run import predictions as predicting
 from utils.run.trained_model import TrainedModel, load
@@ -287,7 +286,8 @@ BAD = {
     "--images {new} --out {new}/0000.png": "is there; choose another --out, or add --overwrite 1",
     "--images {new} --out x.csv --promise 0.98 --rule cost": "--promise and --rule choose a threshold each",
     "--images {new} --out x.csv --rule best": "--rule must be one of NP, CRC, plug-in",
-    "--images {new} --out x.csv --rule plug-in 0.5": "no threshold by plug-in for 0.5; there are NP 0.98",
+    "--images {new} --out x.csv --rule plug-in 0.5": "no threshold by plug-in for 0.5; there are CRC 0.98, NP 0.9",
+    "--images {new} --out x.csv --rule default 3": "--rule default has no target, got 3; leave it out",
     "--images {new} --out x.csv --promise 2": "--promise must be a rate in (0, 1], got 2",
     "--images {new} --out x.csv --two_thresholds 0.98 0.01": "the run has no such two; it has 0.9 0.0",
     "--images {new} --out x.csv --by scanner": "--by cannot act with --out; it belongs to --name",
@@ -367,7 +367,7 @@ def test_ctrl_c_is_one_line_and_leaves_no_file_of_that_name(folder: Path, pictur
 
 def test_a_pipe_is_not_waited_for(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(BrokenImageError, match="not a regular file"):
+    with pytest.raises(UserError, match=r"cannot score .*pipe\.png: not a regular file"):
         load(folder, device="cpu").score([tmp_path / "pipe.png"])
 
 
@@ -389,8 +389,9 @@ def test_images_of_another_form_are_refused(folder: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             model.score(images)
-    with pytest.raises(BrokenImageError, match="not there"):
-        model.score(["nowhere.png"])
+    for images in (["nowhere\n.png"], "nowhere\n.png"):
+        with pytest.raises(UserError, match=r"^cannot score nowhere \.png: not there$"):
+            model.decide(images)
     assert model.score([]).shape == (0,)
 
 

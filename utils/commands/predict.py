@@ -140,6 +140,8 @@ def _checked(asked: argparse.Namespace) -> dict[str, Any]:
         rule, target = asked.rule[0], asked.rule[1] if len(asked.rule) == 2 else None
         if rule not in RULES or len(asked.rule) > 2:
             raise UserError(f"--rule must be one of {', '.join(RULES)} and its target, got {' '.join(asked.rule)}")
+        if rule == "default" and target is not None:
+            raise UserError(f"--rule default has no target, got {target:.80}; leave it out")
     number = POSITIVE if rule in ("cost", "prior") else RATE
     return {
         "rule": rule,

@@ -160,10 +160,16 @@ class Decisions:
         named = [item for item in self.thresholds if item.rule == (rule or "NP")]
         found = [item for item in named if target is None or item.target == target]
         if not found:
+            wanted = f"{rule or 'NP'}{'' if target is None else f' for {target}'}"
             known = ", ".join(
-                f"{item.rule} {'' if item.target is None else item.target}".strip() for item in self.thresholds
+                f"{item.rule} {'' if item.target is None else item.target}".strip()
+                for item in self.thresholds
+                if item.value is not None
             )
-            raise UserError(f"no threshold by {rule or 'NP'} for {target}; there are {known}")
+            is_promise = target is not None and (rule or "NP") in PROMISES
+            remedy = f"; the run's command with --train 0 --promise {target} 0.05 chooses it" if is_promise else ""
+            remedy += ", if its positives are enough" if is_promise else ""
+            raise UserError(f"no threshold by {wanted}; there are {known}{remedy}")
         if found[0].value is None:
             unit = "groups " if found[0].unit == "group" else ""
             raise UserError(
