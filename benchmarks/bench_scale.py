@@ -80,8 +80,8 @@ def _rounds(options: Namespace) -> int:
     return 2 if options.quick else ROUNDS
 
 
-def _alone(options: Namespace) -> str:
-    return f"--seeds 1 --parallel_seeds 1 --bsize {16 if options.quick else 64}"
+def _alone(options: Namespace, size: int = 0) -> str:
+    return f"--seeds 1 --parallel_seeds 1 --bsize {size or (16 if options.quick else 64)}"
 
 
 def images(report: Report, options: Namespace, folder: Path, sizes: Sequence[int]) -> None:
@@ -114,7 +114,7 @@ def batch(report: Report, options: Namespace, folder: Path, sizes: Sequence[int]
     for what, alm in (("with ALM", True), ("without ALM", False)):
         blocks = {}
         for size in sizes:
-            command = CASE.command(folder, options, f"{_alone(options)} --bsize {size}", alm=alm)
+            command = CASE.command(folder, options, _alone(options, size), alm=alm)
             subject = start(command, whole_batches=True)
             steps = max(1, 2048 // size) if not options.quick else 1
             blocks[str(size)] = Block(partial(subject.run, steps), steps)
@@ -142,7 +142,7 @@ def image_size(report: Report, options: Namespace, folder: Path, sizes: Sequence
         root = folder / str(side)
         root.mkdir()
         two_classes(root / "synthetic.npz", images=400, side=side)
-        subject = start(CASE.command(root, options, f"{_alone(options)} --bsize 64"), whole_batches=True)
+        subject = start(CASE.command(root, options, _alone(options, 64)), whole_batches=True)
         pixels = str(side * side)
         count = 1 if options.quick else max(1, 10 * 224 * 224 // (side * side) // 4)
         steps[pixels] = Block(partial(subject.run, count), count)

@@ -42,7 +42,7 @@ class Case:
     alm: str
 
     def command(self, data_root: Path, options: argparse.Namespace, more: str = "", *, alm: bool = True) -> list[str]:
-        """The arguments of main.py; ``more`` overrides the others."""
+        """The arguments of main.py; ``more`` adds to the others."""
         machine = f"--device {options.device} --threads {options.threads} --download 0"
         words = [self.options, self.alm if alm else "", machine, "--data_root", shlex.quote(str(data_root)), more]
         return shlex.split(" ".join(words))

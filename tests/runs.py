@@ -39,10 +39,22 @@ OPTIONS_OF = {
 }
 
 
+def last_of_each(argv: Sequence[str]) -> list[str]:
+    """The arguments without options that stand there again later: an option must stand once."""
+    found: dict[str, list[str]] = {"": []}
+    name = ""
+    for text in argv:
+        if text.startswith("--"):
+            name = text.partition("=")[0]
+            found.pop(name, None)
+        found.setdefault(name, []).append(text)
+    return [text for texts in found.values() for text in texts]
+
+
 def arguments(root: Path, more: str = "") -> list[str]:
     """The command line of a small run; what ``more`` says comes last and so wins."""
     small = SMALL.replace(RATIO, "") if "--task classes" in more else SMALL
-    return [*small.split(), "--checkpoint_root", str(root), *more.split()]
+    return last_of_each([*small.split(), "--checkpoint_root", str(root), *more.split()])
 
 
 def run(root: Path, more: str = "", *, code: int = 0) -> Path:

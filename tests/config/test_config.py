@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import predict
+import prepare
 import report
 import sweep
 import utils
@@ -39,6 +40,7 @@ from utils.errors import UserError
 from utils.losses import LOSSES
 from utils.run.components import CLASSES, build_constraint, build_loss, check_components
 from utils.samplers import SAMPLERS
+from utils.sweeping import arguments as sweeping_arguments
 from utils.system.installation import CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -598,6 +600,53 @@ def test_a_negative_value_is_refused_as_a_value_not_as_a_flag(text: str) -> None
     assert refused(["--lr", text]).startswith(f"lr must be a number > 0, got {text} (from the command line)")
     assert refused(["--model_name", text]).startswith("model_name must be a plain name")
     assert refused(["--train", "1", text]).startswith(f"unknown argument {text!r}")
+
+
+# --- an option stands once ---------------------------------------------------------------------------------
+
+STARTS = {"main": main, "predict": predict.main, "prepare": prepare.main, "report": report.main, "sweep": sweep.main}
+TWICE = (
+    "main --critical_classes 4 --critical_classes 5",
+    "main --positive_classes 4 --positive_classes=5",
+    "main --seeds 1 --seeds 1",
+    "main --lr .1 --lr .01",
+    "main --train --train 1",
+    "main --epochs 2 --epochs 3",
+    "predict x --by a --by b",
+    "predict x --rule cost --rule plug-in 0.9",
+    "predict x --promise 0.9 --promise 0.98",
+    "prepare x --drop a --drop b",
+    "report x --prevalence 0.1 --prevalence 0.2",
+    "report x --card --card",
+    "sweep x --seeds 1 --seeds 2",
+)
+
+
+@pytest.mark.parametrize("line", TWICE)
+def test_an_option_that_stands_twice_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last of them won without a word: of two critical classes one became an ordinary one."""
+    name, *argv = line.split()
+    assert STARTS[name](argv) == 2
+    flag = next(text for text in argv if text.startswith("--"))
+    (said,) = capsys.readouterr().err.splitlines()
+    several = flag in (
+        "--critical_classes",
+        "--positive_classes",
+        "--seeds",
+        "--by",
+        "--rule",
+        "--drop",
+        "--prevalence",
+    )
+    remedy = "all its values behind it" if several else "the value that is meant"
+    assert said == f"error: {flag} stands twice on the command line; give it once, with {remedy}"
+
+
+def test_options_that_add_to_those_before_may_stand_twice() -> None:
+    asked = sweeping_arguments.parse(
+        ["t", "--set", "lr=1", "--set", "bsize=2", "mu=3", "--slurm", "a=1", "--slurm", "b=2"]
+    )
+    assert (asked.set, asked.slurm) == (["lr=1", "bsize=2", "mu=3"], ["a=1", "b=2"])
 
 
 # --- help --------------------------------------------------------------------------------------------------

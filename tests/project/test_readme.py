@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from runs import run
+from runs import last_of_each, run
 
 import main
 import predict
@@ -63,9 +63,9 @@ def test_every_command_runs_on_the_embedded_data(
     short = shlex.split("--dataset_name digits --resnet_type linear --seeds 1 --num_epochs 1 --threads 1")
     short += [] if "--task" in argv else ["--ratio_pos_train", "20"]
     if "--train" in argv and argv[argv.index("--train") + 1] == "0":
-        assert main.main([*argv, *short, "--train", "1"]) == 0
+        assert main.main(last_of_each([*argv, *short, "--train", "1"])) == 0
     classes = ["--negative_classes", "1", "3", "--positive_classes", "0", "2"] if "--negative_classes" in argv else []
-    assert main.main([*argv, *short, *classes]) == 0
+    assert main.main(last_of_each([*argv, *short, *classes])) == 0
     assert "test AUC" in capsys.readouterr().out
     assert len(list(tmp_path.glob("checkpoint/*/*/results.json"))) == 1
 
@@ -88,7 +88,7 @@ def test_from_a_folder_of_images_to_scores(
     short = shlex.split("--resnet_type lenet5 --seeds 1 --num_epochs 1 --threads 1")
     for name, line in lines:
         argv = shlex.split(line.replace("--size 224", "--size 32"), comments=True)
-        assert programs[name]([*argv, *(short if name == "main" else [])]) == 0, line
+        assert programs[name](last_of_each([*argv, *(short if name == "main" else [])])) == 0, line
     assert "test AUC" in capsys.readouterr().out
     assert len((tmp_path / "pred.csv").read_text().splitlines()) == 4
 

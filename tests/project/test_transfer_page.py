@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from runs import last_of_each
 
 import main
 from models import build_model
@@ -32,7 +33,8 @@ def test_the_commands_run_one_after_the_other(tmp_path: Path, monkeypatch: pytes
     small = "--dataset_name digits --resnet_type resnet20 --seeds 1 --threads 1 --device cpu --ratio_pos_train 20"
     frozen, whole = COMMANDS
     own = "--image_size 8 --num_epochs 2 --model_name scans_BCE_1to100 --positive_classes 1 3 5 7 9"
-    assert main.main([*frozen, *small.split(), *own.split()]) == 0
-    assert main.main([*whole, *small.split(), "--positive_classes", "1", "3", "5", "7", "9"]) == 0
+    assert main.main(last_of_each([*frozen, *small.split(), *own.split()])) == 0
+    positive = ["--positive_classes", "1", "3", "5", "7", "9"]
+    assert main.main(last_of_each([*whole, *small.split(), *positive])) == 0
     for name in ("scans_BCE_1to100", "scans_all"):
         assert (Path("checkpoint/runs") / name / "results.json").exists()

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from runs import last_of_each
 
 from main import main
 
@@ -52,7 +53,7 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
     def run(argv: list[str], words: str) -> str:
         before = tree()
         capsys.readouterr()
-        code = main(argv)
+        code = main(last_of_each(argv))
         (line,) = capsys.readouterr().err.splitlines()
         assert code == 2
         assert line.startswith("error: ")

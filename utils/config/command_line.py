@@ -32,7 +32,32 @@ class _ByTypedName(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises its errors as ``UserError``."""
+    """Raises its errors as ``UserError``, one of them for an option that stands twice, of which the last would win.
+
+    Args:
+        repeated: options that may, as each adds to those before it.
+        options: of the base class.
+    """
+
+    def __init__(self, *, repeated: Collection[str] = (), **options: Any) -> None:
+        super().__init__(**options)
+        self._repeated = repeated
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the base class does, after a check of ``args`` (a sequence of texts)."""
+        found = set[str]()
+        for text in args or ():
+            if text == "--":
+                break
+            name = text.partition("=")[0]
+            if name not in self._option_string_actions or name in self._repeated:
+                continue
+            if name in found:
+                several = self._option_string_actions[name].nargs not in (None, 0, "?")
+                remedy = "all its values behind it" if several else "the value that is meant"
+                raise UserError(f"{name} stands twice on the command line; give it once, with {remedy}")
+            found.add(name)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {RUN_WITH}{self.prog} --help)")

@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"example:\n  {typed('sweep')} configs/table/quick.yaml --dry_run\n\n"
         f"{typed('sweep')} --version prints the version.",
         allow_abbrev=False,
+        repeated=("--set", "--slurm"),
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=110),
     )
     add = result.add_argument
