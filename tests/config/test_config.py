@@ -602,7 +602,7 @@ def test_a_negative_value_is_refused_as_a_value_not_as_a_flag(text: str) -> None
     assert refused(["--train", "1", text]).startswith(f"unknown argument {text!r}")
 
 
-# --- an option stands once ---------------------------------------------------------------------------------
+# --- an option stands once, and a path is not empty ---------------------------------------------------------
 
 STARTS = {"main": main, "predict": predict.main, "prepare": prepare.main, "report": report.main, "sweep": sweep.main}
 TWICE = (
@@ -647,6 +647,43 @@ def test_options_that_add_to_those_before_may_stand_twice() -> None:
         ["t", "--set", "lr=1", "--set", "bsize=2", "mu=3", "--slurm", "a=1", "--slurm", "b=2"]
     )
     assert (asked.set, asked.slurm) == (["lr=1", "bsize=2", "mu=3"], ["a=1", "b=2"])
+
+
+EMPTY = {
+    "main --data_root {}": "data_root must be a path in printable text, got '' (from the command line): an empty text",
+    "main --checkpoint_root {}": "checkpoint_root must be a path in printable text, got ''",
+    "main --weights {}": "weights must be a path in printable text, got ''",
+    "predict {} --images x --out y": "argument run: must be a path, got an empty text",
+    "predict x --images {} --out y": "argument --images/--data: must be a path, got an empty text",
+    "predict x --images x --out {}": "argument --out: must be a path, got an empty text",
+    "predict x --images x --labels {} --name n": "argument --labels: must be a path, got an empty text",
+    "predict x --images x --labels y --name n --group {}": "--group must name a column of y, got an empty text",
+    "predict x --images x --labels y --name n --by a {}": "--by must name a column of y, got an empty text",
+    "predict x --images x --out y --promise {}": "--promise must be a rate in (0, 1], got",
+    "prepare {} --out x": "SOURCE is needed",
+    "prepare {} --csv y --out x": "--source must be a path in printable text, got",
+    "prepare x --csv {} --out x": "--csv must be a path in printable text, got",
+    "prepare x --out {}": "--out FOLDER is needed",
+    "report {}": "argument folder: must be a path, got an empty text",
+    "report x --out {}": "argument --out: must be a path, got an empty text",
+    "report x --latex {}": "argument --latex: must be a path, got an empty text",
+    "report x --card --html {}": "argument --html: must be a path, got an empty text",
+    "sweep {}": "argument table: must be a path, got an empty text",
+    "sweep x --committed {}": "argument --committed: must be a path, got an empty text",
+}
+
+
+@pytest.mark.parametrize("line", EMPTY)
+def test_an_empty_path_is_refused(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a variable of the shell that is not set: it was the working folder, with all below it."""
+    monkeypatch.chdir(tmp_path)
+    name, *argv = [text.format("") for text in line.split(" ")]
+    assert STARTS[name](argv) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: {EMPTY[line]}")
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- help --------------------------------------------------------------------------------------------------

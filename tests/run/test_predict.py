@@ -389,9 +389,9 @@ def test_images_of_another_form_are_refused(folder: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             model.score(images)
-    for images in (["nowhere\n.png"], "nowhere\n.png"):
+    for paths in (["nowhere\n.png"], "nowhere\n.png"):
         with pytest.raises(UserError, match=r"^cannot score nowhere \.png: not there$"):
-            model.decide(images)
+            model.decide(paths)
     assert model.score([]).shape == (0,)
 
 

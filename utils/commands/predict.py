@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from ..config.command_line import Parser, print_version
+from ..config.command_line import Parser, path, print_version
 from ..config.kinds import NAME, POSITIVE, RATE, SWITCH, Kind, read
 from ..config.options import OPTIONS
 from ..data import FITS
@@ -39,11 +38,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("run", type=Path, help="folder of a run, its model.pt, or seed<k>/best.pt")
+    parser.add_argument("run", type=path, help="folder of a run, its model.pt, or seed<k>/best.pt")
     add = parser.add_argument_group("images").add_argument
     images = "a folder (searched to any depth), an image, .csv with a column path, .txt with a path a line, or .npz; "
     images += "of features: .csv with a column for each"
-    add("--images", "--data", type=Path, metavar="PATH", help=images)
+    add("--images", "--data", type=path, metavar="PATH", help=images)
     fit = "another size than the model's is refused (exact), or resized: squeezed, with black bars (letterbox), or cut "
     fit += "(default: as prepare.py did for the training data, else exact)"
     add("--fit", choices=FITS, help=fit)
@@ -54,13 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     pair = "rule out, refer, rule in by the thresholds for these, of one critical class (default: the run's first)"
     add("--two_thresholds", nargs=2, metavar=("TPR", "FPR"), help=pair)
     add = parser.add_argument_group("output").add_argument
-    add("--out", type=Path, metavar="CSV", help="where to write a row for each image")
+    add("--out", type=path, metavar="CSV", help="where to write a row for each image")
     switch: dict[str, Any] = {"nargs": "?", "const": "1", "metavar": "0|1"}
     add("--resume", **switch, help="1 goes on with a file that a stopped command has begun")
     add("--overwrite", **switch, help="1 replaces the file, or the evaluation, if it is there")
     add = parser.add_argument_group("evaluation on other data, in RUN/external/NAME/").add_argument
     labels = "columns path and label: classes by name (by number if they have none), or positive and negative"
-    add("--labels", type=Path, metavar="CSV", help=labels)
+    add("--labels", type=path, metavar="CSV", help=labels)
     add("--name", help="name of the evaluation")
     add("--by", nargs="+", metavar="COLUMN", help="further columns of the labels whose groups are compared")
     group = "another column: of what belongs together, such as the patient; intervals then count groups, not images"
@@ -131,11 +130,14 @@ def _checked(asked: argparse.Namespace) -> dict[str, Any]:
         raise UserError("--fit resizes images: add --images PATH, or leave it out")
     if bool(asked.name) != bool(asked.labels):
         raise UserError("--name and --labels belong together; give both or none")
-    if asked.promise and asked.rule:
+    for flag, columns in (("--by", asked.by), ("--group", [asked.group])):
+        if "" in columns:
+            raise UserError(f"{flag} must name a column of {asked.labels}, got an empty text")
+    if asked.promise is not None and asked.rule:
         raise UserError("--promise and --rule choose a threshold each; leave one of them out")
     if asked.name:
         _value(NAME, asked.name, "--name")
-    rule, target = ("NP" if asked.promise else None), asked.promise
+    rule, target = (None if asked.promise is None else "NP"), asked.promise
     if asked.rule:
         rule, target = asked.rule[0], asked.rule[1] if len(asked.rule) == 2 else None
         if rule not in RULES or len(asked.rule) > 2:
@@ -145,7 +147,7 @@ def _checked(asked: argparse.Namespace) -> dict[str, Any]:
     number = POSITIVE if rule in ("cost", "prior") else RATE
     return {
         "rule": rule,
-        "target": None if target is None else _value(number, target, "--promise" if asked.promise else "--rule"),
+        "target": None if target is None else _value(number, target, "--promise" if asked.rule is None else "--rule"),
         "pair": [_value(RATE, text, "--two_thresholds") for text in asked.two_thresholds or ()],
         "resume": bool(_value(SWITCH, asked.resume, "--resume")),
         "overwrite": bool(_value(SWITCH, asked.overwrite, "--overwrite")),

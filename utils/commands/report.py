@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from ..config.command_line import Parser, print_version
+from ..config.command_line import Parser, path, print_version
 from ..config.kinds import Kind, read
 from ..config.options import convert
 from ..errors import UserError, message_of, one_line
@@ -30,21 +29,21 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, help="checkpoint/<subfolder_name>, the folder that holds the runs")
-    parser.add_argument("--out", type=Path, help="where to write the report (default: <folder>/report)")
+    parser.add_argument("folder", type=path, help="checkpoint/<subfolder_name>, the folder that holds the runs")
+    parser.add_argument("--out", type=path, help="where to write the report (default: <folder>/report)")
     rates = "true positive rates at which to report the false positive rate (default: the --tpr of the runs)"
     parser.add_argument("--tpr", nargs="+", metavar="X", help=rates)
     row = "compare every row with this one, not only each objective with ALM with the same without"
     parser.add_argument("--baseline", metavar="ROW", help=row)
     table = "also write the table of results for a paper, in LaTeX with booktabs"
-    parser.add_argument("--latex", type=Path, metavar="FILE", help=table)
+    parser.add_argument("--latex", type=path, metavar="FILE", help=table)
     shares = "shares of positives at which a card says what an alarm is worth (default: of the test and training set)"
     parser.add_argument("--prevalence", nargs="+", metavar="X", help=shares)
     card = "print the evidence card of a single run, checkpoint/<subfolder_name>/<model_name>, and write no report"
     parser.add_argument("--card", action="store_true", help=card)
     images = "missed positives and worst false alarms to show of each row, from the data set if it is there; 0: none"
     parser.add_argument("--gallery", metavar="N", help=f"{images} (default: {PICTURES})")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="with --card: also write the card as a page")
+    parser.add_argument("--html", type=path, metavar="FILE", help="with --card: also write the card as a page")
     return parser
 
 

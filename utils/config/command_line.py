@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import UserError
@@ -61,6 +62,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {RUN_WITH}{self.prog} --help)")
+
+
+def path(text: str) -> Path:
+    """The type of an argument that is a path; an empty one, as of a variable that is not set, would be the folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path, got an empty text")
+    return Path(text).expanduser()  # as the shell does, but for --flag=~/folder
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:

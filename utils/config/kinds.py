@@ -122,6 +122,8 @@ def _augment(value: Any, kind: Kind) -> str:
 
 
 def _path(value: Any, kind: Kind) -> str:
+    if value == "":
+        raise ValueError("an empty text would be the working folder")
     return os.path.expanduser(_text(value, kind))
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from ..config.command_line import Parser
+from ..config.command_line import Parser, path
 from ..config.options import ALIASES, OPTIONS
 from ..config.synonyms import FLAGS
 from ..errors import UserError
@@ -41,10 +40,6 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _path(text: str) -> Path:
-    return Path(text).expanduser()  # as the shell does, but for --flag=~/folder
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = Parser(
@@ -57,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=110),
     )
     add = result.add_argument
-    add("table", type=_path, help="table file, such as configs/table/quick.yaml")
+    add("table", type=path, help="table file, such as configs/table/quick.yaml")
     add(
         "--launcher",
         choices=("local", "slurm", "print"),
@@ -73,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     add("--status", action="store_true", help="show the progress of each row, start nothing")
     add("--only", default="", metavar="PATTERN", help="only rows whose name matches, such as '*+ALM'")
     add("--retry", choices=("failed",), help="restart failed jobs")
-    add("--committed", type=_path, metavar="FOLDER", help="seeds whose results are in FOLDER/<table>/<row>/ count as "
+    add("--committed", type=path, metavar="FOLDER", help="seeds whose results are in FOLDER/<table>/<row>/ count as "
         "done, such as results/paper")  # fmt: skip
     add("--seeds", nargs="+", metavar="S", help="seeds to use instead of the table's, such as 1-3")
     several = {"action": "extend", "nargs": "+", "default": []}
