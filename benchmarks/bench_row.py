@@ -10,6 +10,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,9 +52,11 @@ def main(argv: Sequence[str]) -> int:
 def one_run(report: Report, options: Namespace, root: Path, *, precision: str, at_once: int) -> None:
     """Train and evaluate all seeds; the wall time covers the whole command."""
     more = f"--seeds 1-{options.seeds} --num_epochs {options.epochs} --precision {precision} --parallel_seeds {at_once}"
-    small = "--resnet_type lenet5" if options.quick else ""
+    case = CASES["resnet10"]
+    if options.quick:
+        case = replace(case, options=case.options.replace("resnet10", "lenet5"))
     with TemporaryDirectory() as folder:
-        command = CASES["resnet10"].command(root, options, f"{more} {small}", alm=not options.without_alm)
+        command = case.command(root, options, more, alm=not options.without_alm)
         finished = run(python("main.py", *command, "--model_name", "row", "--checkpoint_root", folder))
         results = read_results(RunPaths(Path(folder), "runs", "row").results)
     test = results["ensemble"]["test"]

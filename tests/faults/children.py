@@ -22,6 +22,7 @@ from pathlib import Path
 import matplotlib.figure
 import torch
 import torch.utils.tensorboard
+from runs import last_of_each
 
 import main
 from utils.config.settings import resolve
@@ -101,7 +102,7 @@ def blank(*args: object, **options: object) -> matplotlib.figure.Figure:
 def arguments(options: list[str]) -> list[str]:
     """The command line of a small run; ``options`` come last and so win."""
     small = SMALL.replace(RATIO, "") if "--task" in options else SMALL
-    return [*small.split(), *options]
+    return last_of_each([*small.split(), *options])
 
 
 def forked(folder: Path, options: list[str], prepare: Prepare = nothing) -> Child:

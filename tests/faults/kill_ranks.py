@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "faults")]
 
 from comparing import Files, broken_sums, differences, snapshot  # noqa: E402 (after the path)
+from runs import last_of_each  # noqa: E402
 
 OF_CONSTRAINT = "--name_file_alm ALM_12_beg --delta 1"
 COMMAND = (
@@ -45,7 +46,7 @@ class Ranks:
             environment["HELD_MAIN"] = str(hold)
         self.errors = (folder / "errors").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, *launcher, str(program), *command.split()],
+            [sys.executable, *launcher, str(program), *last_of_each(command.split())],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,

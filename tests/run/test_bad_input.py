@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ["--dataset_name", "digits", "--resnet_type", "linear"]
 BASE = [*DIGITS, "--num_epochs", "1", "--seeds", "1", "--model_name", "base"]
 EVALUATE = ["--train", "0", "--model_name", "base"]
-SCANS = [*DIGITS, "--dataset_name", "scans", "--num_epochs", "1", "--seeds", "1", "--ratio_pos_train", "1"]
+SCANS = [*DIGITS[2:], "--dataset_name", "scans", "--num_epochs", "1", "--seeds", "1", "--ratio_pos_train", "1"]
 RUNS = Path("checkpoint", "runs")
 BEST = RUNS / "base" / "seed1" / "best.pt"
 
@@ -74,7 +74,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["--resnet_type", "lenet5", "--model_name", "lenet"],
         ["--ratio_pos_train", "10", "--model_name", "half"],
     ):
-        assert main([*BASE, *where, *options]) == 0
+        assert main(last_of_each([*BASE, *where, *options])) == 0
     return root
 
 
@@ -406,7 +406,7 @@ def test_a_damaged_state_with_none_before_it(refuse: Refuse, runs: Path) -> None
 def test_damaged_weights_are_made_again_from_the_state(runs: Path) -> None:
     path = RUNS / "base/seed1/best.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    assert main([*BASE, "--num_epochs", "2", "--resume", "1"]) == 0
+    assert main(last_of_each([*BASE, "--num_epochs", "2", "--resume", "1"])) == 0
     assert torch.load(path, weights_only=True)["epoch"] in (0, 1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from runs import SMALL, best, results, run
+from runs import SMALL, best, last_of_each, results, run
 
 import main
 from utils.run_files.best_pt import BEST
@@ -152,7 +152,8 @@ def test_a_baseline_of_other_data_is_refused(folder: Path, tmp_path: Path, capsy
     more = "--model_name more --continue_train 1 --baseline_cont_train run --continue_train_epochs 1"
     capsys.readouterr()
     small = SMALL.replace("--num_epochs 1 ", "")  # cannot act here
-    assert main.main(f"{small} --checkpoint_root {tmp_path} {command(tmp_path)} {more}".split()) == 2
+    words = f"{small} --checkpoint_root {tmp_path} {command(tmp_path)} {more}".split()
+    assert main.main(last_of_each(words)) == 2
     assert "run/seed1/best.pt was trained on data with the checksum" in capsys.readouterr().err
     assert not (folder.parent / "more").exists()
 

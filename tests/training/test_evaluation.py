@@ -29,6 +29,7 @@ from runs import (
     best,
     experiment_of,
     history,
+    last_of_each,
     results,
     run,
     without_command,
@@ -133,7 +134,7 @@ def test_evaluation_with_the_command_that_trained(trained: Path, tmp_path: Path)
     command = f"{OPTIONS} {more}".replace("--seeds 1-3", "").split()
     base = arguments(tmp_path)
     at = base.index("--seeds")
-    assert main.main([*base[:at], *base[at + 2 :], *command]) == 0
+    assert main.main(last_of_each([*base[:at], *base[at + 2 :], *command])) == 0
     assert number_files(folder) == number_files(trained)
 
 
