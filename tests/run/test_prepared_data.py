@@ -270,6 +270,17 @@ def test_the_whole_text_is_a_name_before_it_is_a_list(
     assert (tmp_path / "runs/run/results.json").read_bytes() == before
 
 
+def test_a_range_of_numbers_is_recorded_as_numbers_and_may_be_typed_again(tmp_path: Path) -> None:
+    """As of digits, which have no names; in whichever way the same classes are written."""
+    folder = run(tmp_path, "--negative_classes 0-3 --positive_classes 8,9")
+    options = yaml.safe_load((folder / "config.yaml").read_text())["options"]
+    assert [options[f"{side}_classes"]["value"] for side in ("negative", "positive")] == [[0, 1, 2, 3], [8, 9]]
+    assert list(best(folder / "seed1")["config"]["negative_classes"]) == [0, 1, 2, 3]
+    run(tmp_path, "--negative_classes 0-3 --positive_classes 8,9 --train 0")
+    run(tmp_path, "--negative_classes 0,1-3 --positive_classes 8-9 --resume 1")
+    run(tmp_path, "--negative_classes 0-4 --positive_classes 8,9 --train 0", code=2)
+
+
 def test_a_sweep_hands_names_on_as_they_are(tmp_path: Path) -> None:
     """In the command of a job, and a finished run whose classes were typed as a range is that of the row."""
     content = {"positive_classes": ["0-1", "a, b"], "negative_classes": "2-3"}
