@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import json
 import re
@@ -34,7 +35,7 @@ from utils.config.synonyms import FLAGS as SYNONYMS
 from utils.config.synonyms import VALUES as SYNONYMOUS_VALUES
 from utils.constraints import CONSTRAINTS, constraint_class, label
 from utils.constraints.base import default_mu_limit
-from utils.data import defaults_for, load_raw
+from utils.data import class_names, defaults_for, load_raw
 from utils.data.sources import ArraySource, class_numbers
 from utils.errors import UserError
 from utils.losses import LOSSES
@@ -569,6 +570,10 @@ def test_ranges_of_classes(text: str, classes: tuple[int | str, ...]) -> None:
     argv = ["--negative_classes", *text.split(), "--positive_classes", "9"]
     for value in (resolve(argv).config.negative_classes, convert("negative_classes", [text], "a file")):
         assert spelled("negative_classes", value) == list(classes)
+
+
+def test_doctests_of_class_names() -> None:
+    assert doctest.testmod(class_names)[:] == (0, 1)
 
 
 @pytest.mark.parametrize(
