@@ -137,7 +137,7 @@ def test_a_plan_of_this_test_set_is_its_interval(run: Path) -> None:
 
 
 def test_the_planner_counts_groups_and_plans_no_widths_of_them(run: Path) -> None:
-    """Five images a patient: intervals of other numbers of images, which would be narrower than the card's, are none."""
+    """Five images a patient: widths for other numbers of images would be narrower than the intervals of the card."""
     for part, positives, negatives in (("test", 50, 100), ("calibration", 40, 3)):
         both = positives + negatives
         labels = np.repeat([1, 0], [positives, negatives])

@@ -155,6 +155,8 @@ def decide(outputs: Array, scores: Array, *, critical: Sequence[int], thresholds
     >>> decide(outputs, scores, critical=[2], thresholds=[0.0]).tolist()
     [1, 2]
     """
+    if len(thresholds) != len(critical):
+        raise ValueError(f"thresholds must be {len(critical)}, one for each critical class, got {len(thresholds)}")
     excess = np.asarray(scores) - np.asarray(thresholds)
     if excess.shape != (len(outputs), len(critical)):
         raise ValueError(f"scores must be (n, {len(critical)}), a column for each critical class, got {excess.shape}")
