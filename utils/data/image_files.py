@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +12,27 @@ import numpy as np
 
 from ..errors import UserError, one_line
 from ..system.text_files import read_lines
+from .image_folders import FoundFiles
 from .image_format import ImageFormat
 from .image_pixels import ENDINGS, read_pixels
 from .npz import checked_pixels, read_npz_images
 from .raw import Pixels
-from .reading_ahead import Images
 
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images in files; ``fit`` says what happens to those of another size (``image_pixels.fitted``)."""
+    """Images in files; ``fit`` says what happens to those of another size (``image_pixels.fitted``).
+
+    ``note`` is a line on what was left out, or nothing.
+    """
 
     names: Sequence[str]
     paths: Sequence[Path]
     form: ImageFormat
     fit: str | None = None
+    note: str = ""
 
     def read(self, number: int) -> Pixels:
         return read_image(self.paths[number], self.form, fit=self.fit)
@@ -41,13 +44,14 @@ class ImageArray:
 
     names: Sequence[str]
     images: np.ndarray[Any, Any]
+    note: str = ""
 
     def read(self, number: int) -> Pixels:
         image: Pixels = self.images[number]
         return image
 
 
-def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> Images:
+def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> ImageFiles | ImageArray:
     """The images that ``source`` names.
 
     Args:
@@ -64,10 +68,7 @@ def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> Images:
     if form.has_features:
         return _in_feature_table(source, form)
     if source.is_dir():
-        paths = _in_folder(source)
-        if not paths:
-            raise UserError(f"{source} must hold images ({' '.join(ENDINGS)}), got none; see --images")
-        return ImageFiles([path.relative_to(source).as_posix() for path in paths], paths, form, fit)
+        return _in_folder(source, form, fit)
     if not source.is_file():
         raise UserError(f"--images must be a folder, an image, a .csv, .txt or .npz file, got {source}, not there")
     ending = source.suffix.lower()
@@ -118,13 +119,13 @@ def read_image(path: Path, form: ImageFormat, *, fit: str | None = None) -> Pixe
     return read_pixels(path, size=size, channels=form.channels, bits=form.bits, fit=fit or form.fit)
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names = [name for name in files if name.lower().endswith(ENDINGS) and not name.startswith(".")]
-        found += [Path(parent, name) for name in names]
-    return sorted(found)
+def _in_folder(folder: Path, form: ImageFormat, fit: str | None) -> ImageFiles:
+    found = FoundFiles()
+    if not found.add(folder):
+        others = f" ({note})" if (note := found.note()) else ""
+        raise UserError(f"{folder} must hold images ({' '.join(ENDINGS)}), got none{others}; see --images")
+    paths = sorted(folder / name for name in found.names)
+    return ImageFiles([path.relative_to(folder).as_posix() for path in paths], paths, form, fit, found.note())
 
 
 def _in_feature_table(path: Path, form: ImageFormat) -> ImageArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,16 @@ LONGEST = 24  # characters of a class name in the table
 
 
 def lines(
-    folder: Path, form: PreparedForm, samples: Samples, survey: Survey, *, column: str, bytes_written: int
+    folder: Path,
+    form: PreparedForm,
+    samples: Samples,
+    survey: Survey,
+    *,
+    column: str,
+    notes: Sequence[str],
+    bytes_written: int,
 ) -> list[str]:
-    """The overview: what there is, a table of classes and splits, groups, repeats, and what to type next."""
+    """The overview: what there is, a table of classes and splits, groups, repeats, notes, and what to type next."""
     count = len(samples.paths)
     what = f"{form.channels} features" if form.kind == "features" else _images(form)
     size = f"{bytes_written / 1e6:,.1f} MB"
@@ -28,6 +36,7 @@ def lines(
     found += [f"{number:,} of them: {note}" for note, number in survey.notes.items()]
     found += ["", *_table(form, samples, column)]
     found += _repeats(samples)
+    found += [f"note: {note}" for note in notes]
     return [*found, "", f"next: {_next(folder, form, samples)}"]
 
 

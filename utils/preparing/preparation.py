@@ -77,10 +77,16 @@ def prepare(request: Request) -> None:
         form, samples = _completed(folder, collection, form, written, request)
         _take_place(folder, request.out)
         lock.unlink(missing_ok=True)
-    for note in collection.notes:
-        print(f"note: {note}", file=sys.stderr)
     size = sum((request.out / name).stat().st_size for name in FILES)
-    told = overview.lines(request.out, form, samples, survey, column=collection.group_column, bytes_written=size)
+    told = overview.lines(
+        request.out,
+        form,
+        samples,
+        survey,
+        column=collection.group_column,
+        notes=collection.notes,
+        bytes_written=size,
+    )
     if written.broken:
         told.insert(1, f"{len(written.broken):,} broken, left out; see {request.out / BROKEN}")
     print("\n".join(told))

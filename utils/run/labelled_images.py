@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ def read_labelled(model: SeedModels, *, images: Path, labels: Path, by: Sequence
     if not names:
         first, error = next(iter(broken.items()))
         raise UserError(f"none of the {len(broken)} images of {images} could be scored; {one_line(first)}: {error}")
+    if found.note:
+        print(f"note: {found.note}", file=sys.stderr)
     own = {column: [values[rows[path]] for path in names] for column, values in table.items()}
     return Labelled(labels, names, own["label"], {column: own[column] for column in by}, numbers, broken)
 
