@@ -60,6 +60,11 @@ def splits(*names: str, odd: str = "") -> Callable[[Path], None]:
     return make
 
 
+def beside_splits(root: Path) -> None:
+    splits("train", "val", "test")(root)
+    class_folders(root / "src" / "holdout", {"a": 3, "b": 3})
+
+
 def link_out(root: Path) -> None:
     labels(("a/link.png", "x", "p7", "test"))(root)
     grey(root / "outside.png", 1)
@@ -135,6 +140,11 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a link to a folder": (folder_link, "src", "src/c is a link to a folder, which is not followed"),
     "only train": (splits("train", "val"), "src", "the splits must hold train and test, got train, validation"),
     "other classes in a split": (splits("train", "test", odd="test"), "src", "must hold the same classes, got b, c"),
+    "images beside splits": (
+        beside_splits,
+        "src",
+        r"src holds splits \(test, train, val\), and images in holdout beside them; move holdout elsewhere",
+    ),
     "a split twice": (splits("train", "val", "valid", "test"), "src", "a folder for each split once"),
     "split of given splits": (splits("train", "test"), "src --split 60/15/25", "--split cannot act"),
     "positive": (images, "src --positive c", "unknown class 'c' .*Known: a, b"),

@@ -98,6 +98,25 @@ def test_split_folders_are_kept(tmp_path: Path, validation: str | None, name: st
     assert by_split(found) == expected
 
 
+def test_folders_without_images_do_not_make_classes_of_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "images"
+    for split in ("train", "val", "test"):
+        class_folders(source / split, {"0": 4, "1": 2})
+    for path in ("__MACOSX/train/0/._000.png", "notes/read.me", "empty/deep/x.txt"):
+        (source / path).parent.mkdir(parents=True)
+        (source / path).touch()
+    found = prepared(source, "--out", tmp_path / "scans")
+    assert by_split(found) == {split: {"0": 4, "1": 2} for split in ("train", "validation", "test")}
+    assert "note: notes holds no images and is left out" in capsys.readouterr().out
+
+
+def test_one_class_may_be_called_as_a_split_is(tmp_path: Path) -> None:
+    found = prepared(class_folders(tmp_path / "x", {"car": 5, "train": 5}), "--out", tmp_path / "scans")
+    assert found.form.classes == ("car", "train")
+
+
 def test_numbers_as_classes_keep_their_order(tmp_path: Path) -> None:
     found = prepared(class_folders(tmp_path / "x", {"10": 5, "9": 5, "0": 5}), "--out", tmp_path / "scans")
     assert found.form.classes == ("0", "9", "10")

@@ -85,6 +85,15 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in files if _counts(name))
 
 
+def holds_images(folder: Path) -> bool:
+    """Whether there is an image below ``folder``.
+
+    Raises:
+        UserError: see ``files_below``.
+    """
+    return any(is_image(path) for path in files_below(folder))
+
+
 def is_image(path: Path) -> bool:
     """Whether the ending says so or, of a file without an ending, its first bytes say that it is DICOM."""
     if path.suffix.lower() in ENDINGS:

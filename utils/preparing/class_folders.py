@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..data.image_folders import FoundFiles, folders_in, is_image
+from ..data.image_folders import FoundFiles, folders_in, holds_images, is_image
 from ..data.image_pixels import ENDINGS
 from ..errors import UserError, one_line
 from .collection import SPLIT_NAMES, Collection
@@ -17,13 +17,14 @@ WHAT = "a folder for each class, with images in it or below it"
 def collect_folders(folder: Path, *, first_frame: bool) -> Collection:
     """The images below ``folder``, in the order of their names; the first folder of the path is the class.
 
-    Where the first folders are train/, val/ and the like, they are the splits, and the second is the class.
+    Where the first folders are train/, val/ and the like, they are the splits, and the second is the class; folders
+    without images beside them do not count.
 
     Raises:
-        UserError: there are no classes, an image lies in none, or a link leads out.
+        UserError: there are no classes, an image lies in none, other images lie beside the splits, or a link leads out.
     """
     top = folders_in(folder)
-    splits = bool(top) and len(top) > 1 and all(name.lower() in SPLIT_NAMES for name in top)
+    splits = _are_splits(folder, top)
     found = _Found(folder)
     if loose := found.loose(""):
         shown = one_line(", ".join(loose[:3]))
@@ -47,6 +48,20 @@ def collect_folders(folder: Path, *, first_frame: bool) -> Collection:
         splits=found.splits if splits else None,
         notes=[*found.notes, *([note] if note else [])],
     )
+
+
+def _are_splits(folder: Path, top: list[str]) -> bool:
+    """Whether the first folders are splits: two of them or more are called so, and no other holds images."""
+    filled = [name for name in top if name.lower() in SPLIT_NAMES and holds_images(folder / name)]
+    if len(filled) < 2:
+        return False
+    if others := [name for name in top if name.lower() not in SPLIT_NAMES and holds_images(folder / name)]:
+        shown = one_line(", ".join(others[:3]))
+        raise UserError(
+            f"{folder} holds splits ({', '.join(filled)}), and images in {shown} beside them; move {shown} elsewhere, or,"
+            f" if each is a class, rename {filled[0]}"
+        )
+    return True
 
 
 class _Found:
@@ -84,6 +99,9 @@ class _Found:
 
 def _with_splits(found: _Found, top: list[str]) -> None:
     folder, classes = found.folder, {}
+    others = [name for name in top if name.lower() not in SPLIT_NAMES]
+    top = [name for name in top if name not in others]
+    found.notes += [f"{one_line(name)} holds no images and is left out" for name in others]
     if len({SPLIT_NAMES[name.lower()] for name in top}) < len(top):
         raise UserError(f"{folder} must hold a folder for each split once, got {', '.join(top)}")
     for split in top:
