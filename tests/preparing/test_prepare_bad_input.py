@@ -218,7 +218,22 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
         r"1 of 12 cannot be read \(t.csv#12: 11 lies outside 0 to 10\)",
     ),
     "uneven numbers": (written("t.csv", NUMBERS + "1,2\n"), f"{CSV} --features", "row 13 of src/t.csv must have 3"),
-    "text as a number": (written("t.csv", NUMBERS.replace("3,3", "3,x")), f"{CSV} --features", "#4: .* be a number"),
+    "text as a number": (written("t.csv", NUMBERS.replace("3,3", "3,x")), f"{CSV} --features", "#4: 'x' in column b: each value must be a number; --drop b would leave"),
+    "text in a column of numbers": (
+        written("t.csv", "label,a,b\n" + "".join(f"{n % 2},{n},p {n}\n" for n in range(12))),
+        f"{CSV} --features",
+        "no row that can be read: row 1 has 'p 0' in column b: each value must be a number; --drop b would leave",
+    ),
+    "the index of pandas": (
+        written("t.csv", "," + NUMBERS.replace("\n", "\n7,")[:-2]),
+        f"{CSV} --features",
+        "column 1 of src/t.csv has the name '', as the numbers of the rows that pandas writes; add --drop '' to leave",
+    ),
+    "the index of pandas, twice": (
+        written("t.csv", "Unnamed: 0," + NUMBERS.replace("\n", "\n7,")[:-2]),
+        f"{CSV} --pixels 1x3",
+        "add --drop 'Unnamed: 0' to leave it out",
+    ),
     "a label that is missing": (written("t.csv", NUMBERS + ",1,1\n"), f"{CSV} --features", "t.csv#13 has no label"),
     "a column for two": (written("t.csv", NUMBERS), f"{CSV} --features --drop label", "must name columns of their own"),
     "not an npz": (written("x.npz", "text"), "src/x.npz", "expected an .npz file"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from .request import Request
 from .table_rows import Table, open_table
 
 Pixels = npt.NDArray[Any]
+INDEX = re.compile(r"(Unnamed: \d+)?")  # the name of the column in which pandas writes the numbers of its rows
 
 
 @dataclass
@@ -84,8 +87,12 @@ class NumberSource:
         """
         try:
             values = np.array([row[column] for column in self.columns], dtype=np.float64)
-        except ValueError as error:
-            raise BrokenImageError(f"{one_line(error):.80}: each value must be a number") from None
+        except ValueError:
+            column = next(column for column in self.columns if not _is_number(row[column]))
+            raise BrokenImageError(
+                f"{one_line(row[column])!r:.80} in column {self._name(column)}: each value must be a number;"
+                f" --drop {shlex.quote(self._name(column))} would leave the column out"
+            ) from None
         if not np.isfinite(values).all():
             column = self.columns[int(np.flatnonzero(~np.isfinite(values))[0])]
             raise BrokenImageError(f"{row[column] or 'nothing'} in column {self._name(column)}: values must be finite")
@@ -129,6 +136,13 @@ def collect_numbers(request: Request) -> Collection:
     if len(set(used)) < len(used):
         raise UserError(f"--label, --group, --split_column and --drop must name columns of their own in {table.path}")
     columns = [column for column in range(len(table.first)) if column not in used]
+    for column in columns if has_header else ():
+        if INDEX.fullmatch(name := table.first[column]):
+            drop = f"--drop {shlex.quote(name)}"
+            raise UserError(
+                f"column {column + 1} of {table.path} has the name {name!r}, as the numbers of the rows that pandas writes;"
+                f" add {drop} to leave it out, or name it"
+            )
     shape = request.pixels or (1, 1, len(columns))
     if not columns or len(columns) != int(np.prod(shape)):
         words = "x".join(map(str, shape)) if request.pixels else "a feature or more"
