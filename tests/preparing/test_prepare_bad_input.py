@@ -253,6 +253,11 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a pipe": (pipe, "src", "a/pipe.png: not a regular"),
     "out within": (images, "src --out src/scans", "--out must lie outside src"),
     "out is the source": (images, "src --out src", "--out must be another folder than that of the images|lie outside"),
+    "name of a data set of the program": (
+        images,
+        "src --out datasets/digits",
+        "must be one of your own, got digits, a data set of the program, .*; choose another --out",
+    ),
     "name of out": (images, "src --out .scans", "the name of --out must be a plain name"),
 }  # fmt: skip
 
