@@ -175,6 +175,10 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "path twice": (labels(("a/000.png", "x", "p7", "test")), CSV, "names a/000.png twice"),
     "no label": (labels(("b/000.png", "", "p7", "test")), CSV, r"b/000.png has no label \(got ''\)"),
     "label NaN": (labels(("b/000.png", "NaN", "p7", "test")), CSV, r"b/000.png has no label \(got 'NaN'\)"),
+    "label NA": (labels(("b/000.png", "NA", "p7", "test")), CSV, r"b/000.png has no label \(got 'NA'\)"),
+    "label n/a": (labels(("b/000.png", "n/a", "p7", "test")), CSV, r"b/000.png has no label \(got 'n/a'\)"),
+    "group NA": (labels(("b/000.png", "x", "NA", "test")), f"{CSV} --group who", "b/000.png has no who"),
+    "group .": (labels(("b/000.png", "x", ".", "test")), f"{CSV} --group who", "b/000.png has no who"),
     "no group": (labels(("b/000.png", "x", "nan", "test")), f"{CSV} --group who", "b/000.png has no who"),
     "group in two splits": (
         labels(("b/000.png", "x", "p0", "train")),

@@ -26,7 +26,7 @@ SPLIT_NAMES = {
     **dict.fromkeys(("calibration", "calib", "cal"), "calibration"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-BLANK = ("", "nan", "<na>", "#n/a", "null")  # what tools write for a missing value, in lower case
+BLANK = ("", "nan", "na", "n/a", "<na>", "#n/a", "null", ".")  # what tools write for a missing value, in lower case
 
 
 @dataclass
