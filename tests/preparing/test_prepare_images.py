@@ -17,6 +17,7 @@ from PIL import Image
 import prepare
 from utils.data.image_files import read_image
 from utils.data.image_format import ImageFormat
+from utils.preparing.collection import class_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -120,6 +121,28 @@ def test_one_class_may_be_called_as_a_split_is(tmp_path: Path) -> None:
 def test_numbers_as_classes_keep_their_order(tmp_path: Path) -> None:
     found = prepared(class_folders(tmp_path / "x", {"10": 5, "9": 5, "0": 5}), "--out", tmp_path / "scans")
     assert found.form.classes == ("0", "9", "10")
+
+
+def test_a_patient_written_with_and_without_a_decimal_point_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = []
+    for number in range(48):
+        grey(tmp_path / f"{number}.png", number)
+        patient = f"{number // 2}" if number % 2 else f"{number // 2}.0"
+        rows.append((f"{number}.png", "ill" if number // 2 % 3 else "well", patient, "test" if number % 2 else "train"))
+    labels = table(tmp_path / "labels.csv", ("path", "label", "who", "part"), rows)
+    found = prepared("--csv", labels, "--group", "who", "--out", tmp_path / "out" / "s")
+    assert found.groups is not None
+    assert found.groups.tolist() == [str(number // 2) for number in range(48)]
+    argv = ["--csv", str(labels), "--group", "who", "--split_column", "part", "--out", str(tmp_path / "out" / "t")]
+    assert prepare.main(argv) == 2
+    assert "who 0 lies in two splits, train and test" in capsys.readouterr().err
+
+
+def test_labels_that_python_would_read_as_numbers_stay_texts() -> None:
+    names, labels = class_names(["1_0", "2", "1_0"])
+    assert (names, labels.tolist()) == (("1_0", "2"), [0, 1, 0])
 
 
 def test_patients_stay_on_one_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

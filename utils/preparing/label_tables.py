@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError, one_line
-from .collection import Collection, check_groups, check_labels, known_splits
+from .collection import Collection, check_labels, known_groups, known_splits
 from .image_source import ImageSource, check_inside, encodable
 from .request import Request
 from .table_rows import Table, open_table
@@ -42,14 +42,14 @@ def collect_table(request: Request) -> Collection:
         check_inside(base, name, real_base=real)
     what = str(table.path)
     check_labels(cells["label"], names, what=what)
-    if "group" in cells:
-        check_groups(cells["group"], names, what=what, column=one_line(request.group))
-    splits = cells.get("split")
+    groups, splits = cells.get("group"), cells.get("split")
+    if groups is not None:
+        groups = known_groups(groups, names, what=what, column=one_line(request.group))
     return Collection(
         source=ImageSource(base, names, request.frames == "first"),
         names=names,
         labels=cells["label"],
-        groups=cells.get("group"),
+        groups=groups,
         splits=None if splits is None else known_splits(splits, what=f"{request.split_column} of {table.path}"),
         group_column=request.group or "group",
     )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..data.image_pixels import BrokenImageError, refitted
 from ..data.prepared_files import DTYPES, PreparedForm
 from ..errors import UserError, one_line
-from .collection import Bar, Collection, Survey, check_groups, check_labels, known_splits
+from .collection import Bar, Collection, Survey, check_labels, known_groups, known_splits
 from .request import Request
 from .table_rows import Table, open_table
 
@@ -220,14 +220,14 @@ def _collected(source: NumberSource, places: dict[str, int], request: Request) -
 def _named(path: Path, cells: dict[str, list[str]], request: Request, source: NumberSource) -> Collection:
     names = [f"{path.name}#{number}" for number in range(1, len(cells["label"]) + 1)]
     check_labels(cells["label"], names, what=str(path))
-    if "group" in cells:
-        check_groups(cells["group"], names, what=str(path), column=one_line(request.group))
-    splits = cells.get("split")
+    groups, splits = cells.get("group"), cells.get("split")
+    if groups is not None:
+        groups = known_groups(groups, names, what=str(path), column=one_line(request.group))
     return Collection(
         source=source,
         names=names,
         labels=cells["label"],
-        groups=cells.get("group"),
+        groups=groups,
         splits=None if splits is None else known_splits(splits, what=f"{request.split_column} of {path}"),
         group_column=request.group or "group",
     )
