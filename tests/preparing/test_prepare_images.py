@@ -310,3 +310,16 @@ def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
     source = class_folders(tmp_path / "x", {"a": 4, "b": 4})
     (source / "a" / "link.png").symlink_to(source / "a" / "001.png")
     assert "a/link.png" in prepared(source, "--out", tmp_path / "s").paths
+
+
+def test_equal_images_of_two_classes_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = class_folders(tmp_path / "x", {"a": 8, "b": 8, "c": 8})
+    prepared(source, "--out", tmp_path / "s")
+    assert "another class" not in capsys.readouterr().out
+    for path in ("a/same.png", "a/again.png", "c/same.png"):
+        grey(source / path, 250)
+    grey(source / "b" / "same.png", 251)
+    grey(source / "b" / "again.png", 251)
+    prepared(source, "--out", tmp_path / "t")
+    expected = "3 are equal, pixel by pixel, to one of another class: a/again.png is a and c/same.png is c"
+    assert f"note: {expected}\n" in capsys.readouterr().out

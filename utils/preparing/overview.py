@@ -35,7 +35,7 @@ def lines(
         found.append(f"resized by {form.fit} from {described(survey.sizes)}")
     found += [f"{number:,} of them: {note}" for note, number in survey.notes.items()]
     found += ["", *_table(form, samples, column)]
-    found += _repeats(samples)
+    found += [*_repeats(samples), *_contradictions(form, samples)]
     found += [f"note: {note}" for note in notes]
     return [*found, "", f"next: {_next(folder, form, samples)}"]
 
@@ -82,6 +82,22 @@ def _repeats(samples: Samples) -> list[str]:
             others = " or ".join(present[:place])
             found.append(f"note: {number:,} of {split} are equal, pixel by pixel, to one of {others}")
     return found
+
+
+def _contradictions(form: PreparedForm, samples: Samples) -> list[str]:
+    """How many images are equal, byte for byte, to one of another class."""
+    _, places = np.unique(samples.digests, return_inverse=True)
+    least = np.full(len(places), len(form.classes))
+    most = np.full(len(places), -1)
+    np.minimum.at(least, places, samples.labels)
+    np.maximum.at(most, places, samples.labels)
+    rows = np.flatnonzero((least < most)[places])
+    if not len(rows):
+        return []
+    same = rows[places[rows] == places[rows[0]]]
+    other = next(row for row in same if samples.labels[row] != samples.labels[rows[0]])
+    pair = (f"{samples.paths[row]} is {form.classes[samples.labels[row]]}" for row in (rows[0], other))
+    return [f"note: {len(rows):,} are equal, pixel by pixel, to one of another class: {one_line(' and '.join(pair))}"]
 
 
 def _next(folder: Path, form: PreparedForm, samples: Samples) -> str:
