@@ -58,8 +58,8 @@ def _are_splits(folder: Path, top: list[str]) -> bool:
     if others := [name for name in top if name.lower() not in SPLIT_NAMES and holds_images(folder / name)]:
         shown = one_line(", ".join(others[:3]))
         raise UserError(
-            f"{folder} holds splits ({', '.join(filled)}), and images in {shown} beside them; move {shown} elsewhere, or,"
-            f" if each is a class, rename {filled[0]}"
+            f"{folder} holds splits ({', '.join(filled)}), and images in {shown} beside them; move {shown} elsewhere,"
+            f" or, if each is a class, rename {filled[0]}"
         )
     return True
 

@@ -140,8 +140,8 @@ def collect_numbers(request: Request) -> Collection:
         if INDEX.fullmatch(name := table.first[column]):
             drop = f"--drop {shlex.quote(name)}"
             raise UserError(
-                f"column {column + 1} of {table.path} has the name {name!r}, as the numbers of the rows that pandas writes;"
-                f" add {drop} to leave it out, or name it"
+                f"column {column + 1} of {table.path} has the name {name!r}, as the numbers of the rows that pandas"
+                f" writes; add {drop} to leave it out, or name it"
             )
     shape = request.pixels or (1, 1, len(columns))
     if not columns or len(columns) != int(np.prod(shape)):
