@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, one_line
-from ..system.text_files import read_lines
 from .image_folders import FoundFiles
 from .image_format import ImageFormat
 from .image_pixels import ENDINGS, read_pixels
+from .listed_paths import plain_path
 from .npz import checked_pixels, read_npz_images
 from .raw import Pixels
+from .table_rows import open_table, places_of, text_lines
 
+MOST_CHARACTERS = 2**30  # of a table or a list, which memory holds; the paths of 20 million images
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
 
 
@@ -76,37 +77,42 @@ def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> ImageFil
         return _in_npz(source, form)
     if ending not in (".csv", ".txt"):
         return ImageFiles([source.name], [source], form, fit)
-    names = read_table(source)["path"] if ending == ".csv" else [line.strip() for line in _lines(source)]
+    listed = ending == ".txt"
+    names = text_lines(source, flag="--images", most=MOST_CHARACTERS) if listed else read_table(source)["path"]
     names = [name for name in names if name]
     if not names:
         raise UserError(f"{source} must name images, got none")
     return ImageFiles(names, [source.parent / name for name in names], form, fit)
 
 
-def read_table(path: Path) -> dict[str, list[str]]:
-    """The columns of a .csv file with a header; one of them is ``path``.
+def read_table(path: Path, *, flag: str = "--images") -> dict[str, list[str]]:
+    """The columns of a table with a header; one of them is ``path``, in capitals or not.
 
     Raises:
         UserError: it is no such file, a path stands in it twice, or a line has too many or too few values.
     """
-    rows = csv.reader(_lines(path))
-    try:
-        header = next(rows, [])
-        lines = [row for row in rows if row]
-    except csv.Error as error:
-        raise UserError(f"cannot read {path}: {error}") from None
-    if "path" not in header or len(set(header)) < len(header):
+    table = open_table(path, encoding=None, flag=flag, most=MOST_CHARACTERS)
+    if table.delimiter is None:  # one column, whose values may hold spaces
+        table = replace(table, delimiter=",", first=[" ".join(table.first)])
+    header = list(table.first)
+    places = places_of("path", header)
+    if len(places) != 1 or len(set(header)) < len(header):
         raise UserError(f"{path} must begin with the names of its columns, one of them path, got {one_line(header)}")
-    for number, row in enumerate(lines):
+    header[places[0]] = "path"
+    columns: dict[str, list[str]] = {name: [] for name in header}
+    rows = table.rows()
+    next(rows)
+    for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
-            raise UserError(f"row {number + 1} of {path} must have {len(header)} values, got {len(row)}")
-    table = {name: [row[column] for row in lines] for column, name in enumerate(header)}
+            raise UserError(f"row {number} of {path} must have {len(header)} values, got {len(row)}")
+        for name, value in zip(header, row, strict=True):
+            columns[name].append(value)
     seen = set[str]()
-    for name in table["path"]:
+    for name in map(plain_path, columns["path"]):
         if name in seen:
             raise UserError(f"{path} must name an image once, got {one_line(name)} twice")
         seen.add(name)
-    return table
+    return columns
 
 
 def read_image(path: Path, form: ImageFormat, *, fit: str | None = None) -> Pixels:
@@ -132,9 +138,9 @@ def _in_feature_table(path: Path, form: ImageFormat) -> ImageArray:
     """Rows of numbers; the column ``path`` names them, if there is one."""
     if not path.is_file() or path.suffix.lower() != ".csv":
         raise UserError(f"--images must be a .csv file of the model's {form.channels} features, got {path}")
-    rows = list(csv.reader(_lines(path)))
-    header, rows = rows[0] if rows else [], [row for row in rows[1:] if row]
-    columns = [column for column, name in enumerate(header) if name != "path"]
+    header, *rows = open_table(path, encoding=None, flag="--images", most=MOST_CHARACTERS).rows()
+    named = places_of("path", header)
+    columns = [column for column in range(len(header)) if column not in named]
     if len(columns) != form.channels:
         raise UserError(
             f"{path} must begin with the names of its columns, {form.channels} of them features in the order of the"
@@ -149,8 +155,8 @@ def _in_feature_table(path: Path, form: ImageFormat) -> ImageArray:
         if not np.isfinite(numbers[number]).all():
             raise UserError(f"row {number + 1} of {path} must have {len(header)} values, finite numbers but for path")
     names = [f"{path.name}#{row}" for row in range(len(rows))]
-    if "path" in header:
-        names = [row[header.index("path")] for row in rows]
+    if named:
+        names = [row[named[0]] for row in rows]
     return ImageArray(names, checked_pixels(str(path), numbers, form))
 
 
@@ -159,10 +165,3 @@ def _in_npz(path: Path, form: ImageFormat) -> ImageArray:
     if not len(images):
         raise UserError(f"{path} must hold images, got none")
     return ImageArray([f"{path.name}#{number}" for number in range(len(images))], images)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return list(read_lines(path))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None

@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from ..data.table_rows import Table, open_table
 from ..errors import UserError, one_line
 from .collection import Collection, check_labels, known_groups, known_splits
 from .image_source import ImageSource, check_inside, encodable
 from .request import Request
-from .table_rows import Table, open_table
 
 
 def collect_table(request: Request) -> Collection:

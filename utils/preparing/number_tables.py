@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ..data.image_pixels import BrokenImageError, refitted
 from ..data.prepared_files import DTYPES, PreparedForm
+from ..data.table_rows import Table, open_table
 from ..errors import UserError, one_line
 from .collection import Bar, Collection, Survey, check_labels, known_groups, known_splits
 from .request import Request
-from .table_rows import Table, open_table
 
 Pixels = npt.NDArray[Any]
 INDEX = re.compile(r"(Unnamed: \d+)?")  # the name of the column in which pandas writes the numbers of its rows
