@@ -147,6 +147,8 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     ),
     "a split twice": (splits("train", "val", "valid", "test"), "src", "a folder for each split once"),
     "split of given splits": (splits("train", "test"), "src --split 60/15/25", "--split cannot act"),
+    "seed of given splits": (splits("train", "test"), "src --seed 3", "--seed cannot act"),
+    "seed of a table's splits": (labels(), f"{CSV} --split_column part --seed 1", "--seed cannot act"),
     "positive": (images, "src --positive c", "unknown class 'c' .*Known: a, b"),
     "positive that is meant": (images, "src --positive A", "did you mean a"),
     # tables of paths

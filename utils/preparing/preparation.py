@@ -153,8 +153,9 @@ def _splits(collection: Collection, kept: npt.NDArray[np.int64], request: Reques
     """The split of each sample that is kept."""
     groups = None if collection.groups is None else [collection.groups[number] for number in kept]
     if collection.splits is not None:
-        if request.split is not None:
-            raise UserError("--split cannot act: the source says which split each sample is in; leave it out")
+        for flag in ("split", "seed"):
+            if getattr(request, flag) is not None:
+                raise UserError(f"--{flag} cannot act: the source says which split each sample is in; leave it out")
         splits = [collection.splits[number] for number in kept]
         stratified_splits.check_given(splits, groups, column=collection.group_column)
         return np.array(splits)
@@ -164,7 +165,7 @@ def _splits(collection: Collection, kept: npt.NDArray[np.int64], request: Reques
         groups,
         classes=classes,
         percentages=request.split or stratified_splits.DEFAULT,
-        seed=request.seed,
+        seed=1 if request.seed is None else request.seed,
         column=collection.group_column,
     )
 
