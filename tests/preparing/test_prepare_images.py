@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from made_up import by_split, class_folders, grey, patients, prepared, table
 from PIL import Image
 
 import prepare
-from utils.data.image_files import read_image
+from utils.data.image_files import find_images, read_image
 from utils.data.image_format import ImageFormat
 from utils.preparing.collection import class_names
 
@@ -323,3 +324,27 @@ def test_equal_images_of_two_classes_are_counted(tmp_path: Path, capsys: pytest.
     prepared(source, "--out", tmp_path / "t")
     expected = "3 are equal, pixel by pixel, to one of another class: a/again.png is a and c/same.png is c"
     assert f"note: {expected}\n" in capsys.readouterr().out
+
+
+def test_absolute_paths_inside_the_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = class_folders(tmp_path / "x", {"a": 8, "b": 8})
+    rows = [(source / name / f"{k:03d}.png" if k else f"{name}/000.png", name) for name in "ab" for k in range(8)]
+    found = prepared(source, "--csv", table(tmp_path / "t.csv", ("path", "label"), rows), "--out", tmp_path / "s")
+    assert list(found.paths) == [f"{name}/{k:03d}.png" for name in "ab" for k in range(8)]
+    twice = table(tmp_path / "u.csv", ("path", "label"), [*rows, (source / "a" / "000.png", "a")])
+    assert prepare.main([str(source), "--csv", str(twice), "--out", str(tmp_path / "u")]) == 2
+    assert "names a/000.png twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("on_disk, written", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_of_another_machine(tmp_path: Path, on_disk: Any, written: Any) -> None:
+    names = [f"Gr\N{LATIN SMALL LETTER O WITH DIAERESIS}sse/{k}.png" for k in range(8)]
+    for number, name in enumerate(names):
+        grey(tmp_path / unicodedata.normalize(on_disk, name), number)
+    rows = [(unicodedata.normalize(written, name), "ab"[k % 2]) for k, name in enumerate(names)]
+    found = prepared("--csv", table(tmp_path / "t.csv", ("path", "label"), rows), "--out", tmp_path / "out" / "s")
+    assert found.images[:, 0, 0, 0].tolist() == list(range(8))
+    form = ImageFormat(channels=1, height=2, width=3, mean=(0.0,), std=(1.0,))
+    listed = find_images(tmp_path / "t.csv", form, fit=None)
+    assert list(listed.names) == [name for name, _ in rows]  # as they were written
+    assert [int(listed.read(k)[0, 0, 0]) for k in range(8)] == list(range(8))

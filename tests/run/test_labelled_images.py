@@ -26,12 +26,15 @@ MODEL = cast("SeedModels", SimpleNamespace(form=FORM, batch_size=8, seeds=(1,), 
 
 def test_labels_are_found_by_other_spellings(tmp_path: Path) -> None:
     for number in range(3):
-        path = tmp_path / "new" / "a" / f"{number}.png"
+        path = tmp_path / "new" / "a" / ("0.png", "1.png", "\N{LATIN SMALL LETTER U WITH DIAERESIS}.png")[number]
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (3, 2), number).save(path)
-    (tmp_path / "t.csv").write_text("Label;Path;site\n0;./a/0.png;x\n1;a//1.png;y\n2;a/2.png;z\n3;other.png;z\n")
+    (tmp_path / "t.csv").write_text(
+        "Label;Path;site\n0;./a/0.png;x\n1;a//1.png;y\n2;a/u\N{COMBINING DIAERESIS}.png;z\n3;other.png;z\n",
+        encoding="utf-8",
+    )
     found = read_labelled(MODEL, images=tmp_path / "new", labels=tmp_path / "t.csv", by=["site"], fit=None)
-    assert found.names == ["a/0.png", "a/1.png", "a/2.png"]
+    assert found.names == ["a/0.png", "a/1.png", "a/\N{LATIN SMALL LETTER U WITH DIAERESIS}.png"]
     assert found.labels == ["0", "1", "2"]
     assert found.groups == {"site": ["x", "y", "z"]}
     assert found.numbers.tolist() == [[0, 1, 2]]

@@ -13,7 +13,7 @@ from ..errors import UserError, one_line
 from .image_folders import FoundFiles
 from .image_format import ImageFormat
 from .image_pixels import ENDINGS, read_pixels
-from .listed_paths import plain_path
+from .listed_paths import name_on_disk, plain_path
 from .npz import checked_pixels, read_npz_images
 from .raw import Pixels
 from .table_rows import open_table, places_of, text_lines
@@ -82,7 +82,7 @@ def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> ImageFil
     names = [name for name in names if name]
     if not names:
         raise UserError(f"{source} must name images, got none")
-    return ImageFiles(names, [source.parent / name for name in names], form, fit)
+    return ImageFiles(names, [source.parent / name_on_disk(source.parent, name) for name in names], form, fit)
 
 
 def read_table(path: Path, *, flag: str = "--images") -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from ..data.listed_paths import name_on_disk
 from ..data.table_rows import Table, open_table
 from ..errors import UserError, one_line
 from .collection import Collection, check_labels, known_groups, known_splits
@@ -36,7 +37,7 @@ def collect_table(request: Request) -> Collection:
             cells[name].append(sys.intern(row[place]))  # of equal labels one is kept
     if not cells["path"]:
         raise UserError(f"{table.path} must hold rows below its header, got none")
-    names = _names(cells["path"], cells["label"], table.path)
+    names = _names(cells["path"], cells["label"], table.path, base)
     real = os.path.realpath(base)
     for name in names:
         check_inside(base, name, real_base=real)
@@ -70,15 +71,17 @@ def _columns(table: Table, request: Request) -> dict[str, int]:
     return places
 
 
-def _names(texts: list[str], labels: list[str], table: Path) -> list[str]:
-    """The paths, each once and without ./ and the like."""
+def _names(texts: list[str], labels: list[str], table: Path, base: Path) -> list[str]:
+    """The paths, each once, without ./ and the like and, of those in ``base``, relative to it."""
+    inside = os.path.join(os.path.abspath(base), "")
     names: dict[str, str] = {}
     for number, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
         if not text:
             raise UserError(f"row {number} of {table} names no path; fill it in or remove the row")
         if "\0" in text or not encodable(text):
             raise UserError(f"row {number} of {table} must name a path, got {one_line(ascii(text)):.80}")
-        name = text if os.path.isabs(text) else os.path.normpath(text)
+        name = os.path.normpath(text)
+        name = name_on_disk(base, name.removeprefix(inside))
         if name in names:
             if names[name] != label:
                 both = f"{one_line(names[name])} and {one_line(label)}"
