@@ -45,6 +45,7 @@ def test_dicom_without_an_ending_is_found_by_both(tmp_path: Path) -> None:
     for path in ("a/IM0001", "a/1.2.840.10008", "a/x.dcm"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")  # lists the others, and holds no pixels
     assert list(find_images(tmp_path, FORM, fit=None).names) == ["a/1.2.840.10008", "a/IM0001", "a/x.dcm"]
 
 

@@ -13,6 +13,7 @@ from .dicom import is_dicom
 from .image_pixels import ENDINGS
 
 ARCHIVES = "__MACOSX"  # what the Finder adds to a zip: its files are called like the images, and are none
+DIRECTORY = "DICOMDIR"  # the table of contents of a DICOM medium, a DICOM file without pixels
 TABLES = (".csv", ".txt")  # lie beside the images of many data sets
 SHOWN = 5  # endings that a note names
 
@@ -98,7 +99,7 @@ def is_image(path: Path) -> bool:
     """Whether the ending says so or, of a file without an ending, its first bytes say that it is DICOM."""
     if path.suffix.lower() in ENDINGS:
         return not path.is_dir()
-    return path.is_file() and is_dicom(path)
+    return path.name.upper() != DIRECTORY and path.is_file() and is_dicom(path)
 
 
 def _counts(name: str) -> bool:
