@@ -235,6 +235,11 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
         f"{CSV} --features",
         "column 1 of src/t.csv has the name '', as the numbers of the rows that pandas writes; add --drop '' to leave",
     ),
+    "columns without names": (
+        written("t.csv", "," + NUMBERS.replace("\n", ",\n7,")[:-2]),
+        f"{CSV} --features",
+        "column 1 of src/t.csv has the name '', .*; add --drop 1 5 to leave it out",
+    ),
     "the index of pandas, twice": (
         written("t.csv", "Unnamed: 0," + NUMBERS.replace("\n", "\n7,")[:-2]),
         f"{CSV} --pixels 1x3",

@@ -136,13 +136,8 @@ def collect_numbers(request: Request) -> Collection:
     if len(set(used)) < len(used):
         raise UserError(f"--label, --group, --split_column and --drop must name columns of their own in {table.path}")
     columns = [column for column in range(len(table.first)) if column not in used]
-    for column in columns if has_header else ():
-        if INDEX.fullmatch(name := table.first[column]):
-            drop = f"--drop {shlex.quote(name)}"
-            raise UserError(
-                f"column {column + 1} of {table.path} has the name {name!r}, as the numbers of the rows that pandas"
-                f" writes; add {drop} to leave it out, or name it"
-            )
+    if has_header:
+        _check_named(table, columns)
     shape = request.pixels or (1, 1, len(columns))
     if not columns or len(columns) != int(np.prod(shape)):
         words = "x".join(map(str, shape)) if request.pixels else "a feature or more"
@@ -158,6 +153,18 @@ def collect_numbers(request: Request) -> Collection:
         depth=32 if request.features else request.bits or 8,
     )
     return _collected(source, places, request)
+
+
+def _check_named(table: Table, columns: Sequence[int]) -> None:
+    """Refuse a column that is the index of pandas: it tells the order of the rows."""
+    unnamed = [column for column in columns if INDEX.fullmatch(table.first[column])]
+    if unnamed:
+        name = table.first[unnamed[0]]
+        drop = [name] if len(unnamed) == 1 else [str(column + 1) for column in unnamed]
+        raise UserError(
+            f"column {unnamed[0] + 1} of {table.path} has the name {name!r}, as the numbers of the rows that pandas"
+            f" writes; add --drop {shlex.join(drop)} to leave it out, or name it"
+        )
 
 
 def _has_header(table: Table, request: Request) -> bool:
