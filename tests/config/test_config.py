@@ -649,7 +649,7 @@ def test_an_option_that_stands_twice_is_refused(line: str, capsys: pytest.Captur
 
 def test_options_that_add_to_those_before_may_stand_twice() -> None:
     asked = sweeping_arguments.parse(
-        ["t", "--set", "lr=1", "--set", "bsize=2", "mu=3", "--slurm", "a=1", "--slurm", "b=2"]
+        ["t", "--launcher", "slurm", "--set", "lr=1", "--set", "bsize=2", "mu=3", "--slurm", "a=1", "--slurm", "b=2"]
     )
     assert (asked.set, asked.slurm) == (["lr=1", "bsize=2", "mu=3"], ["a=1", "b=2"])
 

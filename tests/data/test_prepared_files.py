@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from utils.data import load_raw
 from utils.data.prepared_files import (
     DTYPES,
     ImageRows,
@@ -233,3 +234,24 @@ def test_the_checksum_is_that_of_the_files(tmp_path: Path) -> None:
     first = read_prepared(written(tmp_path / "a")).checksum
     assert first == read_prepared(written(tmp_path / "b")).checksum
     assert first != read_prepared(written(tmp_path / "c", groups=["1", "2", "3", "4"])).checksum
+
+
+def test_a_mistyped_name_is_told_the_near_ones_and_how_data_are_made(tmp_path: Path) -> None:
+    written(tmp_path / "scans")
+    (tmp_path / "scalps.npz").touch()
+    (tmp_path / "raw" / "ill").mkdir(parents=True)
+    with pytest.raises(
+        UserError, match=r"did you mean scans\? Else put the file there .*, make a data set of images: "
+    ) as told:
+        load_raw("Scans", data_root=tmp_path)
+    assert f"python prepare.py IMAGES --out {tmp_path}/Scans, or change --dataset_name or --data_root" in str(
+        told.value
+    )
+    with pytest.raises(UserError, match=r"did you mean scalps"):
+        load_raw("scalp", data_root=tmp_path)
+    with pytest.raises(
+        UserError, match=r"make a data set of the folder .*/raw: python prepare\.py .*/raw --out .*/raw_prepared, or"
+    ):
+        load_raw("raw", data_root=tmp_path)
+    with pytest.raises(UserError, match=r"neither .* exists"):
+        load_raw("scans2", data_root=tmp_path / "nowhere")

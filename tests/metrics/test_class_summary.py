@@ -118,6 +118,17 @@ def test_thresholds_come_from_validation_and_are_counted_on_test(critical: tuple
         assert {name: point[name] for name in expected} == expected
 
 
+def test_each_critical_class_has_the_intervals_of_a_task_of_its_own() -> None:
+    """Whatever the order of the classes: the second must not draw on from where the first has stopped."""
+    found = {}
+    for critical in (("cat", "lynx"), ("lynx", "cat")):
+        options = evaluation(*critical)
+        scores = drawn(200, 4, options.labels)
+        block = class_summary_with_intervals(scores, scores, options=options, generator=np.random.default_rng(0))
+        found[critical] = {name: block["critical"][name]["auc_interval"] for name in critical}
+    assert found["cat", "lynx"] == found["lynx", "cat"]
+
+
 def test_intervals_are_clopper_and_pearsons() -> None:
     options, test = evaluation("lynx"), drawn(120, 5)
     found = class_summary_with_intervals(test, test, options=options, generator=np.random.default_rng(0))

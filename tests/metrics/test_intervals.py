@@ -18,6 +18,11 @@ def test_clopper_pearson_is_scipy_s(count: int, n: int) -> None:
     assert clopper_pearson(count, n) == pytest.approx([exact.low, exact.high], abs=1e-12)
 
 
+def test_a_level_in_per_cent_is_refused() -> None:
+    with pytest.raises(ValueError, match="level of an interval must lie between 0 and 1, got 95"):
+        clopper_pearson(3, 10, level=95)
+
+
 def test_too_few_positives_leave_the_upper_end_open() -> None:
     """r = 2.1505 (see below): P(no positive of n lies below t*) = .98^n > Phi(-r) = .01576 up to n = 205."""
     labels = np.repeat([1, 0], [205, 500])

@@ -180,5 +180,7 @@ def test_what_is_refused_is_told() -> None:
         macro_auc(labels.clip(max=4), outputs)
     with pytest.raises(ValueError, match=r"scores must be \(n, 2\), a column for each critical class, got \(400, 1\)"):
         decide(outputs, log_odds(outputs, [1]), critical=[1, 2], thresholds=[0.0])
+    with pytest.raises(ValueError, match=r"thresholds must be 2, one for each critical class, got 1"):
+        decide(outputs, log_odds(outputs, [1, 2]), critical=[1, 2], thresholds=[0.0])
     with pytest.raises(ValueError, match="samples of other classes than the critical ones, got none"):
         error_of_others(labels * 0, labels * 0, critical=[0])

@@ -47,6 +47,23 @@ def test_scores_that_promise_nothing_are_refused(scores: list[object], message: 
             refuses()
 
 
+def test_percentages_and_impossible_risks_promise_nothing() -> None:
+    scores = np.arange(100.0)
+    for refuses in (
+        lambda: fpr_promise_threshold(scores, 5, 0.05),
+        lambda: fpr_promise_threshold(scores, 0.05, 5),
+        lambda: two_thresholds(scores, scores, tpr=0.9, fpr=5, risk=0.1),
+        lambda: two_thresholds(scores, scores, tpr=0.9, fpr=0.1, risk=2.5),
+        lambda: crc_threshold(scores, 98),
+        lambda: allowed_misses(100, 0.05, 1.5),
+        lambda: samples_needed(0, 0.05),
+        lambda: samples_needed(2, 0.05),
+    ):
+        with pytest.raises(ValueError, match=r"rate in \(0, 1\] and a risk in \(0, 1\)|must lie between 0 and 1"):
+            refuses()
+    assert samples_needed(1, 0.05) == 1
+
+
 def test_single_precision_keeps_the_promised_fpr() -> None:
     """Just above 58 in float32: just above it in float64 would be 58 again when it is compared with float32 scores."""
     threshold = fpr_promise_threshold(np.arange(59.0).astype(np.float32), 0.05, 0.05)

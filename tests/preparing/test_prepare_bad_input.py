@@ -60,6 +60,11 @@ def splits(*names: str, odd: str = "") -> Callable[[Path], None]:
     return make
 
 
+def beside_splits(root: Path) -> None:
+    splits("train", "val", "test")(root)
+    class_folders(root / "src" / "holdout", {"a": 3, "b": 3})
+
+
 def link_out(root: Path) -> None:
     labels(("a/link.png", "x", "p7", "test"))(root)
     grey(root / "outside.png", 1)
@@ -135,14 +140,21 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a link to a folder": (folder_link, "src", "src/c is a link to a folder, which is not followed"),
     "only train": (splits("train", "val"), "src", "the splits must hold train and test, got train, validation"),
     "other classes in a split": (splits("train", "test", odd="test"), "src", "must hold the same classes, got b, c"),
+    "images beside splits": (
+        beside_splits,
+        "src",
+        r"src holds splits \(test, train, val\), and images in holdout beside them; move holdout elsewhere",
+    ),
     "a split twice": (splits("train", "val", "valid", "test"), "src", "a folder for each split once"),
     "split of given splits": (splits("train", "test"), "src --split 60/15/25", "--split cannot act"),
+    "seed of given splits": (splits("train", "test"), "src --seed 3", "--seed cannot act"),
+    "seed of a table's splits": (labels(), f"{CSV} --split_column part --seed 1", "--seed cannot act"),
     "positive": (images, "src --positive c", "unknown class 'c' .*Known: a, b"),
     "positive that is meant": (images, "src --positive A", "did you mean a"),
     # tables of paths
     "missing table": (images, CSV, "--csv must be a table, got src/t.csv, which is not there"),
     "a folder as a table": (images, "--csv src", "got src, which is not a regular file"),
-    "an empty table": (written("t.csv", ""), CSV, "must hold rows, got an empty file"),
+    "an empty table": (written("t.csv", ""), CSV, "must begin with .* values, got an empty file"),
     "only a header": (labels(header=PAIR), "--csv src/h.csv", "which is not there"),
     "header only": (written("t.csv", "path,label\n"), CSV, "must hold rows below its header, got none"),
     "no such column": (labels(), f"{CSV} --group whom", "must have the column whom .* did you mean --group who"),
@@ -165,6 +177,10 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "path twice": (labels(("a/000.png", "x", "p7", "test")), CSV, "names a/000.png twice"),
     "no label": (labels(("b/000.png", "", "p7", "test")), CSV, r"b/000.png has no label \(got ''\)"),
     "label NaN": (labels(("b/000.png", "NaN", "p7", "test")), CSV, r"b/000.png has no label \(got 'NaN'\)"),
+    "label NA": (labels(("b/000.png", "NA", "p7", "test")), CSV, r"b/000.png has no label \(got 'NA'\)"),
+    "label n/a": (labels(("b/000.png", "n/a", "p7", "test")), CSV, r"b/000.png has no label \(got 'n/a'\)"),
+    "group NA": (labels(("b/000.png", "x", "NA", "test")), f"{CSV} --group who", "b/000.png has no who"),
+    "group .": (labels(("b/000.png", "x", ".", "test")), f"{CSV} --group who", "b/000.png has no who"),
     "no group": (labels(("b/000.png", "x", "nan", "test")), f"{CSV} --group who", "b/000.png has no who"),
     "group in two splits": (
         labels(("b/000.png", "x", "p0", "train")),
@@ -208,7 +224,27 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
         r"1 of 12 cannot be read \(t.csv#12: 11 lies outside 0 to 10\)",
     ),
     "uneven numbers": (written("t.csv", NUMBERS + "1,2\n"), f"{CSV} --features", "row 13 of src/t.csv must have 3"),
-    "text as a number": (written("t.csv", NUMBERS.replace("3,3", "3,x")), f"{CSV} --features", "#4: .* be a number"),
+    "text as a number": (written("t.csv", NUMBERS.replace("3,3", "3,x")), f"{CSV} --features", "#4: 'x' in column b: "),
+    "text in a column of numbers": (
+        written("t.csv", "label,a,b\n" + "".join(f"{n % 2},{n},p {n}\n" for n in range(12))),
+        f"{CSV} --features",
+        "no row that can be read: row 1 has 'p 0' in column b: each value must be a number; --drop b would leave",
+    ),
+    "the index of pandas": (
+        written("t.csv", "," + NUMBERS.replace("\n", "\n7,")[:-2]),
+        f"{CSV} --features",
+        "column 1 of src/t.csv has the name '', as the numbers of the rows that pandas writes; add --drop '' to leave",
+    ),
+    "columns without names": (
+        written("t.csv", "," + NUMBERS.replace("\n", ",\n7,")[:-2]),
+        f"{CSV} --features",
+        "column 1 of src/t.csv has the name '', .*; add --drop 1 5 to leave it out",
+    ),
+    "the index of pandas, twice": (
+        written("t.csv", "Unnamed: 0," + NUMBERS.replace("\n", "\n7,")[:-2]),
+        f"{CSV} --pixels 1x3",
+        "add --drop 'Unnamed: 0' to leave it out",
+    ),
     "a label that is missing": (written("t.csv", NUMBERS + ",1,1\n"), f"{CSV} --features", "t.csv#13 has no label"),
     "a column for two": (written("t.csv", NUMBERS), f"{CSV} --features --drop label", "must name columns of their own"),
     "not an npz": (written("x.npz", "text"), "src/x.npz", "expected an .npz file"),
@@ -228,6 +264,11 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a pipe": (pipe, "src", "a/pipe.png: not a regular"),
     "out within": (images, "src --out src/scans", "--out must lie outside src"),
     "out is the source": (images, "src --out src", "--out must be another folder than that of the images|lie outside"),
+    "name of a data set of the program": (
+        images,
+        "src --out datasets/digits",
+        "must be one of your own, got digits, a data set of the program, .*; choose another --out",
+    ),
     "name of out": (images, "src --out .scans", "the name of --out must be a plain name"),
 }  # fmt: skip
 

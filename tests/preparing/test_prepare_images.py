@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from made_up import by_split, class_folders, grey, patients, prepared, table
 from PIL import Image
 
 import prepare
-from utils.data.image_files import read_image
+from utils.data.image_files import find_images, read_image
 from utils.data.image_format import ImageFormat
+from utils.preparing.collection import class_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,9 +100,50 @@ def test_split_folders_are_kept(tmp_path: Path, validation: str | None, name: st
     assert by_split(found) == expected
 
 
+def test_folders_without_images_do_not_make_classes_of_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "images"
+    for split in ("train", "val", "test"):
+        class_folders(source / split, {"0": 4, "1": 2})
+    for path in ("__MACOSX/train/0/._000.png", "notes/read.me", "empty/deep/x.txt"):
+        (source / path).parent.mkdir(parents=True)
+        (source / path).touch()
+    found = prepared(source, "--out", tmp_path / "scans")
+    assert by_split(found) == {split: {"0": 4, "1": 2} for split in ("train", "validation", "test")}
+    assert "note: notes holds no images and is left out" in capsys.readouterr().out
+
+
+def test_one_class_may_be_called_as_a_split_is(tmp_path: Path) -> None:
+    found = prepared(class_folders(tmp_path / "x", {"car": 5, "train": 5}), "--out", tmp_path / "scans")
+    assert found.form.classes == ("car", "train")
+
+
 def test_numbers_as_classes_keep_their_order(tmp_path: Path) -> None:
     found = prepared(class_folders(tmp_path / "x", {"10": 5, "9": 5, "0": 5}), "--out", tmp_path / "scans")
     assert found.form.classes == ("0", "9", "10")
+
+
+def test_a_patient_written_with_and_without_a_decimal_point_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = []
+    for number in range(48):
+        grey(tmp_path / f"{number}.png", number)
+        patient = f"{number // 2}" if number % 2 else f"{number // 2}.0"
+        rows.append((f"{number}.png", "ill" if number // 2 % 3 else "well", patient, "test" if number % 2 else "train"))
+    labels = table(tmp_path / "labels.csv", ("path", "label", "who", "part"), rows)
+    found = prepared("--csv", labels, "--group", "who", "--out", tmp_path / "out" / "s")
+    assert found.groups is not None
+    assert found.groups.tolist() == [str(number // 2) for number in range(48)]
+    argv = ["--csv", str(labels), "--group", "who", "--split_column", "part", "--out", str(tmp_path / "out" / "t")]
+    assert prepare.main(argv) == 2
+    assert "who 0 lies in two splits, train and test" in capsys.readouterr().err
+
+
+def test_labels_that_python_would_read_as_numbers_stay_texts() -> None:
+    names, labels = class_names(["1_0", "2", "1_0"])
+    assert (names, labels.tolist()) == (("1_0", "2"), [0, 1, 0])
 
 
 def test_patients_stay_on_one_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,3 +311,40 @@ def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
     source = class_folders(tmp_path / "x", {"a": 4, "b": 4})
     (source / "a" / "link.png").symlink_to(source / "a" / "001.png")
     assert "a/link.png" in prepared(source, "--out", tmp_path / "s").paths
+
+
+def test_equal_images_of_two_classes_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = class_folders(tmp_path / "x", {"a": 8, "b": 8, "c": 8})
+    prepared(source, "--out", tmp_path / "s")
+    assert "another class" not in capsys.readouterr().out
+    for path in ("a/same.png", "a/again.png", "c/same.png"):
+        grey(source / path, 250)
+    grey(source / "b" / "same.png", 251)
+    grey(source / "b" / "again.png", 251)
+    prepared(source, "--out", tmp_path / "t")
+    expected = "3 are equal, pixel by pixel, to one of another class: a/again.png is a and c/same.png is c"
+    assert f"note: {expected}\n" in capsys.readouterr().out
+
+
+def test_absolute_paths_inside_the_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = class_folders(tmp_path / "x", {"a": 8, "b": 8})
+    rows = [(source / name / f"{k:03d}.png" if k else f"{name}/000.png", name) for name in "ab" for k in range(8)]
+    found = prepared(source, "--csv", table(tmp_path / "t.csv", ("path", "label"), rows), "--out", tmp_path / "s")
+    assert list(found.paths) == [f"{name}/{k:03d}.png" for name in "ab" for k in range(8)]
+    twice = table(tmp_path / "u.csv", ("path", "label"), [*rows, (source / "a" / "000.png", "a")])
+    assert prepare.main([str(source), "--csv", str(twice), "--out", str(tmp_path / "u")]) == 2
+    assert "names a/000.png twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("on_disk, written", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_of_another_machine(tmp_path: Path, on_disk: Any, written: Any) -> None:
+    names = [f"Gr\N{LATIN SMALL LETTER O WITH DIAERESIS}sse/{k}.png" for k in range(8)]
+    for number, name in enumerate(names):
+        grey(tmp_path / unicodedata.normalize(on_disk, name), number)
+    rows = [(unicodedata.normalize(written, name), "ab"[k % 2]) for k, name in enumerate(names)]
+    found = prepared("--csv", table(tmp_path / "t.csv", ("path", "label"), rows), "--out", tmp_path / "out" / "s")
+    assert found.images[:, 0, 0, 0].tolist() == list(range(8))
+    form = ImageFormat(channels=1, height=2, width=3, mean=(0.0,), std=(1.0,))
+    listed = find_images(tmp_path / "t.csv", form, fit=None)
+    assert list(listed.names) == [name for name, _ in rows]  # as they were written
+    assert [int(listed.read(k)[0, 0, 0]) for k in range(8)] == list(range(8))

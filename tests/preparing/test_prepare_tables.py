@@ -81,7 +81,7 @@ def test_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = table(tmp_path / "t.csv", ("id", "age", "ill", "who", "marker", "note"), rows)
     argv = ["--csv", str(path), "--features", "--label", "ill", "--group", "who", "--out", str(tmp_path / "s")]
     assert prepare.main(argv) == 2
-    assert "'x': each value must be a number" in capsys.readouterr().err
+    assert "'x' in column note: each value must be a number; --drop note would leave" in capsys.readouterr().err
     found = prepared(*argv, "--drop", "id", "note")
     assert (found.form.kind, found.form.bits, found.form.shape) == ("features", 32, (1, 1, 2))
     assert found.images.dtype == np.float32
@@ -92,6 +92,12 @@ def test_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sides = {group: set(found.splits[found.groups == group]) for group in found.groups}
     assert all(len(splits) == 1 for splits in sides.values())
     assert "--resnet_type linear" in capsys.readouterr().out
+
+
+def test_the_index_of_pandas_is_dropped(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", ("", "label", "a"), [[k, k % 2, 7 * k] for k in range(12)])
+    found = prepared("--csv", path, "--features", "--drop", "", "--out", tmp_path / "s")
+    assert found.images.ravel().tolist() == [7 * k for k in range(12)]
 
 
 def test_rows_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,7 +137,7 @@ def test_a_plan_of_this_test_set_is_its_interval(run: Path) -> None:
 
 
 def test_the_planner_counts_groups_and_plans_no_widths_of_them(run: Path) -> None:
-    """Five images a patient: intervals of other numbers of images, which would be narrower than the card's, are none."""
+    """Five images a patient: widths for other numbers of images would be narrower than the intervals of the card."""
     for part, positives, negatives in (("test", 50, 100), ("calibration", 40, 3)):
         both = positives + negatives
         labels = np.repeat([1, 0], [positives, negatives])
@@ -148,8 +148,12 @@ def test_the_planner_counts_groups_and_plans_no_widths_of_them(run: Path) -> Non
     made_card = card(run, 0.1)
     (planner,) = [section for section in made_card.sections if section.heading == "Planner"]
     assert [table.key for table in planner.tables] == ["card1_claims"]
-    assert planner.tables[0].caption.startswith("Groups with positives that a claim needs")
+    assert planner.tables[0].caption.startswith("Groups of positives that a claim needs")
     assert "a claim counts groups" in planner.text
+    promises = table(made_card, "promises")
+    assert [column.title for column in promises.columns][3] == "groups of positives"
+    assert {row[3] for row in texts(made_card, "promises")} == {"8"}  # 40 positives
+    assert "needs 149 groups of positives" in {row[5] for row in texts(made_card, "promises")}
 
 
 def test_several_seeds_that_validation_chose_are_corrected_for(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ OPTIONS = [
     ("--warm_up -1", r"warm_up must be an integer >= 0, got -1"),
     ("--gamma 2", r"gamma \(from the command line\) has no use in BCE, which takes no options"),
     ("--resnet_type resnet11", r"unknown resnet_type 'resnet11'.*; did you mean resnet1.*Known: dense, "),
+    ("--resnet_type resnet50", r"unknown resnet_type 'resnet50'.*, resnet34, timm:NAME, torchvision:NAME"),
     ("--sampler balnced", r"unknown sampler 'balnced' .*; did you mean balanced or .*Known: balanced, "),
     ("--device gpu", r"device must be auto, cpu, cuda or cuda:N, got 'gpu' \(--device\)"),
     ("--device cuda:-1", r"device must be auto, cpu, cuda or cuda:N, got 'cuda:-1'"),

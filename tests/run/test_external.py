@@ -102,9 +102,13 @@ def test_numbers_are_those_of_the_scores(folder: Path, other: Path, capsys: pyte
 
 
 def at_patients(other: Path, root: Path, *, blank: str = "") -> Path:
-    """The labels with a patient for every three images, of which one is positive; ``blank`` in place of one."""
+    """The labels with a patient for every three images, of which one is positive; ``blank`` in place of one.
+
+    Patients are numbers, some as they are written by tools for which they are floats.
+    """
     lines = (other / "labels.csv").read_text().splitlines()
-    patients = [blank if blank and row == 7 else f"p{row // 3}" for row in range(90)]
+    patients = [f"{row // 3}.0" if row % 3 else f"{row // 3}" for row in range(90)]
+    patients[7] = blank or patients[7]
     found = [f"{line},{patient}" for line, patient in zip(lines[1:], patients, strict=True)]
     (root / "patients.csv").write_text("\n".join([f"{lines[0]},patient", *found]) + "\n")
     return root / "patients.csv"
@@ -121,7 +125,7 @@ def test_intervals_count_the_groups_of_a_column(
     assert said.count(", p -\n") == 2
     own = folder / "external" / "patients"
     with (own / "scores.csv").open(newline="") as stream:
-        assert all(row["patient"] == f"p{int(row['path'][:-4]) // 3}" for row in csv.DictReader(stream))
+        assert all(row["patient"] == str(int(row["path"][:-4]) // 3) for row in csv.DictReader(stream))
     content = json.loads((own / "results.json").read_text())
     assert (content["group"], content["n_groups"]) == ("patient", 30)
     assert (content["test"]["n_groups_positive"], content["test"]["n_groups_negative"]) == (30, 30)

@@ -258,7 +258,7 @@ def test_a_killed_prediction_goes_on_to_the_same_file(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.csv", "whole.csv"]
 
 
-def test_sources_of_images(folder: Path, pictures: Path, tmp_path: Path) -> None:
+def test_sources_of_images(folder: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder, one file, a list, a table and an array give the same scores."""
     model = load(folder, device="cpu")
     names = ["0000.png", "0001.png"]
@@ -272,6 +272,12 @@ def test_sources_of_images(folder: Path, pictures: Path, tmp_path: Path) -> None
         out = tmp_path / f"{source}.out.csv"
         assert predict.main([str(folder), "--images", str(tmp_path / source), "--out", str(out)]) == 0
         assert [float(row["score"]) for row in rows_of(out)] == expected.tolist()
+    (tmp_path / "folder").mkdir()
+    shutil.copy(pictures / names[0], tmp_path / "folder")
+    (tmp_path / "folder" / "x.jfif").touch()
+    capsys.readouterr()
+    assert predict.main([str(folder), "--images", str(tmp_path / "folder"), "--out", str(tmp_path / "f.csv")]) == 0
+    assert "note       1 file is no image by its ending: .jfif 1\n" in capsys.readouterr().out
     out = tmp_path / "one.csv"
     assert predict.main([str(folder), "--images", str(pictures / names[0]), "--out", str(out)]) == 0
     assert [row["path"] for row in rows_of(out)] == names[:1]

@@ -23,6 +23,7 @@ import report
 from utils.config.settings import resolve
 from utils.data import check_raw, load_raw
 from utils.errors import UserError
+from utils.learners import learner
 from utils.losses.weighted_bce import WeightedBCE
 from utils.run.experiment import plain_batches
 from utils.run.prepare_run import prepare
@@ -31,7 +32,7 @@ from utils.run_files.scores_csv import read_scores, write_scores
 from utils.sweeping.jobs import differences
 from utils.sweeping.table_file import arguments as arguments_of
 from utils.sweeping.table_file import options_of
-from utils.training import memory_needs
+from utils.training import fitting, memory_needs
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
 
@@ -405,6 +406,27 @@ def test_no_patient_is_on_two_sides_and_the_scores_name_path_and_patient(tmp_pat
             scores = read_scores(file)
             assert scores.groups is not None
             assert [sorted(seen[part])[number] for number in scores.groups] == scores.group
+
+
+def test_a_learner_is_told_the_patients_of_its_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own folds, which choose the penalty, must not cut them."""
+    images, labels, splits = made({"train": (90, 30), "test": (20, 10)})
+    write_set(tmp_path, images, labels, splits, groups=patients(labels, splits))
+    told: list[Any] = []
+
+    def recorded(name: str) -> Any:
+        def fit(features: Any, labels: Any, *, generator: Any, groups: Any) -> Any:
+            told.append(groups)
+            return learner(name)(features, labels, generator=generator, groups=groups)
+
+        return fit
+
+    monkeypatch.setattr(fitting, "learner", recorded)
+    command = with_data(tmp_path, "--validation_fraction 0.2").replace("--bsize 16", "")
+    run(tmp_path / "one", f"{command} --resnet_type logistic_cv")
+    task = experiment_of(tmp_path, command).task
+    assert task.groups is not None
+    assert told[0].tolist() == task.groups[task.split(1).train].tolist()
 
 
 def test_no_patient_is_on_two_sides_of_a_fold(tmp_path: Path) -> None:

@@ -187,3 +187,22 @@ def test_the_same_command_gives_the_same_bytes(tmp_path: Path, more: str) -> Non
     assert_same_run(one, other, seeds=(1, 2))
     first, second = (torch.cat([v.flatten() for v in best(one / f"seed{seed}")["weights"].values()]) for seed in (1, 2))
     assert not torch.isclose(first, second).all()  # and another seed others
+
+
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        ("--training_type LDAM_DRW", "drw_from 80 is beyond the 2 epochs of this run: the classes are not re-weighted"),
+        ("--sampler two_phase", "natural_from 80 is beyond the 2 epochs of this run"),
+        ("--sampler temperature", "cool_down 80 is beyond the 2 epochs of this run"),
+        ("--schedule step --lr_steps 1 2", "lr_steps 2 is beyond the 2 epochs of this run"),
+        ("--warm_up 3", "warm_up 3 is beyond the 2 epochs of this run"),
+        ("--training_type LDAM_DRW --drw_from 1 --warm_up 2 --schedule step --lr_steps 1", None),
+    ],
+)
+def test_what_waits_for_an_epoch_that_does_not_come_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, note: str | None
+) -> None:
+    run(tmp_path, f"{options} --seeds 1 --num_epochs 2")
+    found = [line for line in capsys.readouterr().out.splitlines() if "is beyond the" in line]
+    assert [line.startswith(f"note: {note}") for line in found] == ([] if note is None else [True])

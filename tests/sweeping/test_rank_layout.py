@@ -129,6 +129,9 @@ def test_a_message_of_its_own_comes_first_and_that_of_the_other_ranks_last() -> 
     [
         (["--ranks", "2"], "error: --ranks needs --launcher slurm, got local"),
         (["--nodes", "2", "--launcher", "print"], "error: --nodes needs --launcher slurm, got print"),
+        (["--partition", "gpu"], "error: --partition needs --launcher slurm, got local"),
+        (["--mem_gb", "9"], "error: --mem_gb needs --launcher slurm, got local"),
+        (["--slurm", "account=lab"], "error: --slurm needs --launcher slurm, got local"),
         (["--launcher", "slurm", "--gpus", "2", "--ranks", "3"], "error: --ranks must be at most --gpus, "),
         (["--launcher", "slurm", "--gpus", "2"], "error: row 'fitted': --resnet_type logistic_cv is for one process"),
         (

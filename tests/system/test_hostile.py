@@ -434,6 +434,19 @@ def test_what_is_refused_before_torch_reads_it(runs: Path, monkeypatch: pytest.M
             load(path, BEST)
 
 
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so that the permission is taken away in the program."""
+    from utils.run_files.best_pt import BEST
+    from utils.run_files.checkpoints import load
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refused)
+    with pytest.raises(UserError, match=r"^cannot read .*best\.pt: no permission to; the file may be whole$"):
+        load(runs / "seed1" / "best.pt", BEST)
+
+
 def rewritten(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     content = torch.load(path, weights_only=True)
     change(content)

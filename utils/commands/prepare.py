@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config.command_line import NEGATIVE, Parser, print_version
 from ..config.kinds import DECIMAL, INTEGER, NAME, PATH, SWITCH, TEXT, WHOLE, Kind, read
+from ..data import DATASETS
 from ..errors import UserError, one_line
 from ..preparing.request import Request
 from ..system.installation import called, typed
@@ -136,6 +137,9 @@ def _request(given: dict[str, Any], command: str) -> Request:
         read(NAME, request.out.name)
     except ValueError:
         raise UserError(f"the name of --out must be {NAME.expected}, got {one_line(request.out.name)!r}") from None
+    if request.out.name in DATASETS:
+        own = f"{request.out.name}, a data set of the program, which --dataset_name would train on"
+        raise UserError(f"the name of --out must be one of your own, got {own}; choose another --out")
     return request
 
 

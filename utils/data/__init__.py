@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -158,6 +159,19 @@ def find_prepared(dataset_name: str, *, data_root: str | Path) -> Path | None:
         return None
     folder = Path(data_root) / dataset_name
     return folder if is_prepared(folder) else None
+
+
+def own_names(data_root: str | Path) -> list[str]:
+    """The names of the prepared data and .npz files in a folder."""
+    from .prepared_files import is_prepared
+
+    root = Path(data_root)
+    try:
+        found = sorted(os.listdir(root))
+    except OSError:
+        return []
+    prepared = [name for name in found if not name.startswith(".") and is_prepared(root / name)]
+    return [*prepared, *(name.removesuffix(".npz") for name in found if name.endswith(".npz"))]
 
 
 def check_raw(dataset_name: str, *, data_root: str | Path, download: bool) -> None:

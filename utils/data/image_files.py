@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, one_line
-from ..system.text_files import read_lines
+from .image_folders import FoundFiles
 from .image_format import ImageFormat
 from .image_pixels import ENDINGS, read_pixels
+from .listed_paths import name_on_disk, plain_path
 from .npz import checked_pixels, read_npz_images
 from .raw import Pixels
-from .reading_ahead import Images
+from .table_rows import open_table, places_of, text_lines
 
+MOST_CHARACTERS = 2**30  # of a table or a list, which memory holds; the paths of 20 million images
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images in files; ``fit`` says what happens to those of another size (``image_pixels.fitted``)."""
+    """Images in files; ``fit`` says what happens to those of another size (``image_pixels.fitted``).
+
+    ``note`` is a line on what was left out, or nothing.
+    """
 
     names: Sequence[str]
     paths: Sequence[Path]
     form: ImageFormat
     fit: str | None = None
+    note: str = ""
 
     def read(self, number: int) -> Pixels:
         return read_image(self.paths[number], self.form, fit=self.fit)
@@ -41,13 +45,14 @@ class ImageArray:
 
     names: Sequence[str]
     images: np.ndarray[Any, Any]
+    note: str = ""
 
     def read(self, number: int) -> Pixels:
         image: Pixels = self.images[number]
         return image
 
 
-def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> Images:
+def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> ImageFiles | ImageArray:
     """The images that ``source`` names.
 
     Args:
@@ -64,10 +69,7 @@ def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> Images:
     if form.has_features:
         return _in_feature_table(source, form)
     if source.is_dir():
-        paths = _in_folder(source)
-        if not paths:
-            raise UserError(f"{source} must hold images ({' '.join(ENDINGS)}), got none; see --images")
-        return ImageFiles([path.relative_to(source).as_posix() for path in paths], paths, form, fit)
+        return _in_folder(source, form, fit)
     if not source.is_file():
         raise UserError(f"--images must be a folder, an image, a .csv, .txt or .npz file, got {source}, not there")
     ending = source.suffix.lower()
@@ -75,37 +77,42 @@ def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> Images:
         return _in_npz(source, form)
     if ending not in (".csv", ".txt"):
         return ImageFiles([source.name], [source], form, fit)
-    names = read_table(source)["path"] if ending == ".csv" else [line.strip() for line in _lines(source)]
+    listed = ending == ".txt"
+    names = text_lines(source, flag="--images", most=MOST_CHARACTERS) if listed else read_table(source)["path"]
     names = [name for name in names if name]
     if not names:
         raise UserError(f"{source} must name images, got none")
-    return ImageFiles(names, [source.parent / name for name in names], form, fit)
+    return ImageFiles(names, [source.parent / name_on_disk(source.parent, name) for name in names], form, fit)
 
 
-def read_table(path: Path) -> dict[str, list[str]]:
-    """The columns of a .csv file with a header; one of them is ``path``.
+def read_table(path: Path, *, flag: str = "--images") -> dict[str, list[str]]:
+    """The columns of a table with a header; one of them is ``path``, in capitals or not.
 
     Raises:
         UserError: it is no such file, a path stands in it twice, or a line has too many or too few values.
     """
-    rows = csv.reader(_lines(path))
-    try:
-        header = next(rows, [])
-        lines = [row for row in rows if row]
-    except csv.Error as error:
-        raise UserError(f"cannot read {path}: {error}") from None
-    if "path" not in header or len(set(header)) < len(header):
+    table = open_table(path, encoding=None, flag=flag, most=MOST_CHARACTERS)
+    if table.delimiter is None:  # one column, whose values may hold spaces
+        table = replace(table, delimiter=",", first=[" ".join(table.first)])
+    header = list(table.first)
+    places = places_of("path", header)
+    if len(places) != 1 or len(set(header)) < len(header):
         raise UserError(f"{path} must begin with the names of its columns, one of them path, got {one_line(header)}")
-    for number, row in enumerate(lines):
+    header[places[0]] = "path"
+    columns: dict[str, list[str]] = {name: [] for name in header}
+    rows = table.rows()
+    next(rows)
+    for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
-            raise UserError(f"row {number + 1} of {path} must have {len(header)} values, got {len(row)}")
-    table = {name: [row[column] for row in lines] for column, name in enumerate(header)}
+            raise UserError(f"row {number} of {path} must have {len(header)} values, got {len(row)}")
+        for name, value in zip(header, row, strict=True):
+            columns[name].append(value)
     seen = set[str]()
-    for name in table["path"]:
+    for name in map(plain_path, columns["path"]):
         if name in seen:
             raise UserError(f"{path} must name an image once, got {one_line(name)} twice")
         seen.add(name)
-    return table
+    return columns
 
 
 def read_image(path: Path, form: ImageFormat, *, fit: str | None = None) -> Pixels:
@@ -118,22 +125,22 @@ def read_image(path: Path, form: ImageFormat, *, fit: str | None = None) -> Pixe
     return read_pixels(path, size=size, channels=form.channels, bits=form.bits, fit=fit or form.fit)
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names = [name for name in files if name.lower().endswith(ENDINGS) and not name.startswith(".")]
-        found += [Path(parent, name) for name in names]
-    return sorted(found)
+def _in_folder(folder: Path, form: ImageFormat, fit: str | None) -> ImageFiles:
+    found = FoundFiles()
+    if not found.add(folder):
+        others = f" ({note})" if (note := found.note()) else ""
+        raise UserError(f"{folder} must hold images ({' '.join(ENDINGS)}), got none{others}; see --images")
+    paths = sorted(folder / name for name in found.names)
+    return ImageFiles([path.relative_to(folder).as_posix() for path in paths], paths, form, fit, found.note())
 
 
 def _in_feature_table(path: Path, form: ImageFormat) -> ImageArray:
     """Rows of numbers; the column ``path`` names them, if there is one."""
     if not path.is_file() or path.suffix.lower() != ".csv":
         raise UserError(f"--images must be a .csv file of the model's {form.channels} features, got {path}")
-    rows = list(csv.reader(_lines(path)))
-    header, rows = rows[0] if rows else [], [row for row in rows[1:] if row]
-    columns = [column for column, name in enumerate(header) if name != "path"]
+    header, *rows = open_table(path, encoding=None, flag="--images", most=MOST_CHARACTERS).rows()
+    named = places_of("path", header)
+    columns = [column for column in range(len(header)) if column not in named]
     if len(columns) != form.channels:
         raise UserError(
             f"{path} must begin with the names of its columns, {form.channels} of them features in the order of the"
@@ -148,8 +155,8 @@ def _in_feature_table(path: Path, form: ImageFormat) -> ImageArray:
         if not np.isfinite(numbers[number]).all():
             raise UserError(f"row {number + 1} of {path} must have {len(header)} values, finite numbers but for path")
     names = [f"{path.name}#{row}" for row in range(len(rows))]
-    if "path" in header:
-        names = [row[header.index("path")] for row in rows]
+    if named:
+        names = [row[named[0]] for row in rows]
     return ImageArray(names, checked_pixels(str(path), numbers, form))
 
 
@@ -158,10 +165,3 @@ def _in_npz(path: Path, form: ImageFormat) -> ImageArray:
     if not len(images):
         raise UserError(f"{path} must hold images, got none")
     return ImageArray([f"{path.name}#{number}" for number in range(len(images))], images)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return list(read_lines(path))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None

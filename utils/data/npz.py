@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..errors import UserError
 from ..errors import one_line as printable
 from ..registry import near
+from ..system.installation import typed
 from ..system.memory import memory_to_spare
 from .raw import (
     ENLARGED_SIDE,
@@ -65,18 +66,30 @@ def load_npz(name: str, *, data_root: Path, download: bool) -> RawData:
     Raises:
         UserError: no such file, or see ``read_npz``.
     """
-    from . import DATASETS
-
     path = find_npz(name, data_root=data_root)
     if path is None:
-        places = " nor ".join(str(place) for place in npz_candidates(name, data_root=data_root))
-        close = near(name, DATASETS)
-        hint = f"did you mean {' or '.join(close)}? Else put" if close else "put"
-        raise UserError(
-            f"dataset_name must be one of {', '.join(DATASETS)} or the name of an .npz file, got {name!r}: neither"
-            f" {places} exists; {hint} the file there ({KEYS_HINT}) or change --dataset_name or --data_root"
-        )
+        raise _nothing_there(name, data_root)
     return read_npz(path, name=name)
+
+
+def _nothing_there(name: str, data_root: Path) -> UserError:
+    """The error for a name without data: the near names there are, and how data get one."""
+    from . import DATASETS, own_names
+
+    places = " nor ".join(str(place) for place in npz_candidates(name, data_root=data_root))
+    close = near(name, [*DATASETS, *own_names(data_root)])
+    hint = f"did you mean {' or '.join(map(printable, close))}? Else " if close else ""
+    folder = data_root / name
+    if os.path.isdir(folder):
+        command = typed("prepare", [str(folder), "--out", f"{folder}_prepared"])
+        remedy = f"make a data set of the folder {folder}: {command}"
+    else:
+        command = typed("prepare", ["IMAGES", "--out", str(folder)])
+        remedy = f"put the file there ({KEYS_HINT}), make a data set of images: {command}"
+    return UserError(
+        f"dataset_name must be one of {', '.join(DATASETS)} or the name of prepared data or of an .npz file, got"
+        f" {name!r}: neither {places} exists; {hint}{remedy}, or change --dataset_name or --data_root"
+    )
 
 
 def read_npz(path: Path, *, name: str) -> RawData:

@@ -168,6 +168,8 @@ def _read_manifest(folder: Path) -> tuple[PreparedForm, dict[str, Any]]:
         content = read_yaml(path)
     except FileNotFoundError:
         raise UserError(f"{folder} must hold {MANIFEST}, the mark of a finished data set; {REMEDY}") from None
+    except PermissionError:
+        raise UserError(f"cannot read {path}: no permission to; the file may be whole") from None
     except (OSError, UnreadableError) as error:
         raise UserError(f"cannot read {path}: {one_line(error)}; {REMEDY}") from None
     if not isinstance(content, dict) or content.get("complete") is not True:
@@ -220,6 +222,8 @@ def _read_samples(folder: Path, form: PreparedForm, manifest: Mapping[str, Any])
     path = folder / SAMPLES
     try:
         text = read_text(path, limit_bytes=MOST_BYTES)
+    except PermissionError:
+        raise UserError(f"cannot read {path}: no permission to; the file may be whole") from None
     except (OSError, UnreadableError) as error:
         raise UserError(f"cannot read {path}: {one_line(error)}; {REMEDY}") from None
     encoded = text.encode()

@@ -19,7 +19,12 @@ class Learner(Protocol):
     """
 
     def __call__(
-        self, features: Array, labels: NDArray[np.int64], *, generator: np.random.Generator
+        self,
+        features: Array,
+        labels: NDArray[np.int64],
+        *,
+        generator: np.random.Generator,
+        groups: NDArray[np.int64] | None = None,
     ) -> tuple[Array, float | Array]:
         """Fit to the training samples.
 
@@ -27,6 +32,8 @@ class Learner(Protocol):
             features: (n, d) finite numbers, float64.
             labels: (n,) the classes 0..K-1, K >= 2; each must occur.
             generator: the only source of randomness.
+            groups: (n,) the number of the group (patient) of each sample, or None. What is compared within the training
+                set must not have a group on two sides.
 
         Returns:
             K = 2: (d,) weights and the bias of the log-odds of class 1. K > 2: (K, d) weights and (K,) biases.

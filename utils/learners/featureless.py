@@ -11,7 +11,11 @@ from .base import Array, class_counts
 
 
 def fit_featureless(
-    features: Array, labels: NDArray[np.int64], *, generator: np.random.Generator
+    features: Array,
+    labels: NDArray[np.int64],
+    *,
+    generator: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[Array, float | Array]:
     """Give every sample the prior: AUC 1/2, and the error of always predicting the largest class.
 
@@ -20,7 +24,7 @@ def fit_featureless(
     Args:
         features: (n, d); only their shape matters.
         labels: (n,) 0..K-1.
-        generator: not used.
+        generator, groups: not used.
 
     Returns:
         (d,) zeros, and log(P / N); K > 2: (K, d) zeros, and (K,) the logarithm of each class's share.

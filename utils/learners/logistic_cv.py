@@ -17,7 +17,11 @@ MOST_FOR_NEWTON = 4096  # columns: Newton's method stores a matrix of columns x 
 
 
 def fit_logistic_cv(
-    features: Array, labels: NDArray[np.int64], *, generator: np.random.Generator
+    features: Array,
+    labels: NDArray[np.int64],
+    *,
+    generator: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[Array, float | Array]:
     """L2-penalised logistic regression on standardised columns, with the penalty of the best mean AUC over folds.
 
@@ -34,6 +38,8 @@ def fit_logistic_cv(
         features: (n, d) finite numbers.
         labels: (n,) 0..K-1. There are as many folds as the smallest class has samples, if that is below ``FOLDS``.
         generator: seeds the folds; equal generators give equal fits.
+        groups: (n,) the number of the group of each sample: no group is in two folds, and a fold that is then left
+            without a class is not validated on. None: each sample is alone.
 
     Returns:
         (d,) weights and the bias; K > 2: (K, d) weights and (K,) biases.
@@ -51,29 +57,45 @@ def fit_logistic_cv(
     (True, 0.0, True)
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     counts = class_counts(features, labels)
-    folds, two = min(FOLDS, *counts), len(counts) == 2
+    two = len(counts) == 2
     # with K > 2 Newton's matrix has K d columns, and scikit-learn before 1.6 would fit K separate models
     solver = "newton-cholesky" if two and features.shape[1] <= MOST_FOR_NEWTON else "lbfgs"
     logistic = LogisticRegression(C=DEFAULT_STRENGTH, solver=solver, tol=1e-6, max_iter=2000)
     model = make_pipeline(StandardScaler(), logistic)
-    if folds > 1:
-        splits = StratifiedKFold(folds, shuffle=True, random_state=int(generator.integers(2**31)))
+    splits = _folds(features, labels, groups, generator)
+    if splits:
         grid = {"logisticregression__C": STRENGTHS}
         scoring = "roc_auc" if two else _macro_auc
         model = GridSearchCV(model, grid, scoring=scoring, cv=splits, error_score="raise")
     model.fit(features, labels)
-    scaler, logistic = model.best_estimator_ if folds > 1 else model
+    scaler, logistic = model.best_estimator_ if splits else model
     if two:
         weights: Array = logistic.coef_[0] / scaler.scale_
         return weights, float(logistic.intercept_[0] - weights @ scaler.mean_)
     weights = logistic.coef_ / scaler.scale_
     biases: Array = logistic.intercept_ - weights @ scaler.mean_
     return weights, biases
+
+
+def _folds(
+    features: Array, labels: NDArray[np.int64], groups: NDArray[np.int64] | None, generator: np.random.Generator
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows to fit and to validate on, each with all classes; none where a class has one sample or one group."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    classes = np.unique(labels)
+    units = np.arange(len(labels)) if groups is None else groups
+    folds = min(FOLDS, *(len(np.unique(units[labels == label])) for label in classes))
+    if folds < 2:
+        return []
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    drawn = kind(folds, shuffle=True, random_state=int(generator.integers(2**31))).split(features, labels, groups)
+    return [parts for parts in drawn if all(len(np.unique(labels[rows])) == len(classes) for rows in parts)]
 
 
 def _macro_auc(model: Any, features: Array, labels: NDArray[np.int64]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,7 +106,7 @@ def class_summary_with_intervals(
             view,
             calibration=None if calibration is None else calibration.view(column),
             options=options.critical[name],
-            generator=generator,
+            generator=deepcopy(generator),  # of each the numbers that a task of two classes has
         )
         for column, (name, view) in enumerate(test.views.items())
     }

@@ -51,6 +51,8 @@ def clopper_pearson(count: float, n: float, *, level: float = LEVEL) -> list[flo
 
     if not 0 <= count <= n or n < 1:
         raise ValueError(f"an interval needs 0 <= count <= n and n >= 1, got {count} of {n}")
+    if not 0 < level < 1:
+        raise ValueError(f"the level of an interval must lie between 0 and 1, got {level:g}")
     tail = (1 - level) / 2
     low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, tail))
     high = 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - tail))

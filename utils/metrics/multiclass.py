@@ -155,9 +155,12 @@ def decide(outputs: Array, scores: Array, *, critical: Sequence[int], thresholds
     >>> decide(outputs, scores, critical=[2], thresholds=[0.0]).tolist()
     [1, 2]
     """
-    excess = np.asarray(scores) - np.asarray(thresholds)
-    if excess.shape != (len(outputs), len(critical)):
-        raise ValueError(f"scores must be (n, {len(critical)}), a column for each critical class, got {excess.shape}")
+    scores = np.asarray(scores)
+    if scores.shape != (len(outputs), len(critical)):
+        raise ValueError(f"scores must be (n, {len(critical)}), a column for each critical class, got {scores.shape}")
+    if len(thresholds) != len(critical):
+        raise ValueError(f"thresholds must be {len(critical)}, one for each critical class, got {len(thresholds)}")
+    excess = scores - np.asarray(thresholds)
     best_critical: Labels = np.asarray(critical, dtype=np.int64)[excess.argmax(axis=1)]
     others = np.setdiff1d(np.arange(outputs.shape[1]), critical)
     if len(others) == 0:

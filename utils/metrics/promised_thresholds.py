@@ -38,11 +38,15 @@ def allowed_misses(n: int, rate: float, risk: float) -> int | None:
 
     None if not even k = 0 is allowed, (1 - rate)^n > risk.
 
+    Raises:
+        ValueError: the rate is not in (0, 1], or the risk not in (0, 1), such as a percentage.
+
     >>> [allowed_misses(n, 0.05, 0.05) for n in (58, 59, 92, 93)]    # 0.95^58 = 0.0510, 0.95^59 = 0.0485
     [None, 0, 0, 1]
     """
     from scipy.special import bdtr  # imported late, here and below: it takes as long as the first steps of a run
 
+    _check(rate, risk)
     if n < 1 or bdtr(0, n, rate) > risk:
         return None
     low, high = 0, n  # P(Bin <= low) <= risk < P(Bin <= high) = 1
@@ -55,15 +59,24 @@ def allowed_misses(n: int, rate: float, risk: float) -> int | None:
 def samples_needed(rate: float, risk: float) -> int:
     """The smallest n for which ``allowed_misses`` is not None: log(risk) / log(1 - rate), rounded up.
 
+    Raises:
+        ValueError: as ``allowed_misses``.
+
     >>> [samples_needed(1 - tpr, 0.05) for tpr in (0.98, 0.95, 0.90)]
     [149, 59, 29]
     """
     from scipy.special import bdtr
 
-    n = max(1, math.floor(math.log(risk) / math.log1p(-rate)) - 1)
+    _check(rate, risk)
+    n = max(1, math.floor(math.log(risk) / math.log1p(-rate)) - 1) if rate < 1 else 1
     while bdtr(0, n, rate) > risk:
         n += 1
     return n
+
+
+def _check(rate: float, risk: float) -> None:
+    if not 0 < rate <= 1 or not 0 < risk < 1:
+        raise ValueError(f"a promise needs a rate in (0, 1] and a risk in (0, 1), got {rate:g} and {risk:g}")
 
 
 def np_threshold(positives: Array, promise: Promise, *, compared: float = 1) -> float | None:
@@ -123,6 +136,7 @@ def crc_threshold(positives: Array, tpr: float) -> float | None:
     >>> crc_threshold(np.arange(49.0), 0.98), crc_threshold(np.arange(48.0), 0.98), crc_threshold(np.arange(39.0), 0.95)
     (0.0, None, 1.0)
     """
+    _check(tpr, USUAL_RISK)
     k = math.floor((1 - tpr) * (len(positives) + 1) + 1e-9) - 1  # 0.02 * 50 is 0.99999...
     ordered = _ascending(positives)
     return float(ordered[k]) if k >= 0 else None

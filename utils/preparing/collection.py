@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ SPLIT_NAMES = {
     **dict.fromkeys(("calibration", "calib", "cal"), "calibration"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-BLANK = ("", "nan", "<na>", "#n/a", "null")  # what tools write for a missing value, in lower case
+BLANK = ("", "nan", "na", "n/a", "<na>", "#n/a", "null", ".")  # what tools write for a missing value, in lower case
+DECIMAL = re.compile(r"([0-9]+)\.0+")  # a whole number with a decimal point
 
 
 @dataclass
@@ -94,15 +96,16 @@ def check_labels(labels: Sequence[str], names: Sequence[str], *, what: str) -> N
             raise UserError(f"{what}: {one_line(name)} has no label (got {label!r}); fill it in or remove the row")
 
 
-def check_groups(groups: Sequence[str], names: Sequence[str], *, what: str, column: str) -> None:
-    """Refuse groups that are missing: such a sample could lie on two sides.
+def known_groups(groups: Sequence[str], names: Sequence[str], *, what: str, column: str) -> list[str]:
+    """The names of the groups: 12 and 12.0 are one, which tools write where a column has gaps.
 
     Raises:
-        UserError: one is.
+        UserError: one is missing: such a sample could lie on two sides.
     """
     for group, name in zip(groups, names, strict=True):
         if group.lower() in BLANK:
             raise UserError(f"{what}: {one_line(name)} has no {column} (got {group!r}); fill it in or remove the row")
+    return [found.group(1) if (found := DECIMAL.fullmatch(group)) else group for group in groups]
 
 
 def known_splits(texts: Sequence[str], *, what: str) -> list[str]:
@@ -136,7 +139,7 @@ def class_names(labels: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.
 
 def _whole(label: str) -> int | None:
     try:
-        value = float(label)
+        value = float("" if "_" in label else label)  # Python reads 1_0 as 10
     except ValueError:
         return None
     return int(value) if value.is_integer() and abs(value) < 2**53 else None

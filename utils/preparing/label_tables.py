@@ -6,11 +6,12 @@ import os
 import sys
 from pathlib import Path
 
+from ..data.listed_paths import name_on_disk
+from ..data.table_rows import Table, open_table
 from ..errors import UserError, one_line
-from .collection import Collection, check_groups, check_labels, known_splits
+from .collection import Collection, check_labels, known_groups, known_splits
 from .image_source import ImageSource, check_inside, encodable
 from .request import Request
-from .table_rows import Table, open_table
 
 
 def collect_table(request: Request) -> Collection:
@@ -36,20 +37,20 @@ def collect_table(request: Request) -> Collection:
             cells[name].append(sys.intern(row[place]))  # of equal labels one is kept
     if not cells["path"]:
         raise UserError(f"{table.path} must hold rows below its header, got none")
-    names = _names(cells["path"], cells["label"], table.path)
+    names = _names(cells["path"], cells["label"], table.path, base)
     real = os.path.realpath(base)
     for name in names:
         check_inside(base, name, real_base=real)
     what = str(table.path)
     check_labels(cells["label"], names, what=what)
-    if "group" in cells:
-        check_groups(cells["group"], names, what=what, column=one_line(request.group))
-    splits = cells.get("split")
+    groups, splits = cells.get("group"), cells.get("split")
+    if groups is not None:
+        groups = known_groups(groups, names, what=what, column=one_line(request.group))
     return Collection(
         source=ImageSource(base, names, request.frames == "first"),
         names=names,
         labels=cells["label"],
-        groups=cells.get("group"),
+        groups=groups,
         splits=None if splits is None else known_splits(splits, what=f"{request.split_column} of {table.path}"),
         group_column=request.group or "group",
     )
@@ -70,15 +71,17 @@ def _columns(table: Table, request: Request) -> dict[str, int]:
     return places
 
 
-def _names(texts: list[str], labels: list[str], table: Path) -> list[str]:
-    """The paths, each once and without ./ and the like."""
+def _names(texts: list[str], labels: list[str], table: Path, base: Path) -> list[str]:
+    """The paths, each once, without ./ and the like and, of those in ``base``, relative to it."""
+    inside = os.path.join(os.path.abspath(base), "")
     names: dict[str, str] = {}
     for number, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
         if not text:
             raise UserError(f"row {number} of {table} names no path; fill it in or remove the row")
         if "\0" in text or not encodable(text):
             raise UserError(f"row {number} of {table} must name a path, got {one_line(ascii(text)):.80}")
-        name = text if os.path.isabs(text) else os.path.normpath(text)
+        name = os.path.normpath(text)
+        name = name_on_disk(base, name.removeprefix(inside))
         if name in names:
             if names[name] != label:
                 both = f"{one_line(names[name])} and {one_line(label)}"

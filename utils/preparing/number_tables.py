@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +16,13 @@ import numpy.typing as npt
 
 from ..data.image_pixels import BrokenImageError, refitted
 from ..data.prepared_files import DTYPES, PreparedForm
+from ..data.table_rows import Table, open_table
 from ..errors import UserError, one_line
-from .collection import Bar, Collection, Survey, check_groups, check_labels, known_splits
+from .collection import Bar, Collection, Survey, check_labels, known_groups, known_splits
 from .request import Request
-from .table_rows import Table, open_table
 
 Pixels = npt.NDArray[Any]
+INDEX = re.compile(r"(Unnamed: \d+)?")  # the name of the column in which pandas writes the numbers of its rows
 
 
 @dataclass
@@ -84,8 +87,12 @@ class NumberSource:
         """
         try:
             values = np.array([row[column] for column in self.columns], dtype=np.float64)
-        except ValueError as error:
-            raise BrokenImageError(f"{one_line(error):.80}: each value must be a number") from None
+        except ValueError:
+            column = next(column for column in self.columns if not _is_number(row[column]))
+            raise BrokenImageError(
+                f"{one_line(row[column])!r:.80} in column {self._name(column)}: each value must be a number;"
+                f" --drop {shlex.quote(self._name(column))} would leave the column out"
+            ) from None
         if not np.isfinite(values).all():
             column = self.columns[int(np.flatnonzero(~np.isfinite(values))[0])]
             raise BrokenImageError(f"{row[column] or 'nothing'} in column {self._name(column)}: values must be finite")
@@ -129,6 +136,8 @@ def collect_numbers(request: Request) -> Collection:
     if len(set(used)) < len(used):
         raise UserError(f"--label, --group, --split_column and --drop must name columns of their own in {table.path}")
     columns = [column for column in range(len(table.first)) if column not in used]
+    if has_header:
+        _check_named(table, columns)
     shape = request.pixels or (1, 1, len(columns))
     if not columns or len(columns) != int(np.prod(shape)):
         words = "x".join(map(str, shape)) if request.pixels else "a feature or more"
@@ -144,6 +153,18 @@ def collect_numbers(request: Request) -> Collection:
         depth=32 if request.features else request.bits or 8,
     )
     return _collected(source, places, request)
+
+
+def _check_named(table: Table, columns: Sequence[int]) -> None:
+    """Refuse a column that is the index of pandas: it tells the order of the rows."""
+    unnamed = [column for column in columns if INDEX.fullmatch(table.first[column])]
+    if unnamed:
+        name = table.first[unnamed[0]]
+        drop = [name] if len(unnamed) == 1 else [str(column + 1) for column in unnamed]
+        raise UserError(
+            f"column {unnamed[0] + 1} of {table.path} has the name {name!r}, as the numbers of the rows that pandas"
+            f" writes; add --drop {shlex.join(drop)} to leave it out, or name it"
+        )
 
 
 def _has_header(table: Table, request: Request) -> bool:
@@ -206,14 +227,14 @@ def _collected(source: NumberSource, places: dict[str, int], request: Request) -
 def _named(path: Path, cells: dict[str, list[str]], request: Request, source: NumberSource) -> Collection:
     names = [f"{path.name}#{number}" for number in range(1, len(cells["label"]) + 1)]
     check_labels(cells["label"], names, what=str(path))
-    if "group" in cells:
-        check_groups(cells["group"], names, what=str(path), column=one_line(request.group))
-    splits = cells.get("split")
+    groups, splits = cells.get("group"), cells.get("split")
+    if groups is not None:
+        groups = known_groups(groups, names, what=str(path), column=one_line(request.group))
     return Collection(
         source=source,
         names=names,
         labels=cells["label"],
-        groups=cells.get("group"),
+        groups=groups,
         splits=None if splits is None else known_splits(splits, what=f"{request.split_column} of {path}"),
         group_column=request.group or "group",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,16 @@ LONGEST = 24  # characters of a class name in the table
 
 
 def lines(
-    folder: Path, form: PreparedForm, samples: Samples, survey: Survey, *, column: str, bytes_written: int
+    folder: Path,
+    form: PreparedForm,
+    samples: Samples,
+    survey: Survey,
+    *,
+    column: str,
+    notes: Sequence[str],
+    bytes_written: int,
 ) -> list[str]:
-    """The overview: what there is, a table of classes and splits, groups, repeats, and what to type next."""
+    """The overview: what there is, a table of classes and splits, groups, repeats, notes, and what to type next."""
     count = len(samples.paths)
     what = f"{form.channels} features" if form.kind == "features" else _images(form)
     size = f"{bytes_written / 1e6:,.1f} MB"
@@ -27,7 +35,8 @@ def lines(
         found.append(f"resized by {form.fit} from {described(survey.sizes)}")
     found += [f"{number:,} of them: {note}" for note, number in survey.notes.items()]
     found += ["", *_table(form, samples, column)]
-    found += _repeats(samples)
+    found += [*_repeats(samples), *_contradictions(form, samples)]
+    found += [f"note: {note}" for note in notes]
     return [*found, "", f"next: {_next(folder, form, samples)}"]
 
 
@@ -73,6 +82,22 @@ def _repeats(samples: Samples) -> list[str]:
             others = " or ".join(present[:place])
             found.append(f"note: {number:,} of {split} are equal, pixel by pixel, to one of {others}")
     return found
+
+
+def _contradictions(form: PreparedForm, samples: Samples) -> list[str]:
+    """How many images are equal, byte for byte, to one of another class."""
+    _, places = np.unique(samples.digests, return_inverse=True)
+    least = np.full(len(places), len(form.classes))
+    most = np.full(len(places), -1)
+    np.minimum.at(least, places, samples.labels)
+    np.maximum.at(most, places, samples.labels)
+    rows = np.flatnonzero((least < most)[places])
+    if not len(rows):
+        return []
+    same = rows[places[rows] == places[rows[0]]]
+    other = next(row for row in same if samples.labels[row] != samples.labels[rows[0]])
+    pair = (f"{samples.paths[row]} is {form.classes[samples.labels[row]]}" for row in (rows[0], other))
+    return [f"note: {len(rows):,} are equal, pixel by pixel, to one of another class: {one_line(' and '.join(pair))}"]
 
 
 def _next(folder: Path, form: PreparedForm, samples: Samples) -> str:

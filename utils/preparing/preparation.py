@@ -77,10 +77,16 @@ def prepare(request: Request) -> None:
         form, samples = _completed(folder, collection, form, written, request)
         _take_place(folder, request.out)
         lock.unlink(missing_ok=True)
-    for note in collection.notes:
-        print(f"note: {note}", file=sys.stderr)
     size = sum((request.out / name).stat().st_size for name in FILES)
-    told = overview.lines(request.out, form, samples, survey, column=collection.group_column, bytes_written=size)
+    told = overview.lines(
+        request.out,
+        form,
+        samples,
+        survey,
+        column=collection.group_column,
+        notes=collection.notes,
+        bytes_written=size,
+    )
     if written.broken:
         told.insert(1, f"{len(written.broken):,} broken, left out; see {request.out / BROKEN}")
     print("\n".join(told))
@@ -147,8 +153,9 @@ def _splits(collection: Collection, kept: npt.NDArray[np.int64], request: Reques
     """The split of each sample that is kept."""
     groups = None if collection.groups is None else [collection.groups[number] for number in kept]
     if collection.splits is not None:
-        if request.split is not None:
-            raise UserError("--split cannot act: the source says which split each sample is in; leave it out")
+        for flag in ("split", "seed"):
+            if getattr(request, flag) is not None:
+                raise UserError(f"--{flag} cannot act: the source says which split each sample is in; leave it out")
         splits = [collection.splits[number] for number in kept]
         stratified_splits.check_given(splits, groups, column=collection.group_column)
         return np.array(splits)
@@ -158,7 +165,7 @@ def _splits(collection: Collection, kept: npt.NDArray[np.int64], request: Reques
         groups,
         classes=classes,
         percentages=request.split or stratified_splits.DEFAULT,
-        seed=request.seed,
+        seed=1 if request.seed is None else request.seed,
         column=collection.group_column,
     )
 

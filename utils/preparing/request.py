@@ -26,7 +26,7 @@ class Request:
         frames: ``refuse`` or ``first``, of several images in a file.
         positive: the rare class.
         split: percentages of train, validation, [calibration,] test.
-        seed: of the split.
+        seed: of the split; None: 1.
         skip_broken, resume, overwrite: switches.
         workers: threads that read.
         command: what was typed.
@@ -52,7 +52,7 @@ class Request:
     frames: str = "refuse"
     positive: str | None = None
     split: tuple[float, ...] | None = None
-    seed: int = 1
+    seed: int | None = None
     skip_broken: bool = False
     resume: bool = False
     overwrite: bool = False

@@ -177,7 +177,7 @@ def _promised(points: Sequence[Mapping[str, Any]]) -> list[Decision]:
 
 def _pair(promise: Promise, fpr: float, there: tuple[int, int], found: Mapping[str, Any] | None) -> Pair:
     half = promise.risk / 2
-    needed = (samples_needed(1 - promise.tpr, half), samples_needed(fpr, half) if fpr < 1 else 1)
+    needed = (samples_needed(1 - promise.tpr, half), samples_needed(fpr, half))
     pair = Pair(promise.tpr, fpr, promise.risk, needed, there)
     if found is None:
         return pair

@@ -21,6 +21,17 @@ def wanted_text(each: Decision) -> str:
     return DASH if each.tpr is None else f"TPR {AT_LEAST} {exact_percent(each.tpr)} %"
 
 
+def of(found: Evidence, side: str = "positives") -> str:
+    """What is counted: samples of a class, or groups that have some."""
+    return f"groups of {side}" if found.unit == "group" else side
+
+
+def chosen_on(each: Decision, row: Row) -> str:
+    """The set that chose a threshold, with its size; a promise counts groups where samples are of groups."""
+    by_groups = each.rule in (NP, CRC) and row.validation.groups is not None
+    return f"{each.n} {'groups of ' if by_groups else ''}{each.on} positives"
+
+
 def threshold_of(row: Row, threshold: float) -> str:
     """With the digits that give the counts of every set of the row when it is typed in again."""
     sets = [row.validation, row.test] + ([row.calibration] if row.calibration is not None else [])
@@ -33,20 +44,20 @@ def promises_table(row: Row, found: Evidence, key: str) -> Table:
     for each in found.decisions:
         if each.rule not in (NP, CRC):
             continue
-        there = f"needs {each.needed} positives" if each.threshold is None else "given"
+        there = f"needs {each.needed} {of(found)}" if each.threshold is None else "given"
         shown = DASH if each.threshold is None else f"score {AT_LEAST} {threshold_of(row, each.threshold)}"
         cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), count(each.n)]
         rows.append([*cells, count(each.needed), Cell(there), Cell(shown, each.threshold)])
     for pair in found.pairs:
         wanted = f"TPR {AT_LEAST} {exact_percent(pair.tpr)} %, FPR {AT_MOST} {exact_percent(pair.fpr)} %"
         says = f"either missed with probability {AT_MOST} {pair.risk:g}"
-        short = f"needs {pair.needed[0]} positives, {pair.needed[1]} negatives"
+        short = f"needs {pair.needed[0]} {of(found)}, {pair.needed[1]} {of(found, 'negatives')}"
         shown = DASH
         if pair.low is not None and pair.high is not None:
             shown = f"out < {threshold_of(row, pair.low)}, in {AT_LEAST} {threshold_of(row, pair.high)}"
         cells = [Cell("two thresholds"), Cell(wanted, pair.tpr), Cell(says), count(pair.there[0])]
         rows.append([*cells, count(pair.needed[0]), Cell("given" if pair.low is not None else short), Cell(shown)])
-    columns = (Column("rule"), Column("promise"), Column("level"), *numeric("positives", "needed"))
+    columns = (Column("rule"), Column("promise"), Column("level"), *numeric(of(found), "needed"))
     caption = "Each promise: given, or how many samples it needs"
     return Table(f"{key}_promises", caption, (*columns, Column("state"), Column("threshold")), rows)
 
@@ -57,7 +68,7 @@ def decisions_table(row: Row, decisions: Sequence[Decision], key: str) -> Table:
     for each in decisions:
         assert each.threshold is not None
         assert each.rates is not None
-        on = f"{each.n} {each.on} positives" if each.on else DASH
+        on = chosen_on(each, row) if each.on else DASH
         cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), Cell(on, float(each.n))]
         cells.append(Cell(threshold_of(row, each.threshold), each.threshold))
         rows.append([*cells, *rate_cells(each.rates, *each.intervals, target=each.tpr)])
@@ -75,7 +86,7 @@ def promised_table(report: Report) -> Table:
             if each.rule not in (NP, CRC):
                 continue
             cells = [Cell(row.name), Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says)]
-            cells.append(Cell(f"{each.n} {each.on} positives", float(each.n)))
+            cells.append(Cell(chosen_on(each, row), float(each.n)))
             if each.threshold is None or each.rates is None:
                 rows.append([*cells, Cell(DASH, None, f"needs {each.needed}"), Cell(DASH), Cell(DASH)])
                 continue

@@ -13,6 +13,7 @@ from ..data.class_names import listed
 from ..run_files.paths import RunPaths
 from ..system.devices import Machine
 from ..training.notices import Counts, class_notices, data_notices
+from .components import taken
 from .experiment import Experiment
 from .load_task import CHOSEN_BY_DATA
 
@@ -33,7 +34,7 @@ def announce(experiment: Experiment, paths: RunPaths) -> None:
         print(line)
     if not task.many and (line := _unused(experiment, counts["train"]["positive"])):
         print(line)
-    for line in _notices(experiment, counts):
+    for line in [*_notices(experiment, counts), *too_late(config)]:
         print(f"note: {line}")
 
 
@@ -79,6 +80,29 @@ def _notices(experiment: Experiment, counts: Counts) -> list[str]:
         return data_notices(counts, tprs=tprs, repeats=task.repeats)
     critical = [task.names[each] for each in task.many.critical]
     return class_notices(counts, critical=critical, tprs=tprs, repeats=task.repeats)
+
+
+def too_late(config: Config) -> list[str]:
+    """What waits for an epoch that this run does not reach; of a run that continues only what counts its own epochs."""
+    epochs = config.continue_train_epochs if config.continue_train else config.num_epochs
+    last_step = max(config.lr_steps or (0,))
+    found = [  # option, its value, the epoch that must be reached, what does not come
+        ("warm_up", config.warm_up, config.warm_up - 1, "the learning rate does not reach lr"),
+        ("lr_steps", last_step, last_step, "the learning rate does not fall there"),
+    ]
+    if not config.continue_train:
+        of_parts = [("training_type", "drw_from", "the classes are not re-weighted")]
+        if not config.evaluate_every_steps:  # what samplers count are passes over the training set
+            of_parts.append(("sampler", "natural_from", "the batches do not become natural"))
+            of_parts.append(("sampler", "cool_down", "the temperature does not come down to 1"))
+        for choice, name, what in of_parts:
+            value = taken(config, choice, name) or 0
+            found.append((name, value, value, what))
+    return [
+        f"{name} {value} is beyond the {epochs} epochs of this run: {what}"
+        for name, value, needed, what in found
+        if needed >= epochs
+    ]
 
 
 def _unused(experiment: Experiment, used: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Generator, Tensor
 
-from ..config.options import OPTIONS, SWITCHES
+from ..config.options import OPTIONS, SWITCHES, Config
 from ..config.settings import Settings
 from ..constraints import constraint_class
 from ..constraints.base import Constraint
@@ -114,6 +114,13 @@ def _options(settings: Settings, choice: str) -> dict[str, Any]:
         if parameters[option].default is inspect.Parameter.empty and option not in given:
             raise UserError(f"{name} needs {option}: give --{option}{FILES.get(choice, '')}")
     return given
+
+
+def taken(config: Config, choice: str, option: str) -> Any:
+    """The value of ``option`` that the component of ``choice`` takes: the user's, or its own; None: neither."""
+    parameter = _parameters(choice, getattr(config, choice)).get(option)
+    given = getattr(config, option)
+    return given if parameter is None or given is not None else parameter.default
 
 
 def _parameters(choice: str, name: str) -> Mapping[str, inspect.Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ import numpy as np
 from ..data.class_names import NUMBER
 from ..data.image_files import find_images, read_table
 from ..data.image_pixels import BrokenImageError
+from ..data.listed_paths import plain_path
 from ..data.reading_ahead import Images, read_ahead
+from ..data.table_rows import places_of
 from ..errors import UserError, one_line
 from ..metrics.roc import Array
-from ..preparing.collection import check_groups
+from ..preparing.collection import known_groups
 from ..run_files.model_pt import ModelFile
 from .predictions import batch_scores
 from .seed_models import SeedModels
@@ -59,9 +62,9 @@ def read_labelled(
     Args:
         model: a trained run.
         images: see ``image_files.find_images``.
-        labels: a .csv file with the columns ``path``, as the images are named, ``label``, and ``by``.
+        labels: a table (``image_files.read_table``) with ``path``, as the images are named, ``label``, and ``by``.
         by: the columns whose groups are compared.
-        group: the column of what belongs together.
+        group: the column of what belongs together, see ``collection.known_groups``.
         fit: see ``image_pixels.fitted``.
 
     Raises:
@@ -69,26 +72,30 @@ def read_labelled(
     """
     found = find_images(images, model.form, fit=fit)
     table = _table(labels, ("label", *by, *([group] if group else [])))
-    rows = {path: row for row, path in enumerate(table["path"])}
-    missing = [path for path in found.names if path not in rows]
+    rows = {plain_path(path): row for row, path in enumerate(table["path"])}
+    missing = [path for path in found.names if plain_path(path) not in rows]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{labels} must have a label for each image, got none for {one_line(missing[0])}{others}")
+    members = dict[str, str]()
     if group:
-        members = [table[group][rows[path]].strip() for path in found.names]
-        check_groups(members, found.names, what=str(labels), column=one_line(group))
+        texts = [table[group][rows[plain_path(path)]].strip() for path in found.names]
+        known = known_groups(texts, found.names, what=str(labels), column=one_line(group))
+        members = dict(zip(found.names, known, strict=True))
     names, numbers, broken = _scored(model, found)
     if not names:
         first, error = next(iter(broken.items()))
         raise UserError(f"none of the {len(broken)} images of {images} could be scored; {one_line(first)}: {error}")
-    own = {column: [values[rows[path]] for path in names] for column, values in table.items()}
+    if found.note:
+        print(f"note: {found.note}", file=sys.stderr)
+    own = {column: [values[rows[plain_path(path)]] for path in names] for column, values in table.items()}
     return Labelled(
         source=labels,
         names=names,
         labels=own["label"],
         groups={column: own[column] for column in by},
         group_column=group,
-        group=[text.strip() for text in own[group]] if group else None,
+        group=[members[path] for path in names] if group else None,
         numbers=numbers,
         broken=broken,
     )
@@ -117,8 +124,11 @@ def _scored(model: SeedModels, images: Images) -> tuple[list[str], Array, dict[s
 
 
 def _table(path: Path, needed: Sequence[str]) -> dict[str, list[str]]:
-    table = read_table(path)
+    table = read_table(path, flag="--labels")
+    found = {"path": table["path"]}
     for column in needed:
-        if column not in table:
+        places = places_of(column, list(table))
+        if len(places) != 1:
             raise UserError(f"{path} must have a column {one_line(column)}, got {one_line(', '.join(table))}")
-    return {column: table[column] for column in ("path", *needed)}
+        found[column] = list(table.values())[places[0]]
+    return found

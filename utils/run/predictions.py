@@ -92,7 +92,8 @@ def predict(rows: Rows, *, images: Path, out: Path, fit: str | None, resume: boo
                 bar.update(len(new))
         _finish(started, out)
         lock.unlink(missing_ok=True)
-    print("\n".join([*rows.lines(told), f"rows       {one_line(out)}"]))
+    notes = [f"note       {found.note}"] if found.note else []
+    print("\n".join([*rows.lines(told), *notes, f"rows       {one_line(out)}"]))
     return 1 if told.broken else 0
 
 

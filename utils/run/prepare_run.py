@@ -34,7 +34,8 @@ def prepare(settings: Settings) -> Experiment:
     is_backbone = config.resnet_type.startswith(tuple(BACKBONES))
     if config.resnet_type not in (known := {**MODELS, **LEARNERS}) and not is_backbone:
         origin, meanings = settings.origins["resnet_type"], VALUES["resnet_type"]
-        raise unknown(called("resnet_type", origin), config.resnet_type, known, origin=origin, meanings=meanings)
+        every = [*known, *(f"{prefix}NAME" for prefix in BACKBONES)]
+        raise unknown(called("resnet_type", origin), config.resnet_type, every, origin=origin, meanings=meanings)
     check_names(settings)  # again, as those of an evaluation come from best.pt
     check_components(settings)
     machine = set_up_machine(

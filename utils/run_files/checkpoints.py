@@ -71,6 +71,8 @@ def load(path: Path, kind: Format) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # torch's advice about foreign files, which are refused anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
         _check_size(content)
+    except PermissionError:
+        raise UserError(f"cannot read {path}: no permission to; the file may be whole") from None
     except Exception as error:  # a damaged or foreign file can fail in any way
         raise UserError(
             f"{path} must be a checkpoint of this program, but it is foreign or damaged ({type(error).__name__}); "

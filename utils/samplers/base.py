@@ -173,8 +173,9 @@ class LabelledSampler(Sampler):
     ) -> None:
         super().__init__(indices, **arguments)
         require_classes(type(self), classes)
-        shape = tuple(indices.shape)
-        require(labels.shape == indices.shape, f"labels must have the shape of indices, {shape}", tuple(labels.shape))
+        expected = f"labels must be a tensor of the shape of indices, {tuple(indices.shape)}"
+        got = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        require(isinstance(labels, Tensor) and labels.shape == indices.shape, expected, got)
         self.classes = classes
         of_each = labels.cpu()
         self.members = [(of_each == label).nonzero()[:, 0] for label in range(classes)]

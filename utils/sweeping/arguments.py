@@ -11,12 +11,14 @@ from ..config.synonyms import FLAGS
 from ..errors import UserError
 from ..system.installation import called, typed
 
+OF_SLURM = ("partition", "time_min", "mem_gb", "gpus", "nodes", "ranks", "signal_s", "slurm")
 OF_MAIN = ("data_root", "device", "threads")  # options of main.py that are flags here too
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """What the command line asks for."""
-    asked, rest = parser().parse_known_args(argv)
+    understood = parser()
+    asked, rest = understood.parse_known_args(argv)
     name = rest[0].removeprefix("--").partition("=")[0] if rest else ""
     if name in {**OPTIONS, **ALIASES}:
         raise UserError(
@@ -26,6 +28,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         meant = [f"--{option}" if option in (*OF_MAIN, "seeds") else f"--set {option}=VALUE" for option in _meant(name)]
         hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
         raise UserError(f"unrecognized arguments: {' '.join(rest)}{hint} (see {typed('sweep')} --help)")
+    for option in OF_SLURM if asked.launcher != "slurm" else ():
+        if getattr(asked, option) != understood.get_default(option):
+            one_model = "; here: torchrun with one job's command" if option in ("nodes", "ranks") else ""
+            raise UserError(f"--{option} needs --launcher slurm, got {asked.launcher}{one_model}")
     return asked
 
 

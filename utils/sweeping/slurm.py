@@ -191,11 +191,8 @@ def layout_of(asked: Namespace) -> RankLayout:
     """The ranks of a job: one per GPU unless the command line says how many.
 
     Raises:
-        UserError: they are for SLURM alone, or there are not enough GPUs.
+        UserError: there are not enough GPUs.
     """
-    if asked.launcher != "slurm" and (asked.ranks or asked.nodes > 1):
-        flag = "--ranks" if asked.ranks else "--nodes"
-        raise UserError(f"{flag} needs --launcher slurm, got {asked.launcher}; here: torchrun with one job's command")
     if asked.gpus and (asked.ranks or 0) > asked.gpus:
         raise UserError(
             f"--ranks must be at most --gpus, of which each rank needs one, got {asked.ranks} and {asked.gpus}"

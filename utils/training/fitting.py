@@ -36,9 +36,10 @@ def fit_epoch(
     state, data = runner.state, runner.data
     features = _pixels(runner, data.train).double().cpu().numpy()
     labels = data.labels[data.train].cpu().numpy()
+    groups = None if data.groups is None else data.groups[data.train.cpu().numpy()]
     # BLAS ignores --threads, and seeds that run in parallel would compete for the cores
     with threadpool_limits(limits=torch.get_num_threads(), user_api="blas"):
-        weights, bias = learner(name)(features, labels, generator=numpy_stream(seed, "fit"))
+        weights, bias = learner(name)(features, labels, generator=numpy_stream(seed, "fit"), groups=groups)
     head = state.model.head
     assert isinstance(head, torch.nn.Linear)
     with torch.no_grad():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..constraints.base import Constraint
 from ..data.batches import Batches
 from ..data.computed_features import ComputedFeatures
+from ..data.raw import Int64Array
 from ..losses.base import Loss
 from ..samplers.base import Sampler
 from .freezing import Freezing
@@ -45,6 +46,9 @@ class TrainingData:
     labels: Tensor  # (M,) 0 or 1, or 0..K-1, by dataset index; synthetic samples follow those of the data set
     train: Tensor  # (n,) dataset indices
     validation: Tensor
+    groups: Int64Array | None = (
+        None  # (M,) of the data set, whose synthetic samples have none: the group of each sample
+    )
     critical: tuple[int, ...] = (1,)  # the labels of the critical classes, in the order of the columns of scores
 
 

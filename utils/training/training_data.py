@@ -53,7 +53,7 @@ def training_data(
         enlarged = replace(task, pixels=torch.cat([task.images, made]))
     batches = batches_of(enlarged, augment=augment, device=device, generator=augmentation)
     validation = torch.from_numpy(split.validation).to(device)
-    return TrainingData(batches, labels, train, validation, critical=task.targets.critical)
+    return TrainingData(batches, labels, train, validation, task.groups, critical=task.targets.critical)
 
 
 def on_features(data: TrainingData, features: torch.Tensor, freezing: Freezing, *, machine: Machine) -> TrainingData:
