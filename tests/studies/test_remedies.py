@@ -139,7 +139,7 @@ def test_a_learner_takes_the_threads_of_its_seed(tmp_path: Path, monkeypatch: py
     """Seeds at once would fight for the cores; and their number changes rounding."""
     seen: list[int] = []
 
-    def fit(features: np.ndarray[Any, Any], labels: object, *, generator: object) -> tuple[Any, float]:
+    def fit(features: np.ndarray[Any, Any], labels: object, **_: object) -> tuple[Any, float]:
         seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
         return np.ones(features.shape[1]), 0.0
 

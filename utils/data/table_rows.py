@@ -47,10 +47,13 @@ class Table:
             if self.delimiter is None:
                 yield from (line.split() for line in lines if line.strip())
                 return
-            csv.field_size_limit(LINE_CHARACTERS)
-            for row in csv.reader(lines, delimiter=self.delimiter, strict=True):
-                if any(cell.strip() for cell in row):
-                    yield [cell.strip() for cell in row]
+            before = csv.field_size_limit(LINE_CHARACTERS)  # of the whole process
+            try:
+                for row in csv.reader(lines, delimiter=self.delimiter, strict=True):
+                    if any(cell.strip() for cell in row):
+                        yield [cell.strip() for cell in row]
+            finally:
+                csv.field_size_limit(before)
 
     def column(self, header: Sequence[str] | None, text: str, *, flag: str) -> int:
         """The place of a column that is named, in capitals or not, or counted from 1.
