@@ -1,9 +1,9 @@
 """What ``studies.constraint_grid`` found, judged by the rule written there before its runs: table, figure, verdict.
 
 Reads the lines below results/constraint_grid/ and the test scores of the fresh runs below checkpoint/constraint_grid/.
-What follows of a row is kept beside its lines, ``<row>.json``, so that another machine needs no scores of it. Rows
-whose fresh seeds are not all there are named and left out. A fresh seed whose loss was not finite on one side, which
-the rule does not speak of, is left out on both, and the table says how many remain.
+What follows of a row is kept beside its lines, ``<row>.json``: another machine needs no scores of it. A data set
+of which a row is not run to the end is left out, as the rule says, and its open rows are named. A fresh seed whose loss
+was not finite on one side, which the rule does not speak of, is left out on both, and the table says how many remain.
 """
 
 from __future__ import annotations
@@ -58,21 +58,26 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     out = options.out or RESULTS
     rows = [(data, row, read_lines(lines_file(out, data, row))) for data, row in product(DATA, ROWS)]
-    whole = [each for each in rows if is_whole(each[2])]
+    kept = {
+        (data, row): both_readings(data, row, lines, out=out, root=options.checkpoint_root)
+        for data, row, lines in rows
+        if is_whole(lines)
+    }
+    open_rows = [(data, row) for data, row, _ in rows if (data, row) not in kept]
+    whole = [each for each in rows if each[0] not in {data for data, _ in open_rows}]
     if not whole:
-        raise UserError("no row has all its fresh seeds; run first python -m studies.constraint_grid")
-    found = [each for row in whole for each in both_readings(*row, out=out, root=options.checkpoint_root)]
+        raise UserError("no data set has all fresh seeds of all rows; run first python -m studies.constraint_grid")
+    found = [each for data, row, _ in whole for each in kept[data, row]]
     for measure in MEASURES:
         tests = [SeedTest(**{name: each[measure][name] for name in TESTED}) for each in found]
         for each, test, p in zip(found, tests, holm([test.p for test in tests]), strict=True):
             each[measure] |= {"low": test.low, "high": test.high, "p": test.p, "corrected": p}
-    open_rows = [f"{data} {row}" for data, row, lines in rows if not is_whole(lines)]
     content = record("constraint_verdict", argv) | {
         "rows": found,
         "not_finite": {data: not_finite([line for of, _, row in whole if of == data for line in row]) for data in DATA},
-        "open": open_rows,
+        "open": [f"{data} {row}" for data, row in open_rows],
     }
-    figures = [draw(data, out) for data in dict.fromkeys(data for data, row, _ in whole if row in PICTURE_ROWS)]
+    figures = [draw(data, out) for data in dict.fromkeys(data for data, _, _ in whole)]
     write(content, text(content, figures), options.out)
     return 0
 
@@ -220,8 +225,6 @@ def draw(data: str, out: Path) -> Path:
     axes = figure.subplots(2, len(PICTURE_ROWS), sharex=True, squeeze=False)
     for column, row in enumerate(PICTURE_ROWS):
         lines = read_lines(lines_file(out, data, row))
-        if not is_whole(lines):
-            continue
         for side in GRID:
             setting = choice(lines, side, "fpr")
             curves = np.array([line["epochs"] for line in fresh_lines(lines, setting).values()], dtype=float)

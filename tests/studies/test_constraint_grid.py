@@ -10,10 +10,19 @@ import numpy as np
 import pytest
 
 from studies import constraint_verdict
-from studies.constraint_grid import FRESH, GRID, GRID_SEED, Setting, choice, lines_file, scores_file
+from studies.constraint_grid import FRESH, GRID, GRID_SEED, Setting, choice, judged_file, lines_file, scores_file
 from studies.constraint_grid import main as train
+from utils.errors import UserError
 
 LABELS = np.repeat([0, 1], [100, 50])
+
+
+@pytest.fixture
+def one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study of two data sets with one row each."""
+    monkeypatch.setattr(constraint_verdict, "DATA", {"cifar10": [], "mnist": []})
+    monkeypatch.setattr(constraint_verdict, "ROWS", {"BCE_natural": []})
+    monkeypatch.setattr(constraint_verdict, "PICTURE_ROWS", ("BCE_natural",))
 
 
 def line(setting: Setting, seed: int = GRID_SEED, **values: Any) -> dict[str, Any]:
@@ -54,6 +63,7 @@ def written(folder: Path, *, lower: float, missing: int = 0) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("one_row")
 @pytest.mark.parametrize(("lower", "word"), [(3.0, "harms"), (-3.0, "helps"), (0.0, "open")])
 def test_verdict(tmp_path: Path, lower: float, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = written(tmp_path, lower=lower)
@@ -62,12 +72,15 @@ def test_verdict(tmp_path: Path, lower: float, word: str, capsys: pytest.Capture
     assert [constraint_verdict.verdict("FPR", row["FPR"]) for row in content["rows"]] == [word, word]
     assert [constraint_verdict.verdict("AUC", row["AUC"]) for row in content["rows"]] == [word, word]
     assert content["rows"][0]["with"] == {"lr": 0.01, "mu": 0.001, "delta": 0.25}
-    assert len(content["open"]) == 41
+    assert content["open"] == ["mnist BCE_natural"]
+    assert content["rows"][0]["seeds"] == len(FRESH)
+    assert content["not_finite"]["cifar10"]["without"] == [0, 2]
     assert (out / "constraint_over_training_cifar10.png").stat().st_size > 10_000
     said = "2 are open" if word == "open" else f"{word} in 2"
     assert capsys.readouterr().out.count(said) == 2  # of FPR and of AUC
 
 
+@pytest.mark.usefixtures("one_row")
 def test_a_judged_row_needs_no_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, empty = written(tmp_path / "a", lower=1.0), tmp_path / "empty"
     assert constraint_verdict.main(["--out", str(out), "--checkpoint_root", str(out)]) == 0
@@ -78,10 +91,32 @@ def test_a_judged_row_needs_no_scores(tmp_path: Path, monkeypatch: pytest.Monkey
     train(["--data", "cifar10", "--rows", "BCE_natural", "--out", str(out), "--checkpoint_root", str(empty)])
 
 
-def test_a_row_without_all_fresh_seeds_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = written(tmp_path, lower=0.0, missing=1)
-    with pytest.raises(Exception, match="no row has all its fresh seeds"):
+def test_a_data_set_without_all_fresh_seeds_of_a_row_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one row that is whole is kept for later, and not judged without the others of its data set."""
+    out = written(tmp_path, lower=0.0)
+    with pytest.raises(UserError, match="no data set has all fresh seeds of all rows"):
         constraint_verdict.main(["--out", str(out), "--checkpoint_root", str(out)])
+    assert judged_file(out, "cifar10", "BCE_natural").is_file()
+    monkeypatch.setattr(constraint_verdict, "ROWS", {"BCE_natural": []})
+    out = written(tmp_path / "other", lower=0.0, missing=1)
+    with pytest.raises(UserError, match="no data set has all fresh seeds of all rows"):
+        constraint_verdict.main(["--out", str(out), "--checkpoint_root", str(out)])
+    assert not judged_file(out, "cifar10", "BCE_natural").is_file()
+
+
+@pytest.mark.usefixtures("one_row")
+def test_a_seed_that_failed_on_one_side_is_left_out_on_both_and_counted(tmp_path: Path) -> None:
+    out = written(tmp_path, lower=0.0)
+    path = lines_file(out, "cifar10", "BCE_natural")
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    lines[-1] |= {"failed": "the loss was not finite"}
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    assert constraint_verdict.main(["--out", str(out), "--checkpoint_root", str(out)]) == 0
+    content = json.loads((out / "constraint_verdict.json").read_text())
+    assert {row["seeds"] for row in content["rows"]} == {len(FRESH) - 1}
+    assert f"| {len(FRESH) - 1} |" in (out / "constraint_verdict.md").read_text()
 
 
 def test_part_takes_every_nth_row_and_what_is_there_is_not_run_again(
