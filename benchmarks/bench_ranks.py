@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.measuring import ROOT, Block, Report, Row, alternate, common_arguments, milliseconds, ratios, row
-from benchmarks.processes import python, run
+from benchmarks.processes import last_of_each, python, run
 from benchmarks.subject import CASES
 from benchmarks.synthetic import found_or_synthetic
 
@@ -34,7 +34,7 @@ class Stepping:
 
     def __init__(self, command: Sequence[str], steps: int, *, threads: int, ranks: int | None = None) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo"}
-        words = launched([str(steps), *command, "--threads", str(threads)], ranks)
+        words = launched(last_of_each([str(steps), *command, "--threads", str(threads)]), ranks)
         self.words = shlex.join(words)
         self.process = subprocess.Popen(
             words, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

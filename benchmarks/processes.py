@@ -107,3 +107,15 @@ def _resident_kib(pid: int) -> int:
     except (OSError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def last_of_each(argv: Sequence[str]) -> list[str]:
+    """The arguments without options that stand there again later: an option must stand once."""
+    found: dict[str, list[str]] = {"": []}
+    name = ""
+    for text in argv:
+        if text.startswith("--"):
+            name = text.partition("=")[0]
+            found.pop(name, None)
+        found.setdefault(name, []).append(text)
+    return [text for texts in found.values() for text in texts]

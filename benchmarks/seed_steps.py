@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import torch
 
+from benchmarks.processes import last_of_each
 from benchmarks.subject import prepared, seed_of
 from utils.run.experiment import Experiment
 from utils.run.seed_workers import train_in_processes
@@ -49,7 +50,7 @@ def at_once(experiment: Experiment, command: Sequence[str], steps: int) -> float
     from benchmarks.seed_steps import take  # not of __main__: the processes unpickle it
 
     machine, seeds = experiment.machine, experiment.config.seeds
-    alone = [*command, "--parallel_seeds", "1", "--threads", str(machine.threads)]
+    alone = last_of_each([*command, "--parallel_seeds", "1", "--threads", str(machine.threads)])
     begin = time.perf_counter()
     failures = train_in_processes(functools.partial(take, alone, steps), seeds, at_once=machine.seeds_at_once)
     seconds = time.perf_counter() - begin

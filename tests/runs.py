@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import main
+from benchmarks.processes import last_of_each as last_of_each
 from utils.config.settings import resolve
 from utils.metrics import SELECTIONS
 from utils.run.experiment import Experiment
@@ -37,18 +38,6 @@ OPTIONS_OF = {
     "WBCE": "--c 1",
     "cb_BCE": "--beta 0.99",
 }
-
-
-def last_of_each(argv: Sequence[str]) -> list[str]:
-    """The arguments without options that stand there again later: an option must stand once."""
-    found: dict[str, list[str]] = {"": []}
-    name = ""
-    for text in argv:
-        if text.startswith("--"):
-            name = text.partition("=")[0]
-            found.pop(name, None)
-        found.setdefault(name, []).append(text)
-    return [text for texts in found.values() for text in texts]
 
 
 def arguments(root: Path, more: str = "") -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from runs import assert_same_run
+from runs import assert_same_run, last_of_each
 
 import utils
 from utils.commands import COMMANDS
@@ -172,7 +172,7 @@ def test_a_config_of_the_working_folder_comes_before_that_of_the_package(program
     baseline = project / "configs" / "baseline"
     baseline.mkdir(parents=True)
     (baseline / "baseline_bce.yaml").write_text("training_type: SYM_LM\nm: 0.25\n")
-    printed = output_of(project, program, "train", *f"{RUN} --num_epochs 1 --seeds 1".split())
+    printed = output_of(project, program, "train", *last_of_each(f"{RUN} --num_epochs 1 --seeds 1".split()))
     assert "note: name_file_bs baseline_bce is configs/baseline/baseline_bce.yaml of the working folder" in printed
     assert "name_file_alm" not in printed  # which is the package's
     options = yaml.safe_load((project / "checkpoint/runs/run/config.yaml").read_text())["options"]

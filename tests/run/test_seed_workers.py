@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from runs import arguments, assert_same_run, run
+from runs import arguments, assert_same_run, last_of_each, run
 
 from utils.config.settings import resolve
 from utils.run.command import _with_threads
@@ -98,7 +98,7 @@ def test_seeds_at_once_write_what_seeds_in_turn_write(tmp_path: Path) -> None:
 def test_seeds_at_once_have_the_streams_of_their_parent(tmp_path: Path, redirect: str, code: int) -> None:
     """Closed ones end no seed; where the reader has gone, all ends without a message."""
     argv = arguments(tmp_path, "--seeds 1-2 --parallel_seeds 2 --num_epochs 300")
-    argv = argv if code else [*argv, "--num_epochs", "1"]
+    argv = argv if code else last_of_each([*argv, "--num_epochs", "1"])
     command = ["bash", "-c", f'"$0" main.py "$@" {redirect}', sys.executable, *argv]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert (done.returncode, done.stderr) == (code, "")
