@@ -29,7 +29,11 @@ class FoundFiles:
     others: Counter[str] = field(default_factory=Counter)
 
     def add(self, folder: Path, prefix: str = "") -> int:
-        """Add what lies below ``folder / prefix``, as ``images_below`` finds it; returns the number of images."""
+        """Add the files below ``folder / prefix``; returns the number of images among them.
+
+        Raises:
+            UserError: see ``files_below``.
+        """
         before = len(self.names)
         for path in files_below(folder / prefix):
             if is_image(path):

@@ -68,12 +68,14 @@ class SeedTest:
     @property
     def low(self) -> float | None:
         """The lower end of the interval of level .95: all differences that the test does not reject at .05."""
-        return None if self._half is None else self.difference - self._half
+        half = self._half
+        return None if half is None else self.difference - half
 
     @property
     def high(self) -> float | None:
         """The upper end."""
-        return None if self._half is None else self.difference + self._half
+        half = self._half
+        return None if half is None else self.difference + half
 
     @property
     def _varies(self) -> bool:

@@ -18,7 +18,7 @@ from .gallery import Gallery, Originals, gallery
 from .labels import named_classes
 from .prevalence_charts import EVERYTHING, prevalence_figure
 from .tables import DASH, Cell, Column, Table, count, exact, exact_percent, number, numeric, percent, significant
-from .threshold_tables import AT_LEAST, PER_LEVEL, decisions_table, of, pair_tables, percent_bounds, promises_table
+from .threshold_tables import AT_LEAST, PER_LEVEL, counted, decisions_table, pair_tables, percent_bounds, promises_table
 
 FINEST = 0.999999  # no claim of a higher TPR is planned
 MOST_PLANNED = 20_000  # positives for a claim with none missed; beyond, the other number is not looked for
@@ -154,7 +154,8 @@ def _measures_table(row: Row, key: str) -> Table:
 
 
 def _basis(found: Evidence) -> str:
-    text = f"From {found.positives} {of(found)} and {found.negatives} {of(found, 'negatives')} of the {found.on} set"
+    both = f"{found.positives} {counted(found)} and {found.negatives} {counted(found, 'negatives')}"
+    text = f"From {both} of the {found.on} set"
     if found.unit == "group":
         text += " (one sample of each, drawn at random)"
     if found.on == "calibration":
@@ -224,7 +225,7 @@ def _claims_table(row: Row, found: Evidence, key: str) -> Table:
         cells.append(count(positives_for_claim(promise.tpr, promise.risk, 1.0)))
         rows.append([*cells, replace(count(_halved(promise)), under=f"TPR {exact_percent(better)} % seen")])
     columns = (Column("claim"), *numeric("d"))
-    unit = of(found)
+    unit = counted(found)
     columns += numeric("NP", "CRC (on average)", group=f"to give a threshold: {unit} of a set of its own")
     columns += numeric(
         "none missed", "half of the misses allowed", group=f"to claim it of a threshold: {unit} of a test set"

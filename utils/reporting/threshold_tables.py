@@ -21,7 +21,7 @@ def wanted_text(each: Decision) -> str:
     return DASH if each.tpr is None else f"TPR {AT_LEAST} {exact_percent(each.tpr)} %"
 
 
-def of(found: Evidence, side: str = "positives") -> str:
+def counted(found: Evidence, side: str = "positives") -> str:
     """What is counted: samples of a class, or groups that have some."""
     return f"groups of {side}" if found.unit == "group" else side
 
@@ -44,20 +44,20 @@ def promises_table(row: Row, found: Evidence, key: str) -> Table:
     for each in found.decisions:
         if each.rule not in (NP, CRC):
             continue
-        there = f"needs {each.needed} {of(found)}" if each.threshold is None else "given"
+        there = f"needs {each.needed} {counted(found)}" if each.threshold is None else "given"
         shown = DASH if each.threshold is None else f"score {AT_LEAST} {threshold_of(row, each.threshold)}"
         cells = [Cell(each.rule), Cell(wanted_text(each), each.tpr), Cell(each.says), count(each.n)]
         rows.append([*cells, count(each.needed), Cell(there), Cell(shown, each.threshold)])
     for pair in found.pairs:
         wanted = f"TPR {AT_LEAST} {exact_percent(pair.tpr)} %, FPR {AT_MOST} {exact_percent(pair.fpr)} %"
         says = f"either missed with probability {AT_MOST} {pair.risk:g}"
-        short = f"needs {pair.needed[0]} {of(found)}, {pair.needed[1]} {of(found, 'negatives')}"
+        short = f"needs {pair.needed[0]} {counted(found)}, {pair.needed[1]} {counted(found, 'negatives')}"
         shown = DASH
         if pair.low is not None and pair.high is not None:
             shown = f"out < {threshold_of(row, pair.low)}, in {AT_LEAST} {threshold_of(row, pair.high)}"
         cells = [Cell("two thresholds"), Cell(wanted, pair.tpr), Cell(says), count(pair.there[0])]
         rows.append([*cells, count(pair.needed[0]), Cell("given" if pair.low is not None else short), Cell(shown)])
-    columns = (Column("rule"), Column("promise"), Column("level"), *numeric(of(found), "needed"))
+    columns = (Column("rule"), Column("promise"), Column("level"), *numeric(counted(found), "needed"))
     caption = "Each promise: given, or how many samples it needs"
     return Table(f"{key}_promises", caption, (*columns, Column("state"), Column("threshold")), rows)
 
