@@ -244,6 +244,7 @@ def band(axis: Any, values: Array, colour: str, label: str) -> None:
     epochs = np.arange(values.shape[1])
     axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     axis.plot(epochs, values.mean(axis=0), color=colour, label=label)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
 
 
