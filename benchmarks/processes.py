@@ -110,7 +110,7 @@ def _resident_kib(pid: int) -> int:
 
 
 def last_of_each(argv: Sequence[str]) -> list[str]:
-    """The arguments without options that stand there again later: an option must stand once."""
+    """The arguments, of an option that is given several times only the last one: the commands refuse a repeated one."""
     found: dict[str, list[str]] = {"": []}
     name = ""
     for text in argv:

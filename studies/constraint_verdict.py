@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from studies.constraint_grid import (
+    BATCHES,
     DATA,
     FRESH,
     GRID,
@@ -183,6 +185,7 @@ def text(content: Mapping[str, Any], figures: Sequence[Path]) -> str:
             HEADER,
             [cells(row) for row in rows],
         ),
+        *(lower_means(data, list(group)) for data, group in groupby(rows, key=lambda row: row["data"])),
         *(f"![Violation and FPR over training, {path.stem}]({path.name})" for path in figures),
     ]
     for data, counts in content["not_finite"].items():
@@ -191,6 +194,18 @@ def text(content: Mapping[str, Any], figures: Sequence[Path]) -> str:
     if content["open"]:
         parts.append(f"Not run to the end yet: {', '.join(content['open'])}.")
     return "\n\n".join(parts)
+
+
+def lower_means(data: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Of a data set's rows: how many mean FPRs are lower with the constraint, and how often each mu was chosen."""
+    groups = {"all": rows} | {name: [row for row in rows if row["row"].endswith(f"_{name}")] for name in BATCHES}
+    parts = []
+    for name, group in groups.items():
+        lower = sum(row["FPR"]["difference"] < 0 for row in group)
+        counts = Counter(row["with"]["mu"] for row in group)
+        chosen = ", ".join(f"{counts[mu]} x {mu:g}" for mu in MUS if counts[mu])
+        parts.append(f"{name}: {lower} of {len(group)} (mu chosen: {chosen})")
+    return f"Mean FPR lower with the constraint, not tested, {data}, {'; '.join(parts)}."
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:
@@ -208,11 +223,11 @@ def cells(row: Mapping[str, Any]) -> list[str]:
         f"{100 * fpr['without']:.1f}",
         f"{100 * fpr['with']:.1f}",
         f"{100 * fpr['difference']:+.1f} [{low}, {high}]",
-        f"{fpr['corrected']:.2f}",
+        f"{fpr['corrected']:.3f}",
         verdict("FPR", fpr),
         f"{area['without']:.4f}",
         f"{area['with']:.4f}",
-        f"{area['corrected']:.2f}",
+        f"{area['corrected']:.3f}",
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import main
-from benchmarks.processes import last_of_each as last_of_each
+from benchmarks.processes import last_of_each
 from utils.config.settings import resolve
 from utils.metrics import SELECTIONS
 from utils.run.experiment import Experiment

@@ -22,9 +22,9 @@ from pathlib import Path
 import matplotlib.figure
 import torch
 import torch.utils.tensorboard
-from runs import last_of_each
 
 import main
+from benchmarks.processes import last_of_each
 from utils.config.settings import resolve
 from utils.run.prepare_run import prepare as prepare_run
 from utils.run_files import results_json as results

@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "faults")]
 
 from comparing import Files, broken_sums, differences, snapshot  # noqa: E402 (after the path)
-from runs import last_of_each  # noqa: E402
+
+from benchmarks.processes import last_of_each  # noqa: E402
 
 OF_CONSTRAINT = "--name_file_alm ALM_12_beg --delta 1"
 COMMAND = (

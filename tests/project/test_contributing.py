@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import last_of_each
+
+from benchmarks.processes import last_of_each
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from utils.samplers import SAMPLERS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-NUMBER = re.compile(r"\d+\.\d+|\b0 of \d+")
+NUMBER = re.compile(r"\d+\.\d+|\b\d+ of \d+")
 
 
 def numbers(text: str) -> list[str]:

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from runs import assert_same_run, last_of_each
+from runs import assert_same_run
 
 import utils
+from benchmarks.processes import last_of_each
 from utils.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]

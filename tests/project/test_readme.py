@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from runs import last_of_each, run
+from runs import run
 
 import main
 import predict
@@ -18,6 +18,7 @@ import prepare
 import report
 import sweep
 import utils
+from benchmarks.processes import last_of_each
 from utils.commands import predict as predict_command
 from utils.commands import prepare as prepare_command
 from utils.commands import report as report_command

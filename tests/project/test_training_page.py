@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from runs import last_of_each
 
 import main
+from benchmarks.processes import last_of_each
 from utils.config.options import ALIASES, OPTIONS
 from utils.config.settings import resolve
 from utils.data import AUGMENTS, TRANSFORMS

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import last_of_each
 
 import main
+from benchmarks.processes import last_of_each
 from models import build_model
 from utils.config.settings import resolve
 

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from runs import last_of_each
 
+from benchmarks.processes import last_of_each
 from main import main
 
 ROOT = Path(__file__).resolve().parents[2]

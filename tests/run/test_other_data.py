@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from runs import SMALL, best, last_of_each, results, run
+from runs import SMALL, best, results, run
 
 import main
+from benchmarks.processes import last_of_each
 from utils.run_files.best_pt import BEST
 from utils.run_files.checkpoints import save
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from runs import arguments, assert_same_run, last_of_each, run
+from runs import arguments, assert_same_run, run
 
+from benchmarks.processes import last_of_each
 from utils.config.settings import resolve
 from utils.run.command import _with_threads
 from utils.system import interruption

@@ -77,7 +77,10 @@ def test_verdict(tmp_path: Path, lower: float, word: str, capsys: pytest.Capture
     assert content["not_finite"]["cifar10"]["without"] == [0, 2]
     assert (out / "constraint_over_training_cifar10.png").stat().st_size > 10_000
     said = "2 are open" if word == "open" else f"{word} in 2"
-    assert capsys.readouterr().out.count(said) == 2  # of FPR and of AUC
+    printed = capsys.readouterr().out
+    assert printed.count(said) == 2  # of FPR and of AUC
+    lower = 2 if word == "helps" else 0
+    assert f"cifar10, all: {lower} of 2 (mu chosen: 2 x 0.001); natural: {lower} of 2" in printed
 
 
 @pytest.mark.usefixtures("one_row")

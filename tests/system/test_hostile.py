@@ -23,10 +23,10 @@ import pytest
 import torch
 import yaml
 from report_folders import make_run
-from runs import last_of_each
 
 import report
 import sweep
+from benchmarks.processes import last_of_each
 from main import main
 from utils.config.settings import read_config
 from utils.data import npz

@@ -29,7 +29,6 @@ from runs import (
     best,
     experiment_of,
     history,
-    last_of_each,
     results,
     run,
     without_command,
@@ -46,6 +45,7 @@ from sklearn.metrics import (
 )
 
 import main
+from benchmarks.processes import last_of_each
 from utils.data import load_raw
 from utils.errors import UserError
 from utils.metrics.scores import Scores, averaged
