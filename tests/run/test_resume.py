@@ -170,6 +170,43 @@ def test_a_promise_after_a_baseline_is_corrected_for_the_epochs_of_both(
         assert f"which chose among {models} models" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_promise_is_corrected_for_epochs_asked_for_after_the_best_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Steps too small to change a score: epoch 0 is the best of 20, and best.pt is written when 1 is asked for."""
+    still = "--lr 1e-20 --validation_fraction 0.42 --seeds 1-2"
+    folder = stop_and_go_on(tmp_path, still, first=1, last_epoch=20)
+    among = "which chose among 400 models"  # 20 of each of two seeds
+    assert among in capsys.readouterr().out
+    promised = results(folder)["ensemble"]["test"]["promises"]
+    assert promised[0]["compared"] == 400
+    for more in ("", "--num_epochs 1"):  # what is typed is not read
+        run(tmp_path, f"{still} {more} --train 0")
+        assert among in capsys.readouterr().out
+        assert results(folder)["ensemble"]["test"]["promises"] == promised
+    (folder / "config.yaml").unlink()  # best.pt knows
+    run(tmp_path, f"{still} --train 0")
+    assert results(folder)["ensemble"]["test"]["promises"] == promised
+    argv = arguments(tmp_path, f"{still} --model_name then --continue_train 1 --baseline_cont_train run")
+    at = argv.index("--num_epochs")
+    capsys.readouterr()
+    assert main.main([*argv[:at], *argv[at + 2 :], "--continue_train_epochs", "1"]) == 0
+    assert among in capsys.readouterr().out
+
+
+def test_an_interrupted_seed_counts_the_epochs_that_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = "--lr 1e-20 --validation_fraction 0.42"
+    run(tmp_path, f"{still} --num_epochs 1")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1)
+        run(tmp_path, f"{still} --num_epochs 20 --resume 1", code=130)
+    capsys.readouterr()
+    run(tmp_path, f"{still} --train 0")
+    assert "which chose among 20 models" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "of_baseline, command",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ..config.settings import Settings
 from ..data import NATURAL, TASKS
 from ..errors import UserError
 from ..losses.base import Loss
-from ..run_files.best_pt import BEST
+from ..run_files.best_pt import BEST, most_epochs
 from ..run_files.checkpoints import load, plain, restore
 from ..run_files.paths import RunPaths
 from ..training.optimizers import first_groups, restore_optimizer, set_learning_rate
@@ -57,21 +56,21 @@ def of_baseline(settings: Settings) -> Settings:
     saved = {name: of_best.get(name) for name in TAKEN_OVER}
     known = {name: value for name, value in saved.items() if value is not None}
     checked = {name: built(functools.partial(convert, name, value, str(path))) for name, value in known.items()}
-    factors = ["num_epochs", *(["continue_train_epochs"] if of_best.get("continue_train") else [])]
-    epochs = [built(functools.partial(convert, name, of_best.get(name), str(path))) for name in factors]
+    epochs = most_epochs({each: load(each, BEST) for each in best.values()}, _baseline(settings.config).config)
+    if of_best.get("continue_train"):
+        more = "continue_train_epochs"
+        epochs *= built(functools.partial(convert, more, of_best.get(more), str(path)))
     completed = settings.completed(checked, "the baseline")
     origins = {**completed.origins, "num_epochs": "the baseline"}
-    return replace(completed, config=replace(completed.config, num_epochs=math.prod(epochs)), origins=origins)
+    return replace(completed, config=replace(completed.config, num_epochs=epochs), origins=origins)
 
 
 def find_baselines(config: Config) -> dict[int, Path]:
     """best.pt of each seed's baseline, if training continues from one."""
     if not config.continue_train:
         return {}
-    assert config.baseline_cont_train is not None
-    paths = RunPaths.of(config)
-    baseline = RunPaths(paths.root, paths.subfolder_name, config.baseline_cont_train)
-    if baseline.folder == paths.folder:
+    baseline = _baseline(config)
+    if baseline.folder == RunPaths.of(config).folder:
         raise UserError(
             f"baseline_cont_train and model_name are both {config.model_name}; give the new run another name"
         )
@@ -82,6 +81,13 @@ def find_baselines(config: Config) -> dict[int, Path]:
             f"(--baseline_cont_train names its model_name); seeds missing: {' '.join(map(str, missing))}"
         )
     return {seed: baseline.seed(seed).best for seed in config.seeds}
+
+
+def _baseline(config: Config) -> RunPaths:
+    """The run that training continues from."""
+    assert config.baseline_cont_train is not None
+    paths = RunPaths.of(config)
+    return RunPaths(paths.root, paths.subfolder_name, config.baseline_cont_train)
 
 
 def start_from(

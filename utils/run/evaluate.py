@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..config.options import FREE, Config
 from ..config.readers import unread
 from ..config.settings import Settings
 from ..errors import UserError
-from ..run_files.best_pt import BEST, from_checkpoint, recorded_epochs
+from ..run_files.best_pt import BEST, from_checkpoint, most_epochs, recorded_epochs
 from ..run_files.checkpoints import load
 from ..run_files.config_yaml import read_config, write_config
 from ..run_files.done import read_done, read_failed
@@ -39,7 +40,9 @@ def evaluate_run(settings: Settings) -> int:
         read_done(paths.seed(seed))
     _check_alike(merged, paths)
     _check_threads(settings, paths)
-    experiment = prepare(merged[seeds[0]])
+    first = merged[seeds[0]]
+    epochs = most_epochs({paths.seed(seed).best: content for seed, content in checkpoints.items()}, paths.config)
+    experiment = prepare(replace(first, config=replace(first.config, num_epochs=epochs)))
     _check_data(experiment, checkpoints, paths)
     kind = kind_of(evaluation_options(experiment))
     unfinished = [note for seed, each in merged.items() if (note := _unfinished(seed, each.config, paths))]

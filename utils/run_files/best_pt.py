@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from ..config.settings import Settings
 from ..errors import UserError
 from ..training.state import Best, TrainState
 from .checkpoints import Format, check_like, load, load_sound, save
+from .config_yaml import read_config
 from .paths import SeedPaths
 
 BEST = Format(
@@ -87,9 +90,12 @@ def checked_facts(checkpoint: dict[str, Any], expected: dict[str, Any], files: S
     return {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
 
 
-def record_end(files: SeedPaths, checkpoint: dict[str, Any], *, epochs: int, decisions: dict[str, Any]) -> None:
-    """Record in best.pt what is known when its seed ends: for how many epochs it was trained, and its thresholds."""
-    save(files.best, BEST, {**checkpoint, "epochs": epochs, "decisions": decisions})
+def record_end(
+    files: SeedPaths, checkpoint: dict[str, Any], *, epochs: int, num_epochs: int, decisions: dict[str, Any]
+) -> None:
+    """Record in best.pt what is known when its seed ends: its epochs, how many were asked for, and its thresholds."""
+    config = {**checkpoint["config"], "num_epochs": num_epochs}  # more may have been asked for since the best one
+    save(files.best, BEST, {**checkpoint, "config": config, "epochs": epochs, "decisions": decisions})
 
 
 def remove_end(files: SeedPaths) -> None:
@@ -102,6 +108,31 @@ def recorded_epochs(checkpoint: dict[str, Any]) -> int | None:
     """For how many epochs the seed of a checkpoint was trained; None if it had not ended, or was not recorded."""
     epochs = checkpoint.get("epochs")
     return epochs if type(epochs) is int and 0 <= epochs <= MOST_EPOCHS else None
+
+
+def most_epochs(checkpoints: Mapping[Path, dict[str, Any]], config_file: Path) -> int:
+    """The most epochs that a seed of a run was to be trained for, among which its best one was chosen.
+
+    A best.pt is written before more epochs are asked for, so that config.yaml and those of the other seeds count too.
+
+    Args:
+        checkpoints: the content of each best.pt.
+        config_file: config.yaml of the run, if it is there.
+
+    Raises:
+        UserError: a number of epochs is none.
+    """
+    known = []
+    for path, content in checkpoints.items():
+        try:
+            known.append(convert("num_epochs", content["config"].get("num_epochs"), str(path)))
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        if not content["config"].get("continue_train"):  # of one that continued the baseline's epochs are the option
+            known.append(recorded_epochs(content) or 0)
+    if config_file.exists():
+        known.append(read_config(config_file)["options"]["num_epochs"]["value"])
+    return max(known)
 
 
 def best_is_missing(state: TrainState, files: SeedPaths) -> bool:
