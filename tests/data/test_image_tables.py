@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,52 @@ def test_features_separated_by_semicolons(tmp_path: Path) -> None:
     found = find_images(tmp_path / "t.csv", form, fit=None)
     assert list(found.names) == ["x", "y"]
     assert np.asarray(found.read(1)).ravel().tolist() == [3, 4]
+
+
+NAMED = ImageFormat(channels=2, height=1, width=1, mean=(0.0,) * 2, std=(1.0,) * 2, bits=32, features=("age", "weight"))
+UNNAMED = replace(NAMED, features=())
+
+
+@pytest.mark.parametrize(
+    "form, text, names, first, note",
+    [
+        (NAMED, "weight,Age,path\n2.5,1,x\n4,3,y\n", ["x", "y"], [1, 2.5], ""),
+        (NAMED, "ill,weight,age\nyes,2.5,1\nno,4,3\n", ["t.csv#1", "t.csv#2"], [1, 2.5], "does not take: ill"),
+        (UNNAMED, "1,2.5\n3,4\n", ["t.csv#1", "t.csv#2"], [1, 2.5], ""),
+        (UNNAMED, "b,a\n1,2.5\n3,4\n", ["t.csv#1", "t.csv#2"], [1, 2.5], ""),
+    ],
+    ids=["other order", "a column more", "no header", "names unknown to the model"],
+)
+def test_features_are_found_by_their_names(
+    tmp_path: Path, form: ImageFormat, text: str, names: list[str], first: list[float], note: str
+) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    found = find_images(tmp_path / "t.csv", form, fit=None)
+    assert list(found.names) == names
+    assert np.asarray(found.read(0)).ravel().tolist() == first
+    assert found.note.endswith(note)
+    assert bool(found.note) == bool(note)
+
+
+@pytest.mark.parametrize(
+    "form, text, expected",
+    [
+        (NAMED, "1,2.5\n3,4\n", "each feature of the model among them once, got none or two of: age, weight"),
+        (NAMED, "age,size\n1,2\n", "got none or two of: weight"),
+        (NAMED, "AGE,Age,weight\n1,2,3\n", "got none or two of: age"),
+        (UNNAMED, "0,1\n3,4\n", "begins with 0 1: name the columns if these are no values"),
+        (UNNAMED, "1,2,3.5\n", "must have 2 columns of features, in the order of the training data"),
+        (NAMED, "age,weight,path\n1,2,x\n3,4,\n", "row 2 of .* names no path"),
+    ],
+    ids=["no header", "another name", "two of one name", "numbers of columns", "too many", "no path"],
+)
+def test_tables_of_other_features_are_one_line(tmp_path: Path, form: ImageFormat, text: str, expected: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(UserError, match=expected):
+        find_images(tmp_path / "t.csv", form, fit=None)
+
+
+def test_a_row_without_a_path_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,label\na.png,1\n,0\n")
+    with pytest.raises(UserError, match=r"row 2 of .*t\.csv names no path; fill it in or remove the row"):
+        find_images(tmp_path / "t.csv", FORM, fit=None)

@@ -72,6 +72,17 @@ def test_slope_and_intercept(tmp_path: Path) -> None:
     assert values(path)[:, :, 0].tolist() == [[10, 12, 10248], [2510, 5010, 70]]
 
 
+def test_a_slope_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
+    """3,600 grey values would become three; a slope of .37 keeps as many as one sees."""
+    stored = np.arange(3600, dtype=np.uint16).reshape(60, 60)
+    with pytest.raises(BrokenImageError, match=r"a rescale slope of 0\.0005 leaves 3 of 3,600 grey values"):
+        values(dicom(tmp_path / "map.dcm", stored, RescaleSlope=0.0005, RescaleIntercept=0))
+    kept = values(dicom(tmp_path / "pet.dcm", stored, RescaleSlope=0.37, RescaleIntercept=0))
+    assert len(np.unique(kept)) == 1333
+    dark = values(dicom(tmp_path / "dark.dcm", stored[:1], RescaleSlope=0.0005, RescaleIntercept=0))
+    assert np.unique(dark).tolist() == [0]  # 60 values of noise, as in an empty slice
+
+
 def test_the_window_is_not_applied(tmp_path: Path) -> None:
     path = dicom(tmp_path / "a.dcm", WindowCenter=100, WindowWidth=50)
     np.testing.assert_array_equal(values(path)[:, :, 0], STORED)

@@ -141,6 +141,30 @@ def test_a_patient_written_with_and_without_a_decimal_point_is_one(
     assert "who 0 lies in two splits, train and test" in capsys.readouterr().err
 
 
+def test_one_patient_in_two_spellings_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Mac writes accents apart from their letters; names that differ in capitals alone are told of."""
+    rows = []
+    for number in range(40):
+        grey(tmp_path / f"{number}.png", number)
+        name = f"M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller {number // 4}"
+        text = unicodedata.normalize("NFD", name).replace(" ", "  ") if number % 2 else name
+        rows.append((f"{number}.png", "ill" if number % 8 < 4 else "well", text if number < 36 else f"p0{number % 2}"))
+    rows[-1] = (*rows[-1][:2], "P1")
+    path = table(tmp_path / "t.csv", ("path", "label", "patient"), rows)
+    found = prepared("--csv", path, "--group", "patient", "--out", tmp_path / "out")
+    assert found.groups is not None
+    assert len(set(found.groups)) == 9 + 3
+    assert "note: p01 and P1 count as two groups; if they are one" in capsys.readouterr().out
+
+
+def test_classes_are_named_as_their_folders_are(tmp_path: Path) -> None:
+    folders = class_folders(tmp_path / "icd", {"10": 6, "010": 6, "1.0": 6, "1": 6})
+    assert prepared(folders, "--out", tmp_path / "out").form.classes == ("010", "1", "1.0", "10")
+    folders = class_folders(tmp_path / "num", {"02": 6, "01": 6, "10": 6})
+    found = prepared(folders, "--out", tmp_path / "numbers", "--positive", "01")
+    assert (found.form.classes, found.form.positive) == (("01", "02", "10"), "01")
+
+
 def test_labels_that_python_would_read_as_numbers_stay_texts() -> None:
     names, labels = class_names(["1_0", "2", "1_0"])
     assert (names, labels.tolist()) == (("1_0", "2"), [0, 1, 0])

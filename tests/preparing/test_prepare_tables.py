@@ -87,11 +87,34 @@ def test_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found.images.dtype == np.float32
     assert found.images[5].ravel().tolist() == [1.25, np.float32(-1e10)]
     assert found.form.classes == ("no", "yes")
+    assert found.form.features == ("age", "marker")
     assert found.groups is not None
     assert found.statistics[4].tolist() == [[1.0, 1.0], [float(np.float32(-1e10)), float(np.float32(-1e10)) ** 2]]
     sides = {group: set(found.splits[found.groups == group]) for group in found.groups}
     assert all(len(splits) == 1 for splits in sides.values())
     assert "--resnet_type linear" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_first_row_that_counts_the_columns_is_a_header_if_the_user_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], first: int
+) -> None:
+    """As pandas writes for columns without names; the row would be a sample of the class 0 or 1."""
+    header = [str(place + first) for place in range(3)]
+    path = table(tmp_path / "t.csv", header, [[k % 2, 7 * k, -k] for k in range(12)])
+    argv = ["--csv", str(path), "--features", "--out", str(tmp_path / "s"), "--label"]
+    assert prepare.main([*argv, "1"]) == 2
+    assert f"begins with {' '.join(header)}: add --header 1 if these are the names" in capsys.readouterr().err
+    named = prepared(*argv, header[0], "--header", 1)
+    assert (len(named.labels), named.form.features) == (12, tuple(header[1:]))
+    table(path, header, [[k % 2 + first, 7 * k, -k] for k in range(12)])
+    assert len(prepared(*argv, 1, "--header", 0, "--overwrite").labels) == 13
+
+
+def test_features_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "t.csv", ("label", "a", "b", "a"), [[k % 2, k, k, k] for k in range(12)])
+    assert prepare.main(["--csv", str(path), "--features", "--out", str(tmp_path / "s")]) == 2
+    assert "has two features with the name 'a'; rename one, or --drop it" in capsys.readouterr().err
 
 
 def test_the_index_of_pandas_is_dropped(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from utils.errors import UserError
-from utils.preparing.collection import class_names
+from utils.preparing.collection import class_names, known_labels
 from utils.preparing.stratified_splits import check_given, deal
 
 CLASSES = ("ill", "well")
@@ -94,6 +94,16 @@ def test_given_splits_are_checked() -> None:
 
 def test_names_of_classes() -> None:
     assert class_names(["b", "a", "10", "b"])[0] == ("10", "a", "b")
-    names, labels = class_names(["2", "1.0", "1", "-3"])
-    assert (names, labels.tolist()) == (("-3", "1", "2"), [2, 1, 1, 0])
+    names, labels = class_names(["2", "10", "010", "2", "-3"])
+    assert (names, labels.tolist()) == (("-3", "2", "010", "10"), [1, 3, 2, 1, 0])
     assert class_names(["0.5", "10", "9"])[0] == ("0.5", "10", "9")
+    assert class_names(["u\N{COMBINING DIAERESIS}", "\N{LATIN SMALL LETTER U WITH DIAERESIS}", "in  situ"])[0] == (
+        "in situ",
+        "\N{LATIN SMALL LETTER U WITH DIAERESIS}",
+    )
+
+
+def test_decimal_points_of_a_table_are_left_out_where_all_labels_are_whole() -> None:
+    files = ["a", "b", "c"]
+    assert known_labels(["2", "1.0", "1"], files, what="t.csv") == ["2", "1", "1"]
+    assert known_labels(["2.0", "1.5", "01"], files, what="t.csv") == ["2.0", "1.5", "01"]

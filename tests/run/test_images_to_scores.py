@@ -11,6 +11,7 @@ from PIL import Image
 from runs import run
 
 import main
+import predict
 import prepare
 import report
 from utils.data.prepared_files import read_prepared
@@ -76,3 +77,54 @@ def test_no_patient_is_on_two_sides_from_images_to_scores(tmp_path: Path, capsys
     capsys.readouterr()
     assert report.main([str(folder), "--card"]) == 0
     assert "classes: tumour against healthy" in capsys.readouterr().out
+
+
+def test_features_are_known_by_name_from_the_table_to_the_scores(tmp_path: Path) -> None:
+    generator = np.random.Generator(np.random.PCG64(3))
+    rows = [
+        {
+            "ill": ("no", "yes")[number % 4 == 0],
+            **dict(zip("abc", map(repr, generator.normal(size=3).tolist()), strict=True)),
+        }
+        for number in range(60)
+    ]
+    for name, columns in (("t", ["ill", *"abc"]), ("new", [*"cab", "ill"])):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+    out = tmp_path / "datasets" / "table"
+    assert prepare.main(["--csv", str(tmp_path / "t.csv"), "--features", "--label", "ill", "--out", str(out)]) == 0
+    folder = run(tmp_path / "ck", f"--dataset_name table --data_root {out.parent} --ratio_pos_train natural")
+    written = tmp_path / "out.csv"
+    argv = [str(folder), "--images", str(tmp_path / "new.csv"), "--out", str(written), "--threads", "1"]
+    assert predict.main(argv) == 0
+    scores = [float(row["score"]) for row in read(written)]
+    for row in read(folder / "ensemble/test.csv"):
+        number = int(row["path"].rpartition("#")[2])
+        assert read(written)[number - 1]["path"] == f"new.csv#{number}"
+        assert scores[number - 1] == pytest.approx(float(row["score"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("more", ["--bits 8", "--frames first"])
+def test_a_run_scores_the_files_that_it_was_prepared_from(tmp_path: Path, more: str) -> None:
+    """Images of two depths, or of two frames in a file, as prepare.py was told to read them."""
+    generator = np.random.Generator(np.random.PCG64(2))
+    for number in range(40):
+        name = ("healthy", "tumour")[number % 4 == 0]
+        deep = number % 2 == 1 and more == "--bits 8"
+        values = generator.random((8, 8)) * (60000 if deep else 200) + (name == "tumour") * (5000 if deep else 20)
+        images = [Image.fromarray(each.astype(np.uint16 if deep else np.uint8)) for each in (values, values.T)]
+        path = tmp_path / "src" / name / f"{number}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images[0].save(path, save_all=True, append_images=images[1:] if more == "--frames first" else [])
+    out = tmp_path / "datasets" / "scans"
+    assert prepare.main([str(tmp_path / "src"), *more.split(), "--out", str(out)]) == 0
+    command = f"--dataset_name scans --data_root {out.parent} --ratio_pos_train natural --positive_classes tumour"
+    folder = run(tmp_path / "ck", command)
+    argv = [str(folder), "--images", str(tmp_path / "src"), "--out", str(tmp_path / "out.csv"), "--threads", "1"]
+    assert predict.main(argv) == 0
+    scores = {row["path"]: float(row["score"]) for row in read(tmp_path / "out.csv")}
+    tested = read(folder / "ensemble/test.csv")
+    assert len(scores) == 40
+    assert [scores[row["path"]] for row in tested] == pytest.approx([float(row["score"]) for row in tested], abs=1e-6)

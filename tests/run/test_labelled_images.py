@@ -40,4 +40,8 @@ def test_labels_are_found_by_other_spellings(tmp_path: Path, capsys: pytest.Capt
     assert found.labels == ["0", "1", "2"]
     assert found.groups == {"site": ["x", "y", "z"]}
     assert found.numbers.tolist() == [[0, 1, 2]]
-    assert capsys.readouterr().err == "note: 1 file is no image by its ending: .jfif 1\n"
+    assert found.without_image == {"3": 1}
+    assert capsys.readouterr().err.splitlines() == [
+        "note: 1 file is no image by its ending: .jfif 1",
+        f"note: {tmp_path / 't.csv'} has labels without an image in {tmp_path / 'new'}, which do not count: 3 1",
+    ]

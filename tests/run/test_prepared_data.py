@@ -609,10 +609,10 @@ def test_features_train_flat_models_and_are_scored_from_a_table(
     for content, expected in (
         (
             "a,b\n1,2\n",
-            "6 of them features in the order of the training data, and perhaps path; got 2 others than path",
+            "must have 6 columns of features, in the order of the training data, and perhaps path, got 2",
         ),
-        ("a,b,c,d,e,f\n1,2,3,4,5,x\n", "row 1 of .* must have 6 values, finite numbers but for path"),
-        ("a,b,c,d,e,f\n1,2,3,4,5,nan\n", "row 1 of .* must have 6 values, finite numbers but for path"),
+        ("a,b,c,d,e,f\n1,2,3,4,5,x\n", "row 1 of .* must have 6 values, finite numbers as features"),
+        ("a,b,c,d,e,f\n1,2,3,4,5,nan\n", "row 1 of .* must have 6 values, finite numbers as features"),
     ):
         (tmp_path / "new.csv").write_text(content)
         assert predict.main([*argv, "--overwrite", "1"]) == 2

@@ -5,11 +5,13 @@ And large and long: memory while data are read, a report of 200 runs.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 import time
 import tracemalloc
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ import report
 from utils.data import repeats as repeats_module
 from utils.data.batches import Batches
 from utils.data.raw import RawData
-from utils.data.repeats import count_repeats, row_hashes
+from utils.data.repeats import count_repeats, row_hashes, shared_digests
 from utils.data.task import build_task
 from utils.metrics import bootstrap, roc
 from utils.reporting import provenance
@@ -83,10 +85,11 @@ def test_a_small_validation_set_is_told_with_its_size(negative: int, positive: i
 def test_repeats_are_counted_as_by_comparing_all(shape: tuple[int, int, int]) -> None:
     generator = np.random.default_rng(2)
     images = generator.integers(0, 256, (300, *shape), dtype=np.uint8)
-    train, validation, test = np.arange(150), np.arange(150, 200), np.arange(200, 300)
+    train, validation, test, calibration = np.split(np.arange(300), [150, 200, 270])
     images[200:207] = images[10]  # the same image seven times in the test set
     images[210:213] = images[160:163]
     images[170] = images[20]
+    images[280:284] = images[[20, 160, 290, 290]]
     images[215] = images[30]
     images[215, 0, 0, 0] ^= 1  # nearly
     texts = [image.tobytes() for image in images]
@@ -94,18 +97,31 @@ def test_repeats_are_counted_as_by_comparing_all(shape: tuple[int, int, int]) ->
     def shared(rows: Any, others: Any) -> int:
         return sum(texts[row] in {texts[other] for other in others} for row in rows)
 
-    assert count_repeats(images, train=train, validation=validation, test=test) == {
+    sets = {"train": train, "validation": validation, "test": test}
+    expected = {
         "test in train": shared(test, train),
         "test in validation": shared(test, validation),
         "validation in train": shared(validation, train),
     }
-    assert shared(test, train) >= 7
+    assert expected["test in train"] >= 7
+    expected_with_calibration = {
+        **expected,
+        "calibration in train": shared(calibration, train),
+        "calibration in validation": shared(calibration, validation),
+        "test in calibration": shared(test, calibration),
+        "calibration in calibration": len(calibration) - len({texts[row] for row in calibration}),
+    }
+    assert [*expected_with_calibration.values()][-4:] >= [1, 1, 0, 2]
+    digests = np.array([int.from_bytes(hashlib.sha256(text).digest()[:8], "big") for text in texts], dtype=np.uint64)
+    for counted in (partial(count_repeats, images), partial(shared_digests, digests)):
+        assert counted(sets) == expected
+        assert counted({**sets, "calibration": calibration}) == expected_with_calibration
 
 
 def test_images_of_one_hash_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats_module, "row_hashes", lambda rows: np.zeros(len(rows), dtype=np.uint64))
     images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
-    found = count_repeats(images, train=np.array([0]), validation=np.array([1]), test=np.array([2, 3]))
+    found = count_repeats(images, {"train": np.array([0]), "validation": np.array([1]), "test": np.array([2, 3])})
     assert set(found.values()) == {0}
 
 
@@ -143,6 +159,29 @@ def test_each_kind_of_repeat_has_its_line() -> None:
     one, two = data_notices(counts(100, 100), tprs=(), repeats=repeats)
     assert one.startswith("1 of the 200 test images is byte for byte among the training images")
     assert two.startswith("2 of the 200 test images are byte for byte among the validation images")
+    promised = {"calibration": {"negative": 30, "positive": 20}}
+    repeats = {"calibration in train": 20, "calibration in calibration": 1}
+    among, twice = data_notices({**counts(100, 100), **promised}, tprs=(), repeats=repeats)
+    assert among.startswith("20 of the 50 calibration images are byte for byte among the training images: a promise")
+    assert twice.startswith("1 of the 50 calibration images is byte for byte an earlier one of them: a promise counts")
+
+
+def test_copies_in_the_calibration_set_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each positive stands in the file three times, so that some copies are trained on and some promise."""
+    generator = np.random.default_rng(7)
+    images = generator.integers(0, 256, (400, 8, 8), dtype=np.uint8)
+    labels = np.r_[np.zeros(340, dtype=int), np.ones(60, dtype=int)]
+    images[360:380] = images[380:400] = images[340:360]
+    test = generator.integers(0, 256, (100, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "scans.npz", x_train=images, y_train=labels, x_test=test, y_test=np.arange(100) % 2)
+    folder = run(
+        tmp_path,
+        f"--dataset_name scans --data_root {tmp_path} --ratio_pos_train natural --calibration_fraction 0.3",
+    )
+    told = [line for line in results(folder)["warnings"] if "a promise counts" in line]
+    assert [" calibration images " in line for line in told] == [True] * len(told)
+    assert any("among the training images" in line for line in told)
+    assert all(f"note: {line}\n" in capsys.readouterr().out for line in told[:1])
 
 
 # ---------------------------------------------------------------- while a seed trains

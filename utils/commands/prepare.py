@@ -10,6 +10,7 @@ from typing import Any
 from ..config.command_line import NEGATIVE, Parser, print_version
 from ..config.kinds import DECIMAL, INTEGER, NAME, PATH, SWITCH, TEXT, WHOLE, Kind, read
 from ..data import DATASETS
+from ..data.class_names import plain_name
 from ..errors import UserError, one_line
 from ..preparing.request import Request
 from ..system.installation import called, typed
@@ -241,7 +242,8 @@ def _switch(text: str, name: str) -> bool:
 
 _READERS: dict[str, Any] = {
     **dict.fromkeys(("source", "csv", "out"), _path),
-    **dict.fromkeys(("path", "label", "group", "split_column", "positive", "encoding"), _text),
+    **dict.fromkeys(("path", "label", "group", "split_column", "encoding"), _text),
+    "positive": lambda text, name: plain_name(_text(text, name)),
     **dict.fromkeys(("features", "skip_broken", "resume", "overwrite", "header"), _switch),
     **dict.fromkeys(("seed", "workers"), lambda text, name: _value(WHOLE, text, name)),
     "drop": _columns,

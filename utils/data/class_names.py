@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 EXPECTED = "class numbers, such as 1 3 5 or 0-4,7, or names"
@@ -11,6 +12,15 @@ NUMBER = re.compile(r"[+-]?[0-9]+")  # a class without a name, or a name that is
 RANGE = re.compile(r"(-?[0-9]+)-(-?[0-9]+)")  # the numbers may be negative: -3--1
 LONGEST_RANGE = 10_000
 _DIGITS = re.compile(r"[+\-0-9\s]+")
+
+
+def plain_name(text: str) -> str:
+    """The one spelling of the name of a class, a patient or the like: accents with their letters (NFC), single blanks.
+
+    >>> len("u\N{COMBINING DIAERESIS}"), len(plain_name("u\N{COMBINING DIAERESIS}")), plain_name(" in  situ")
+    (2, 1, 'in situ')
+    """
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def named(classes: Sequence[int], names: Sequence[str] | None) -> list[str]:

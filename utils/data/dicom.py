@@ -13,6 +13,7 @@ from ..system.installation import IN_TREE
 
 DICOM_ENDINGS = (".dcm", ".dicom")
 CT_OFFSET = 1024  # Hounsfield units that are added, so that air is 0; what is darker becomes 0
+FINE, COARSE = 255, 63  # a range of stored values that must not become such a one by a slope below 1
 
 Pixels = npt.NDArray[Any]
 
@@ -58,7 +59,8 @@ def dicom_pixels(path: Path, *, first_frame: bool, most: int) -> Pixels:
         most: height * width at most.
 
     Raises:
-        ValueError: it has several frames, no pixels, more than ``most``, or values outside 0..65535.
+        ValueError: it has several frames, no pixels, more than ``most``, values outside 0..65535, or so small a slope
+            that rounding leaves almost nothing of them.
         UserError: pydicom is not installed.
     """
     pydicom = _pydicom()
@@ -78,9 +80,15 @@ def dicom_pixels(path: Path, *, first_frame: bool, most: int) -> Pixels:
         stored = (-1 if data.PixelRepresentation else 2**data.BitsStored - 1) - stored.astype(np.int64)
     if _is_plain(data):
         return stored.astype(np.uint8)
-    values = np.rint(
-        stored.astype(np.float64) * _number(data, "RescaleSlope", 1) + _number(data, "RescaleIntercept", 0)
-    )
+    slope = _number(data, "RescaleSlope", 1)
+    numbers = stored.astype(np.float64)
+    values = np.rint(numbers * slope + _number(data, "RescaleIntercept", 0))
+    before, after = np.ptp(numbers), np.ptp(values)
+    if before >= FINE and after < COARSE:
+        raise ValueError(
+            f"a rescale slope of {slope:g} leaves {after + 1:.0f} of {before + 1:,.0f} grey values, as they become"
+            " whole numbers; save the images with 16 bits on a scale of your own"
+        )
     if data.get("Modality") == "CT":
         values = np.maximum(values + CT_OFFSET, 0)
     if values.min() < 0 or values.max() > 65535:

@@ -16,7 +16,7 @@ from .image_pixels import ENDINGS, read_pixels
 from .listed_paths import name_on_disk, plain_path
 from .npz import checked_pixels, read_npz_images
 from .raw import Pixels
-from .table_rows import open_table, places_of, text_lines
+from .table_rows import counts_columns, is_number, open_table, places_of, text_lines
 
 MOST_CHARACTERS = 2**30  # of a table or a list, which memory holds; the paths of 20 million images
 NPZ_KEYS = ("images", "x", "x_test", "test_images")
@@ -59,7 +59,8 @@ def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> ImageFil
         source: a folder, searched to any depth, in the order of the names; an image; an .npz file with the key
             ``images``, ``x``, ``x_test`` or ``test_images``; a .csv file with a column ``path``; a .txt file with a
             path in each line. Paths in a file are relative to its folder, and are the names of the images. For a model
-            of features: a .csv file with a column for each, in the order of the training data, and perhaps ``path``.
+            of features: a .csv file with a column for each, by the names of the training data or, if they had none, in
+            their order, and perhaps ``path``.
         form: what the model takes.
         fit: see ``image_pixels.fitted``; None: that of ``form``.
 
@@ -78,8 +79,8 @@ def find_images(source: Path, form: ImageFormat, *, fit: str | None) -> ImageFil
     if ending not in (".csv", ".txt"):
         return ImageFiles([source.name], [source], form, fit)
     listed = ending == ".txt"
-    names = text_lines(source, flag="--images", most=MOST_CHARACTERS) if listed else read_table(source)["path"]
-    names = [name for name in names if name]
+    lines = text_lines(source, flag="--images", most=MOST_CHARACTERS) if listed else read_table(source)["path"]
+    names = [name for name in lines if name]
     if not names:
         raise UserError(f"{source} must name images, got none")
     return ImageFiles(names, [source.parent / name_on_disk(source.parent, name) for name in names], form, fit)
@@ -105,6 +106,8 @@ def read_table(path: Path, *, flag: str = "--images") -> dict[str, list[str]]:
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise UserError(f"row {number} of {path} must have {len(header)} values, got {len(row)}")
+        if not row[places[0]]:
+            raise UserError(f"row {number} of {path} names no path; fill it in or remove the row")
         for name, value in zip(header, row, strict=True):
             columns[name].append(value)
     seen = set[str]()
@@ -121,8 +124,15 @@ def read_image(path: Path, form: ImageFormat, *, fit: str | None = None) -> Pixe
     Raises:
         BrokenImageError: see ``Images.read``.
     """
-    size = (form.height, form.width)
-    return read_pixels(path, size=size, channels=form.channels, bits=form.bits, fit=fit or form.fit)
+    return read_pixels(
+        path,
+        size=(form.height, form.width),
+        channels=form.channels,
+        bits=form.bits,
+        fit=fit or form.fit,
+        any_depth=form.any_depth,
+        first_frame=form.first_frame,
+    )
 
 
 def _in_folder(folder: Path, form: ImageFormat, fit: str | None) -> ImageFiles:
@@ -138,26 +148,60 @@ def _in_feature_table(path: Path, form: ImageFormat) -> ImageArray:
     """Rows of numbers; the column ``path`` names them, if there is one."""
     if not path.is_file() or path.suffix.lower() != ".csv":
         raise UserError(f"--images must be a .csv file of the model's {form.channels} features, got {path}")
-    header, *rows = open_table(path, encoding=None, flag="--images", most=MOST_CHARACTERS).rows()
-    named = places_of("path", header)
-    columns = [column for column in range(len(header)) if column not in named]
-    if len(columns) != form.channels:
-        raise UserError(
-            f"{path} must begin with the names of its columns, {form.channels} of them features in the order of the"
-            f" training data, and perhaps path; got {len(columns)} others than path"
-        )
+    table = open_table(path, encoding=None, flag="--images", most=MOST_CHARACTERS)
+    has_header = bool(form.features) or not all(map(is_number, table.first))
+    rows = list(table.rows())[has_header:]
+    named = places_of("path", table.first)[:1] if has_header and "path" not in form.features else []
+    columns = _feature_columns(path, table.first, form, named)
     numbers = np.empty((len(rows), form.channels), dtype=np.float64)
     for number, row in enumerate(rows):
         try:
-            numbers[number] = [float(row[column]) for column in columns] if len(row) == len(header) else [np.nan]
+            whole = len(row) == len(table.first)
+            numbers[number] = [float(row[column]) for column in columns] if whole else [np.nan]
         except ValueError:
             numbers[number] = np.nan
         if not np.isfinite(numbers[number]).all():
-            raise UserError(f"row {number + 1} of {path} must have {len(header)} values, finite numbers but for path")
-    names = [f"{path.name}#{row}" for row in range(len(rows))]
+            raise UserError(
+                f"row {number + 1} of {path} must have {len(table.first)} values, finite numbers as features"
+            )
+    names = [f"{path.name}#{row}" for row in range(1, len(rows) + 1)]
     if named:
         names = [row[named[0]] for row in rows]
-    return ImageArray(names, checked_pixels(str(path), numbers, form))
+        if "" in names:
+            raise UserError(f"row {names.index('') + 1} of {path} names no path; fill it in or remove the row")
+    others = [name for place, name in enumerate(table.first) if place not in (*columns, *named)]
+    note = f"columns of {path} that the model does not take: {one_line(', '.join(others))}" if others else ""
+    return ImageArray(names, checked_pixels(str(path), numbers, form), note)
+
+
+def _feature_columns(path: Path, first: Sequence[str], form: ImageFormat, named: Sequence[int]) -> list[int]:
+    """The places of the features: by their names, or all but ``path`` where the training data had none.
+
+    Raises:
+        UserError: they are not those that the model takes.
+    """
+    if form.features:
+        places = [places_of(name, first) for name in form.features]
+        missing = [name for name, found in zip(form.features, places, strict=True) if len(found) != 1]
+        if missing:
+            shown = one_line(", ".join(missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            raise UserError(
+                f"{path} must begin with the names of its columns, each feature of the model among them once,"
+                f" got none or two of: {shown}"
+            )
+        return [found[0] for found in places]
+    if counts_columns(first):
+        raise UserError(
+            f"{path} begins with {one_line(' '.join(first)):.40}: name the columns if these are no values, or put a"
+            " line of names before them if they are"
+        )
+    columns = [place for place in range(len(first)) if place not in named]
+    if len(columns) != form.channels:
+        raise UserError(
+            f"{path} must have {form.channels} columns of features, in the order of the training data, and perhaps"
+            f" path, got {len(columns)} others than path"
+        )
+    return columns
 
 
 def _in_npz(path: Path, form: ImageFormat) -> ImageArray:

@@ -22,7 +22,8 @@ class ImageFormat:
     ``mean`` and ``std`` are per channel of what the model sees, of pixels in 0..1; a grey image is repeated in as many
     channels as they have. ``bits`` of a pixel are 8, 16, or 32 of features: height and width are 1, and each channel is
     a feature. ``image_size`` is height and width of what the model sees, None for those in the file. ``fit`` is what
-    was done to images of another size, and is to be done to new ones (``image_pixels.fitted``).
+    was done to images of another size, and is to be done to new ones (``image_pixels.fitted``); ``any_depth`` and
+    ``first_frame`` likewise (``image_pixels.read_pixels``). ``features`` are the names of the columns, if they had any.
     """
 
     channels: int
@@ -33,6 +34,9 @@ class ImageFormat:
     bits: int = 8
     image_size: tuple[int, int] | None = None
     fit: str = "exact"
+    any_depth: bool = False
+    first_frame: bool = False
+    features: tuple[str, ...] = ()
 
     @property
     def has_features(self) -> bool:

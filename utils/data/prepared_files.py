@@ -55,6 +55,9 @@ class PreparedForm:
         bits: of a pixel: 8, 16, or 32 of features.
         fit: what was done to images of other sizes; see ``image_pixels.fitted``.
         colour: ``grey`` or ``rgb``.
+        any_depth: whether files of another depth were converted; see ``image_pixels.read_pixels``.
+        first_frame: whether the first of several images in a file was read.
+        features: the names of their columns; none of images, of a table without a header, and of older versions.
     """
 
     name: str
@@ -66,6 +69,9 @@ class PreparedForm:
     bits: int
     fit: str
     colour: str
+    any_depth: bool = False
+    first_frame: bool = False
+    features: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -188,6 +194,9 @@ def _read_manifest(folder: Path) -> tuple[PreparedForm, dict[str, Any]]:
             bits=int(content["bits"]),
             fit=str(content["fit"]),
             colour=str(content["colour"]),
+            any_depth=content.get("any_depth") is True,
+            first_frame=content.get("first_frame") is True,
+            features=tuple(str(name) for name in content.get("features") or ()),
         )
         counts = {split: {str(name): int(n) for name, n in row.items()} for split, row in content["counts"].items()}
         sums = {name: str(content["sha256"][name]) for name in FILES}
@@ -213,6 +222,8 @@ def _inconsistency(form: PreparedForm) -> str:
         return f"positive must be one of the classes, got {form.positive!r:.80}"
     if min(form.shape) < 1 or (form.kind == "features" and form.size != (1, 1)):
         return f"size and channels cannot be {form.size} and {form.channels}"
+    if form.features and (len(set(form.features)), form.kind) != (form.channels, "features"):
+        return f"features must be {form.channels} different names, got {', '.join(form.features)!r:.200}"
     if form.kind == "images" and form.channels not in (1, 3):
         return f"channels must be 1 or 3, got {form.channels}"
     return ""
@@ -411,6 +422,9 @@ def write_prepared(
         "bits": form.bits,
         "fit": form.fit,
         "colour": form.colour,
+        "any_depth": form.any_depth,
+        "first_frame": form.first_frame,
+        "features": list(form.features),
         "counts": counts_of(samples, form.classes),
         "groups": 0 if samples.groups is None else len(set(samples.groups)),
         **facts,

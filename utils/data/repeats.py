@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from .raw import Int64Array, UInt8Array
 
 UInt64Array = npt.NDArray[np.uint64]
+PAIRS = (
+    ("test", "train"),
+    ("test", "validation"),
+    ("validation", "train"),
+    ("calibration", "train"),
+    ("calibration", "validation"),
+    ("test", "calibration"),
+    ("calibration", "calibration"),
+)
 _ROWS_AT_ONCE = 4096
 
 
-def count_repeats(images: UInt8Array, *, train: Int64Array, validation: Int64Array, test: Int64Array) -> dict[str, int]:
+def count_repeats(images: UInt8Array, sets: Mapping[str, Int64Array]) -> dict[str, int]:
     """How many images of one set also occur in another, byte for byte.
 
     Args:
         images: (M, H, W, C), contiguous.
-        train: rows from which the seeds draw their training images.
-        validation: rows of the validation set.
-        test: rows of the test set.
+        sets: the rows of each: "train", from which the seeds draw their training images, "validation", "test", and
+            "calibration" if there is one.
 
     Returns:
-        "test in train", "test in validation" and "validation in train".
+        Of each of ``PAIRS`` that is there, such as "test in train"; "calibration in calibration" are those that equal
+        an earlier one of their set.
     """
     rows = images.reshape(len(images), -1)
     hashes = row_hashes(rows)
     return {
-        "test in train": _shared(rows, hashes, test, train),
-        "test in validation": _shared(rows, hashes, test, validation),
-        "validation in train": _shared(rows, hashes, validation, train),
+        f"{own} in {other}": _shared(rows, hashes, sets[own], sets[other])
+        if own != other
+        else len(sets[own]) - len({rows[row].tobytes() for row in sets[own]})
+        for own, other in PAIRS
+        if {own, other} <= sets.keys()
     }
 
 
-def shared_digests(
-    digests: UInt64Array, *, train: Int64Array, validation: Int64Array, test: Int64Array
-) -> dict[str, int]:
+def shared_digests(digests: UInt64Array, sets: Mapping[str, Int64Array]) -> dict[str, int]:
     """The same by the ``digests`` (M,) of the images, without the images themselves."""
     return {
-        "test in train": int(np.isin(digests[test], digests[train]).sum()),
-        "test in validation": int(np.isin(digests[test], digests[validation]).sum()),
-        "validation in train": int(np.isin(digests[validation], digests[train]).sum()),
+        f"{own} in {other}": int(np.isin(digests[sets[own]], digests[sets[other]]).sum())
+        if own != other
+        else len(sets[own]) - len(np.unique(digests[sets[own]]))
+        for own, other in PAIRS
+        if {own, other} <= sets.keys()
     }
 
 

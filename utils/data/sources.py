@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +43,8 @@ class ArraySource:
 
     class_names: tuple[str, ...] | None = None
     positive: str | None = None  # the class that the data say is the rare one
-    bits, fit = 8, "exact"
+    bits = 8
+    reading: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, raw: RawData) -> None:
         self.raw, self.name, self.source = raw, raw.name, raw.source
@@ -71,9 +74,9 @@ class ArraySource:
         """SHA-256 of the data."""
         return data_checksum(self.images, self._rows.original_class, self._rows.original_split)
 
-    def repeats(self, *, train: Int64Array, validation: Int64Array, test: Int64Array) -> dict[str, int]:
+    def repeats(self, sets: Mapping[str, Int64Array]) -> dict[str, int]:
         """See ``repeats.count_repeats``."""
-        return count_repeats(self.images, train=train, validation=validation, test=test)
+        return count_repeats(self.images, sets)
 
 
 class PreparedSource:
@@ -82,7 +85,8 @@ class PreparedSource:
     def __init__(self, files: PreparedFiles) -> None:
         self.files, self.name, self.source = files, files.form.name, str(files.folder)
         self.class_names, self.positive = files.form.classes, files.form.positive
-        self.bits, self.fit = files.form.bits, files.form.fit
+        self.bits = files.form.bits
+        self.reading = {name: getattr(files.form, name) for name in ("fit", "any_depth", "first_frame", "features")}
 
     def parts(self) -> list[tuple[str, Int64Array]]:
         files = self.files
@@ -133,8 +137,8 @@ class PreparedSource:
     def checksum(self) -> str:
         return self.files.checksum
 
-    def repeats(self, *, train: Int64Array, validation: Int64Array, test: Int64Array) -> dict[str, int]:
-        return shared_digests(self.files.digests[self._rows], train=train, validation=validation, test=test)
+    def repeats(self, sets: Mapping[str, Int64Array]) -> dict[str, int]:
+        return shared_digests(self.files.digests[self._rows], sets)
 
 
 Source = ArraySource | PreparedSource

@@ -88,6 +88,20 @@ def places_of(text: str, names: Sequence[str]) -> list[int]:
     return exact or [place for place, name in enumerate(names) if name.casefold() == text.casefold()]
 
 
+def is_number(cell: str) -> bool:
+    """Whether a value is a number, NaN and infinity among them."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def counts_columns(row: Sequence[str]) -> bool:
+    """Whether a row of two values or more is 0 1 2 ... or 1 2 3 ..., as tools write for columns without names."""
+    return len(row) > 1 and [*row] in ([str(place + first) for place in range(len(row))] for first in (0, 1))
+
+
 def open_table(path: Path, *, encoding: str | None, flag: str = "--csv", most: int = MOST_CHARACTERS) -> Table:
     """The first row of a table, by which its values are separated.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ class Task:
     size_in_file: tuple[int, int]
     repeats: dict[str, int]
     bits: int = 8
-    fit: str = "exact"  # what was done to images of other sizes
+    reading: Mapping[str, Any] = field(default_factory=dict)  # of ``ImageFormat``: how files were read
     groups: Int64Array | None = None
     group_names: npt.NDArray[np.object_] | None = None
     paths: npt.NDArray[np.object_] | None = None
@@ -90,9 +91,8 @@ class Task:
     @property
     def image_format(self) -> ImageFormat:
         """What a model that is trained on this task takes."""
-        seen = self.image_size
         form = ImageFormat(self.channels, *self.size_in_file, mean=self.mean, std=self.std, bits=self.bits)
-        return replace(form, image_size=seen, fit=self.fit)
+        return replace(form, image_size=self.image_size, **self.reading)
 
     def split(self, seed: int) -> Split:
         """Rows of the disjoint sets, each sorted; all but training are the same for every seed.
@@ -233,9 +233,9 @@ def build_task(
         mean=mean,
         std=std,
         size_in_file=source.size_in_file,
-        repeats=source.repeats(train=sets.train, validation=sets.validation, test=sets.test),
+        repeats=source.repeats(sets.parts()),
         bits=source.bits,
-        fit=source.fit,
+        reading=dict(source.reading),
         groups=rows.groups,
         group_names=rows.group_names,
         paths=rows.paths,

@@ -35,7 +35,7 @@ class ArraySource:
         return survey
 
     def batches(
-        self, form: PreparedForm, *, any_depth: bool, start: int, size: int, workers: int
+        self, form: PreparedForm, *, start: int, size: int, workers: int
     ) -> Iterator[tuple[range, list[Pixels | BrokenImageError]]]:
         bounds = np.cumsum([0, *map(len, self.parts)])
         for first in range(start, bounds[-1], size):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..data.class_names import NUMBER, plain_name
 from ..data.image_pixels import BrokenImageError
 from ..data.prepared_files import SPLITS, PreparedForm
 from ..errors import UserError, one_line
@@ -28,7 +29,9 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 BLANK = ("", "nan", "na", "n/a", "<na>", "#n/a", "null", ".")  # what tools write for a missing value, in lower case
-DECIMAL = re.compile(r"([0-9]+)\.0+")  # a whole number with a decimal point
+DECIMAL = re.compile(r"(-?[0-9]+)\.0+")  # a whole number with a decimal point
+WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
+LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Survey:
         broken: number of a sample -> why it cannot be read.
         notes: a remark -> on how many samples.
         channels: of features their number.
+        features: the names of their columns, if the table has a header.
     """
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -50,6 +54,7 @@ class Survey:
     broken: dict[int, str] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     channels: int = 0
+    features: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -62,7 +67,7 @@ class Source(Protocol):
         ...
 
     def batches(
-        self, form: PreparedForm, *, any_depth: bool, start: int, size: int, workers: int
+        self, form: PreparedForm, *, start: int, size: int, workers: int
     ) -> Iterator[tuple[range, list[Pixels | BrokenImageError]]]:
         """The samples from ``start`` on in the form (H, W, C) that was chosen, or why they cannot be read."""
         ...
@@ -85,15 +90,14 @@ class Collection:
     notes: list[str] = field(default_factory=list)
 
 
-def check_labels(labels: Sequence[str], names: Sequence[str], *, what: str) -> None:
-    """Refuse labels that are missing.
+def known_labels(labels: Sequence[str], names: Sequence[str], *, what: str) -> list[str]:
+    """The labels of a table; where all are whole numbers 1 and 1.0 are one class, as of ``known_groups``.
 
     Raises:
-        UserError: one is.
+        UserError: one is missing.
     """
-    for label, name in zip(labels, names, strict=True):
-        if label.lower() in BLANK:
-            raise UserError(f"{what}: {one_line(name)} has no label (got {label!r}); fill it in or remove the row")
+    _check_filled(labels, names, what=what, column="label")
+    return _without_decimals(labels) if all(map(WHOLE.fullmatch, labels)) else list(labels)
 
 
 def known_groups(groups: Sequence[str], names: Sequence[str], *, what: str, column: str) -> list[str]:
@@ -102,10 +106,36 @@ def known_groups(groups: Sequence[str], names: Sequence[str], *, what: str, colu
     Raises:
         UserError: one is missing: such a sample could lie on two sides.
     """
-    for group, name in zip(groups, names, strict=True):
-        if group.lower() in BLANK:
-            raise UserError(f"{what}: {one_line(name)} has no {column} (got {group!r}); fill it in or remove the row")
-    return [found.group(1) if (found := DECIMAL.fullmatch(group)) else group for group in groups]
+    _check_filled(groups, names, what=what, column=column)
+    return list(map(plain_name, _without_decimals(groups)))
+
+
+def _check_filled(values: Sequence[str], names: Sequence[str], *, what: str, column: str) -> None:
+    for value, name in zip(values, names, strict=True):
+        if value.lower() in BLANK:
+            raise UserError(f"{what}: {one_line(name)} has no {column} (got {value!r}); fill it in or remove the row")
+
+
+def _without_decimals(values: Sequence[str]) -> list[str]:
+    return [found.group(1) if (found := DECIMAL.fullmatch(value)) else value for value in values]
+
+
+def alike(groups: Sequence[str]) -> list[str]:
+    """A note on groups whose names differ in capitals or leading zeros alone, where there are any.
+
+    >>> alike(["P07", "p7", "P07", "8"])
+    ['P07 and p7 count as two groups; if they are one, write both alike']
+    """
+    first: dict[str, str] = {}
+    pairs = []
+    for name in dict.fromkeys(groups):
+        other = first.setdefault(LEADING_ZEROS.sub("", name.casefold()), name)
+        if other != name:
+            pairs.append(f"{one_line(other)} and {one_line(name)}")
+    if not pairs:
+        return []
+    more = f" (and {len(pairs) - 1:,} such pairs more)" if len(pairs) > 1 else ""
+    return [f"{pairs[0]} count as two groups{more}; if they are one, write both alike"]
 
 
 def known_splits(texts: Sequence[str], *, what: str) -> list[str]:
@@ -124,22 +154,12 @@ def known_splits(texts: Sequence[str], *, what: str) -> list[str]:
 def class_names(labels: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     """The classes, and the index of each label: whole numbers in their order, other texts in that of the alphabet.
 
-    >>> class_names(["10", "9", "10"])
-    (('9', '10'), array([1, 0, 1]))
+    >>> class_names(["10", "9", "10", "010"])
+    (('9', '010', '10'), array([2, 0, 2, 1]))
     """
-    found = sorted(set(labels))
-    values = {label: _whole(label) for label in found}
-    if None not in values.values():  # 1 and 1.0 are one class
-        numbers = sorted({value for value in values.values() if value is not None})
-        place = {value: number for number, value in enumerate(numbers)}
-        return tuple(map(str, numbers)), np.array([place[values[label]] for label in labels], dtype=np.int64)  # type: ignore[index]
-    order = {label: number for number, label in enumerate(found)}
-    return tuple(found), np.array([order[label] for label in labels], dtype=np.int64)
-
-
-def _whole(label: str) -> int | None:
-    try:
-        value = float("" if "_" in label else label)  # Python reads 1_0 as 10
-    except ValueError:
-        return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else None
+    texts = list(map(plain_name, labels))
+    found = sorted(set(texts))
+    if all(map(NUMBER.fullmatch, found)):
+        found.sort(key=int)
+    order = {name: number for number, name in enumerate(found)}
+    return tuple(found), np.array([order[text] for text in texts], dtype=np.int64)

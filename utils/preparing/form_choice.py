@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..data.prepared_files import PreparedForm
 from ..errors import UserError
@@ -24,17 +25,22 @@ def choose(request: Request, survey: Survey, *, kind: str, classes: Sequence[str
     """
     common = {"name": request.out.name, "kind": kind, "classes": tuple(classes), "positive": request.positive}
     if kind == "features":
-        return PreparedForm(
+        form = PreparedForm(
             **common, size=(1, 1), channels=survey.channels, bits=32, fit="exact", colour="grey"  # type: ignore[arg-type]
         )  # fmt: skip
+        return replace(form, features=survey.features)
     colour = request.colour if request.colour != "auto" else "grey" if survey.grey else "rgb"
     bits = _bits(request, survey.depths)
     if colour == "grey" and survey.channels == 3 and bits == 16:
         raise UserError("--colour grey cannot be made of a table's 16-bit colours; leave it out")
     size, fit = _size(request, survey.sizes)
-    return PreparedForm(
+    form = PreparedForm(
         **common, size=size, channels=1 if colour == "grey" else 3, bits=bits, fit=fit, colour=colour  # type: ignore[arg-type]
     )  # fmt: skip
+    of_files = request.pixels is None
+    return replace(
+        form, any_depth=of_files and request.bits is not None, first_frame=of_files and request.frames == "first"
+    )
 
 
 def _bits(request: Request, depths: Counter[int]) -> int:

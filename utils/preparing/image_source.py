@@ -57,9 +57,9 @@ class ImageSource:
         return headers
 
     def batches(
-        self, form: PreparedForm, *, any_depth: bool, start: int, size: int, workers: int
+        self, form: PreparedForm, *, start: int, size: int, workers: int
     ) -> Iterator[tuple[range, list[Pixels | BrokenImageError]]]:
-        images = _Read(self.base, self.names, form, any_depth, self.first_frame, self.broken)
+        images = _Read(self.base, self.names, form, self.broken)
         yield from read_ahead(images, size=size, start=start, workers=workers)
 
     def stamp(self, number: int) -> str:
@@ -75,8 +75,6 @@ class _Read:
     base: Path
     names: Sequence[str]
     form: PreparedForm
-    any_depth: bool
-    first_frame: bool
     broken: Mapping[int, str]
 
     def read(self, number: int) -> Pixels:
@@ -88,8 +86,8 @@ class _Read:
             channels=self.form.channels,
             bits=self.form.bits,
             fit=self.form.fit,
-            any_depth=self.any_depth,
-            first_frame=self.first_frame,
+            any_depth=self.form.any_depth,
+            first_frame=self.form.first_frame,
         )
 
 

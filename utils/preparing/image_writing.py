@@ -68,7 +68,6 @@ def write_images(
     form: PreparedForm,
     *,
     mark: str,
-    any_depth: bool,
     workers: int,
     resume: bool,
     bar: Bar,
@@ -80,7 +79,6 @@ def write_images(
         source: of the pixels.
         form: that they get.
         mark: ``identity`` of what is written.
-        any_depth: see ``image_pixels.read_pixels``.
         workers: threads that read.
         resume: go on with what is there.
         bar: is moved on by each sample.
@@ -97,9 +95,7 @@ def write_images(
         try:
             write_atomically(folder / LOG, lambda stream: stream.write(_log(mark, done)))
             with open(folder / LOG, "ab", buffering=0, opener=no_link) as log:
-                for numbers, batch in source.batches(
-                    form, any_depth=any_depth, start=done.count, size=size, workers=workers
-                ):
+                for numbers, batch in source.batches(form, start=done.count, size=size, workers=workers):
                     _write(rows, log, done, numbers, batch)
                     bar.update(len(numbers))
             rows.finish()

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..data.listed_paths import name_on_disk
 from ..data.table_rows import Table, open_table
 from ..errors import UserError, one_line
-from .collection import Collection, check_labels, known_groups, known_splits
+from .collection import Collection, alike, known_groups, known_labels, known_splits
 from .image_source import ImageSource, check_inside, encodable
 from .request import Request
 
@@ -42,17 +42,18 @@ def collect_table(request: Request) -> Collection:
     for name in names:
         check_inside(base, name, real_base=real)
     what = str(table.path)
-    check_labels(cells["label"], names, what=what)
+    labels = known_labels(cells["label"], names, what=what)
     groups, splits = cells.get("group"), cells.get("split")
     if groups is not None:
         groups = known_groups(groups, names, what=what, column=one_line(request.group))
     return Collection(
         source=ImageSource(base, names, request.frames == "first"),
         names=names,
-        labels=cells["label"],
+        labels=labels,
         groups=groups,
         splits=None if splits is None else known_splits(splits, what=f"{request.split_column} of {table.path}"),
         group_column=request.group or "group",
+        notes=alike(groups or []),
     )
 
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from ..data.image_pixels import BrokenImageError, refitted
 from ..data.prepared_files import DTYPES, PreparedForm
-from ..data.table_rows import Table, open_table
+from ..data.table_rows import Table, counts_columns, is_number, open_table
 from ..errors import UserError, one_line
-from .collection import Bar, Collection, Survey, check_labels, known_groups, known_splits
+from .collection import Bar, Collection, Survey, alike, known_groups, known_labels, known_splits
 from .request import Request
 
 Pixels = npt.NDArray[Any]
@@ -46,7 +46,7 @@ class NumberSource:
         return self.found
 
     def batches(
-        self, form: PreparedForm, *, any_depth: bool, start: int, size: int, workers: int
+        self, form: PreparedForm, *, start: int, size: int, workers: int
     ) -> Iterator[tuple[range, list[Pixels | BrokenImageError]]]:
         batch: list[Pixels | BrokenImageError] = []
         first = start
@@ -88,7 +88,7 @@ class NumberSource:
         try:
             values = np.array([row[column] for column in self.columns], dtype=np.float64)
         except ValueError:
-            column = next(column for column in self.columns if not _is_number(row[column]))
+            column = next(column for column in self.columns if not is_number(row[column]))
             raise BrokenImageError(
                 f"{one_line(row[column])!r:.80} in column {self._name(column)}: each value must be a number;"
                 f" --drop {shlex.quote(self._name(column))} would leave the column out"
@@ -137,7 +137,7 @@ def collect_numbers(request: Request) -> Collection:
         raise UserError(f"--label, --group, --split_column and --drop must name columns of their own in {table.path}")
     columns = [column for column in range(len(table.first)) if column not in used]
     if has_header:
-        _check_named(table, columns)
+        _check_named(table, columns, features=request.features)
     shape = request.pixels or (1, 1, len(columns))
     if not columns or len(columns) != int(np.prod(shape)):
         words = "x".join(map(str, shape)) if request.pixels else "a feature or more"
@@ -155,8 +155,8 @@ def collect_numbers(request: Request) -> Collection:
     return _collected(source, places, request)
 
 
-def _check_named(table: Table, columns: Sequence[int]) -> None:
-    """Refuse a column that is the index of pandas: it tells the order of the rows."""
+def _check_named(table: Table, columns: Sequence[int], *, features: bool) -> None:
+    """Refuse a column that is the index of pandas, which tells the order of the rows, and features of one name."""
     unnamed = [column for column in columns if INDEX.fullmatch(table.first[column])]
     if unnamed:
         name = table.first[unnamed[0]]
@@ -165,24 +165,29 @@ def _check_named(table: Table, columns: Sequence[int]) -> None:
             f"column {unnamed[0] + 1} of {table.path} has the name {name!r}, as the numbers of the rows that pandas"
             f" writes; add --drop {shlex.join(drop)} to leave it out, or name it"
         )
+    names = [table.first[column] for column in columns]
+    if features and len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{table.path} has two features with the name {one_line(twice)!r}; rename one, or --drop it")
 
 
 def _has_header(table: Table, request: Request) -> bool:
-    """Whether the first row holds names: the label's among them, or no number at all."""
+    """Whether the first row holds names: the label's among them, or no number at all.
+
+    Raises:
+        UserError: it counts the columns, as tools do that have no names for them, and nothing says which it is.
+    """
     if request.header is not None:
         return request.header
     wanted = (request.label or "label", request.group, request.split_column, *request.drop)
     if any(text in table.first and not text.isdigit() for text in wanted if text):
         return True
-    return not any(_is_number(cell) for cell in table.first)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    if counts_columns(table.first):
+        raise UserError(
+            f"{table.path} begins with {one_line(' '.join(table.first)):.40}: add --header 1 if these are the names of"
+            " the columns, or --header 0 if they are values"
+        )
+    return not any(map(is_number, table.first))
 
 
 def _collected(source: NumberSource, places: dict[str, int], request: Request) -> Collection:
@@ -221,22 +226,25 @@ def _collected(source: NumberSource, places: dict[str, int], request: Request) -
     good = count - len(source.found.broken)
     source.found.sizes[source.shape[:2]] = source.found.depths[source.depth] = good
     source.found.grey, source.found.channels = source.shape[2] == 1, source.shape[2]
+    if request.features and source.has_header:
+        source.found.features = tuple(source.table.first[column] for column in source.columns)
     return _named(path, cells, request, source)
 
 
 def _named(path: Path, cells: dict[str, list[str]], request: Request, source: NumberSource) -> Collection:
     names = [f"{path.name}#{number}" for number in range(1, len(cells["label"]) + 1)]
-    check_labels(cells["label"], names, what=str(path))
+    labels = known_labels(cells["label"], names, what=str(path))
     groups, splits = cells.get("group"), cells.get("split")
     if groups is not None:
         groups = known_groups(groups, names, what=str(path), column=one_line(request.group))
     return Collection(
         source=source,
         names=names,
-        labels=cells["label"],
+        labels=labels,
         groups=groups,
         splits=None if splits is None else known_splits(splits, what=f"{request.split_column} of {path}"),
         group_column=request.group or "group",
+        notes=alike(groups or []),
     )
 
 

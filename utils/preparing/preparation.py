@@ -210,7 +210,6 @@ def _written(folder: Path, collection: Collection, form: PreparedForm, request: 
             collection.source,
             form,
             mark=identity(form, [settings, *collection.names, *stamps]),
-            any_depth=request.bits is not None,
             workers=request.workers,
             resume=request.resume,
             bar=bar,

@@ -159,7 +159,7 @@ def _basis(found: Evidence) -> str:
     if found.unit == "group":
         text += " (one sample of each, drawn at random)"
     if found.on == "calibration":
-        return f"{text}, which nothing else looked at."
+        return f"{text}, which was set apart before training."
     if found.compared == 1:
         return f"{text}, which chose nothing."
     among = f"{found.compared:,.0f}" if found.compared < 1e6 else f"{found.compared:.2g}"

@@ -55,6 +55,7 @@ def judge_classes(
         },
         "groups_at": {name: threshold.meaning for name, threshold in rows.thresholds.items()},
         "broken": labelled.broken,
+        "without_image": labelled.without_image,
     }
     card = class_card_text(model.content.run, results)
     write_class_external(

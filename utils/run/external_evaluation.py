@@ -96,6 +96,7 @@ def _judge_sides(
         "groups": {column: by_group(scores, values, threshold) for column, values in labelled.groups.items()},
         "groups_at": threshold.meaning,
         "broken": labelled.broken,
+        "without_image": labelled.without_image,
     }
     card = card_text(model.content.run, results)
     write_external(

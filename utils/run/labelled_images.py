@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..data.class_names import NUMBER
+from ..data.class_names import NUMBER, plain_name
 from ..data.image_files import find_images, read_table
 from ..data.image_pixels import BrokenImageError
 from ..data.listed_paths import plain_path
@@ -36,6 +37,7 @@ class Labelled:
         group: the value of each image there, or None.
         numbers: (seeds, n, *columns) of each seed's model, see ``SeedModels.numbers``.
         broken: the errors of the images that could not be read, by their names.
+        without_image: how many rows of each label name no image.
     """
 
     source: Path
@@ -46,6 +48,7 @@ class Labelled:
     group: list[str] | None
     numbers: Array
     broken: dict[str, str]
+    without_image: dict[str, int]
 
     @property
     def columns(self) -> dict[str, list[str]]:
@@ -86,18 +89,25 @@ def read_labelled(
     if not names:
         first, error = next(iter(broken.items()))
         raise UserError(f"none of the {len(broken)} images of {images} could be scored; {one_line(first)}: {error}")
-    if found.note:
-        print(f"note: {found.note}", file=sys.stderr)
+    absent = rows.keys() - set(map(plain_path, found.names))
+    without_image = Counter(plain_name(table["label"][rows[path]]) for path in absent)
+    notes = [found.note] if found.note else []
+    if absent:
+        counts = ", ".join(f"{one_line(label)} {count:,}" for label, count in sorted(without_image.items()))
+        notes.append(f"{labels} has labels without an image in {images}, which do not count: {counts}")
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     own = {column: [values[rows[plain_path(path)]] for path in names] for column, values in table.items()}
     return Labelled(
         source=labels,
         names=names,
-        labels=own["label"],
+        labels=list(map(plain_name, own["label"])),
         groups={column: own[column] for column in by},
         group_column=group,
         group=[members[path] for path in names] if group else None,
         numbers=numbers,
         broken=broken,
+        without_image=dict(sorted(without_image.items())),
     )
 
 

@@ -320,9 +320,7 @@ def _finish_seed(
     figures = {name: figure({seed: test}, test, result, title=title) for name, figure in kind.figures.items()}
     events.final(test=test, figures=figures, config=asdict(config), result=result, epochs=epochs)
     events.close()  # what is not written yet would be lost if the process were killed now, as a done seed is left alone
-    record_end(
-        files, checkpoint, epochs=epochs, num_epochs=config.num_epochs, decisions=decisions_by_class(result)
-    )
+    record_end(files, checkpoint, epochs=epochs, num_epochs=config.num_epochs, decisions=decisions_by_class(result))
     write_done(files, best_epoch=checkpoint["epoch"], epochs=epochs, stopped_early=stopped_early)
     if not config.keep_last:
         files.last_before.unlink(missing_ok=True)  # first: where last.pt is not there, no state is

@@ -122,7 +122,7 @@ def most_epochs(checkpoints: Mapping[Path, dict[str, Any]], config_file: Path) -
     Raises:
         UserError: a number of epochs is none.
     """
-    known = []
+    known: list[int] = []
     for path, content in checkpoints.items():
         try:
             known.append(convert("num_epochs", content["config"].get("num_epochs"), str(path)))

@@ -209,11 +209,16 @@ def _form(content: Mapping[str, Any]) -> ImageFormat:
         bits=content.get("bits", 8),  # older versions had no other
         image_size=None if seen is None else tuple(seen),
         fit=content.get("fit", "exact"),
+        any_depth=content.get("any_depth") is True,
+        first_frame=content.get("first_frame") is True,
+        features=tuple(content.get("features") or ()),
     )
     if form.fit not in FITS:
         raise ValueError(f"fit {form.fit}")
     if form.bits not in FULL:
         raise ValueError(f"{form.bits} bits")
+    if form.features and (len(set(form.features)) != form.channels or not all(type(n) is str for n in form.features)):
+        raise ValueError("names of other features")
     for sizes in ((form.channels, form.height, form.width), (len(form.mean), *form.input_size)):
         if any(type(size) is not int or size < 1 for size in sizes) or math.prod(sizes) > LARGEST_INPUT:
             raise ValueError(f"images of {sizes}")

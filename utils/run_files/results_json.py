@@ -115,7 +115,8 @@ def rebuild(
         evaluated: best epochs of seeds that were just evaluated, finished or not.
         epochs: for how many epochs those of them were trained that are not finished; None where it is not known.
         facts: given the number of the first seed, what else results.json records, such as the command and the data
-            checksum; "repeats", for the warnings (see ``notices.repeated_images``); and "notes", further warnings.
+            checksum; "class_counts" of each set; "repeats", for the warnings (see ``notices.repeated_images``); and
+            "notes", further warnings.
 
     Returns:
         The content of results.json.
@@ -153,7 +154,7 @@ def rebuild(
             "ensemble": ensemble,
             "n_seeds": len(seeds),
             "warnings": [
-                *kind.warnings(options, ensemble, repeats),
+                *kind.warnings(options, known["class_counts"], repeats),
                 *notes,
                 *_shorter_seeds(done),
                 *_training_warnings(paths, best_epochs),
@@ -183,11 +184,8 @@ def _shorter_seeds(done: Mapping[int, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def warnings(options: EvaluationOptions, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
+def warnings(options: EvaluationOptions, counts: notices.Counts, repeats: Mapping[str, int]) -> list[str]:
     """The notices about the data (see ``notices.data_notices``)."""
-    counts = {
-        part: {"negative": ensemble[part]["n_negative"], "positive": ensemble[part]["n_positive"]} for part in PARTS
-    }
     return notices.data_notices(counts, tprs=options.tprs, repeats=repeats)
 
 
@@ -199,9 +197,8 @@ def last_epoch_of(files: SeedPaths, options: ClassEvaluation) -> dict[str, Any]:
     return {"last_epoch": {name: block[name] for name in ("auc", "accuracy", "balanced_accuracy", "recall")}}
 
 
-def class_warnings(options: ClassEvaluation, ensemble: dict[str, Any], repeats: Mapping[str, int]) -> list[str]:
+def class_warnings(options: ClassEvaluation, counts: notices.Counts, repeats: Mapping[str, int]) -> list[str]:
     """The same of K classes."""
-    counts = {part: ensemble[part]["n_of_class"] for part in PARTS}
     return notices.class_notices(counts, critical=tuple(options.critical), tprs=options.tprs, repeats=repeats)
 
 

@@ -99,13 +99,19 @@ def repeated_images(counts: Counts, repeats: Mapping[str, int]) -> list[str]:
         ("test in train", "the test numbers are too good, by what was memorised"),
         ("test in validation", "the test numbers are not independent of the choice of the epoch"),
         ("validation in train", "the best epoch is chosen by images that were memorised"),
+        ("calibration in train", "a promise counts images that were memorised, and does not hold"),
+        ("calibration in validation", "a promise counts images that chose the epoch, and may not hold"),
+        ("test in calibration", "the test rates at a promise's threshold are not independent of it"),
+        ("calibration in calibration", "a promise counts each as one of its own, and may not hold"),
     ):
         part, _, other = name.partition(" in ")
-        number, total = repeats.get(name, 0), sum(counts[part].values())
+        number = repeats.get(name, 0)
         if number:
-            file = "training images" if other == "train" else "validation images"
-            verb = "is byte for byte among" if number == 1 else "are byte for byte among"
-            lines.append(f"{number} of the {total} {part} images {verb} the {file}: {meaning}")
+            total = sum(counts[part].values())
+            file = "training images" if other == "train" else f"{other} images"
+            among = f"among the {file}" if part != other else "an earlier one of them"
+            verb = "is byte for byte" if number == 1 else "are byte for byte"
+            lines.append(f"{number} of the {total} {part} images {verb} {among}: {meaning}")
     return lines
 
 
