@@ -11,7 +11,8 @@ Written before the runs:
 - Rows: six objectives, with natural batches (.64 positives in 64) and with balanced ones (32). With BCE also batches
   between: natural ones of 256 (2.6 positives), and a share of .1 in batches of 64 (6.4).
 - Grid: seed 1. Without the constraint: step size .01 and .1. With it: the same two, times mu 1e-2 ... 1e-7, times delta
-  0, .1, .25, .5, 1; it acts from the first epoch, and mu doubles when the validation AUC falls.
+  0, .1, .25, .5, 1; it acts from the first epoch, and mu follows its rule: it doubles once after the third epoch, and
+  after each later one in which the validation AUC falls by more than .05.
 - Choice, for "without" and "with" alike: once by the best validation AUC, once by the lowest validation FPR at 98 % TPR
   (ties: the higher AUC, then the first in the order of the grid). A run whose loss was not finite cannot be chosen.
 - Fresh seeds: 11 to 20 with each choice.

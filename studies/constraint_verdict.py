@@ -181,10 +181,9 @@ def text(content: Mapping[str, Any], figures: Sequence[Path]) -> str:
             f"{count['harms']}, {count['open']} are open."
             for measure, count in counts.items()
         ),
-        markdown(
-            HEADER,
-            [cells(row) for row in rows],
-        ),
+        f"In {standing_twice(rows)} rows both ways to choose took the same settings: the same comparison stands twice, "
+        "and is corrected for twice.",
+        markdown(HEADER, [cells(row) for row in rows]),
         *(lower_means(data, list(group)) for data, group in groupby(rows, key=lambda row: row["data"])),
         *(f"![Violation and FPR over training, {path.stem}]({path.name})" for path in figures),
     ]
@@ -194,6 +193,12 @@ def text(content: Mapping[str, Any], figures: Sequence[Path]) -> str:
     if content["open"]:
         parts.append(f"Not run to the end yet: {', '.join(content['open'])}.")
     return "\n\n".join(parts)
+
+
+def standing_twice(rows: Sequence[Mapping[str, Any]]) -> int:
+    """In how many rows of a data set both readings chose the same settings."""
+    settings = [(row["data"], row["row"], *row["without"].values(), *row["with"].values()) for row in rows]
+    return len(settings) - len(set(settings))
 
 
 def lower_means(data: str, rows: Sequence[Mapping[str, Any]]) -> str:
