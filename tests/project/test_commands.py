@@ -5,7 +5,10 @@ What stands in a code cell of a page is executed when the site is built (test_si
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.machinery
+import io
 import json
 import re
 import shlex
@@ -16,17 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 from PIL import Image
 from runs import run
+from torch.distributed.run import get_args_parser
 
 import sweep
 import utils
+from models import build_model
 from utils.commands import predict as predict_command
 from utils.commands import prepare as prepare_command
 from utils.commands import report as report_command
 from utils.config.settings import resolve
 from utils.errors import UserError
+from utils.learners import LEARNERS
+from utils.run.components import check_components
+from utils.run_files.paths import RunPaths
 from utils.sweeping import arguments as sweeping
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +75,8 @@ def understood(argv: Sequence[str]) -> bool:
     """Whether the words name a program of this project, and its parser takes the rest, if any; or raises."""
     program, rest = Path(argv[0]).name, list(argv[1:])
     if program == "torchrun":
-        return "main.py" in rest and understood(["python", *rest[rest.index("main.py") :]])
+        asked = get_args_parser().parse_args(rest)
+        return asked.training_script == "main.py" and understood(["python", "main.py", *asked.training_script_args])
     if program == "rarecall":
         return rest in (["--version"], ["--help"]) or (
             rest[0] in READERS and (not rest[1:] or READERS[rest[0]](rest[1:]))
@@ -76,10 +86,18 @@ def understood(argv: Sequence[str]) -> bool:
     if rest[0] == "-c":
         return bool(compile(rest[1], "-c", "exec"))
     if rest[0] == "-m":
-        return is_module(rest[1])
+        return is_module(rest[1]) and knows(Path(*rest[1].split(".")), rest[2:])
     name = {"main.py": "train"}.get(rest[0], rest[0].removesuffix(".py"))
     exists = (ROOT / rest[0]).is_file()
-    return exists and (name not in READERS or not rest[1:] or READERS[name](rest[1:]))
+    return exists and (READERS[name](rest[1:]) if name in READERS and rest[1:] else knows(Path(rest[0]), rest[1:]))
+
+
+def knows(program: Path, argv: Sequence[str]) -> bool:
+    """Whether the folder of a script or module of ours names each flag, and the tests that are to be run are there."""
+    files = (ROOT / program).parent.glob("*.py") if program.parent != Path() else []
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
+    ours = not source or all(f'"{word}"' in source for word in argv if word.startswith("--"))
+    return ours and all((ROOT / word).exists() for word in argv if word.startswith("tests/"))
 
 
 def is_module(name: str) -> bool:
@@ -99,15 +117,37 @@ def asks_for_help(argv: Sequence[str]) -> bool:
 
 
 def of_train(argv: Sequence[str]) -> bool:
-    return asks_for_help(argv) or resolve(argv).notes == ()
+    return asks_for_help(argv) or (resolve(argv).notes == () and can_start(argv))
+
+
+def can_start(argv: Sequence[str]) -> bool:
+    """Whether what ``resolve``, which imports no torch, leaves to the preparation of the run is right too."""
+    settings = resolve(argv)
+    check_components(settings)
+    return is_model(settings.config.resnet_type, settings.config.image_size or 64)
+
+
+@functools.cache
+def is_model(name: str, side: int) -> bool:
+    """Whether it is a learner or can be built for colour images of that size."""
+    try:
+        return name in LEARNERS or bool(
+            build_model(name, channels=3, image_size=(side, side), generator=torch.Generator())
+        )
+    except ValueError:
+        return False
 
 
 def of_sweep(argv: Sequence[str]) -> bool:
-    if not asks_for_help(argv):
-        table = str(ROOT / sweeping.parse(argv).table)
-        started = not {"--dry_run", "--status"}.intersection(argv)
-        return sweep.main([table, *argv[1:], *(["--dry_run"] if started else [])]) == 0
-    return True
+    """The table and the options, and so is the command of every job that is to do."""
+    if asks_for_help(argv):
+        return True
+    table = str(ROOT / sweeping.parse(argv).table)
+    listing = [word for word in argv[1:] if word not in ("--dry_run", "--status")]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = sweep.main([table, *listing, "--dry_run"])
+    jobs = re.findall(r"^to do .*main\.py (.*)$", printed.getvalue(), flags=re.MULTILINE)
+    return code == 0 and bool(jobs) and all(can_start(shlex.split(job)) for job in jobs)
 
 
 def of_report(argv: Sequence[str]) -> bool:
@@ -127,17 +167,24 @@ def of_prepare(argv: Sequence[str]) -> bool:
 def of_make(argv: Sequence[str]) -> bool:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = [word for word in argv if "=" not in word]
-    return all(re.search(rf"^{re.escape(target)}:", makefile, flags=re.MULTILINE) for target in targets)
+    set_here = [word.partition("=")[0] for word in argv if "=" in word]
+    return all(f"$({name})" in makefile for name in set_here) and all(
+        re.search(rf"^{re.escape(target)}:", makefile, flags=re.MULTILINE) for target in targets
+    )
 
 
 def of_pip(argv: Sequence[str]) -> bool:
-    """``pip install`` of this package with extras that it has, or of others; flags are pip's own."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    """``pip install`` of this package with extras that it has, or of others that it names; flags are pip's own."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = {Requirement(line).name for lines in (project["dependencies"], *extras.values()) for line in lines}
     words = [word for word in argv[1:] if not word.startswith(("-", "https://"))]
     ours = [word.replace(".", "rarecall", 1) if word.startswith(".") else word for word in words]
     asked = [Requirement(word) for word in ours if not word.endswith(".whl")]
-    return argv[0] in ("install", "wheel") and all(
-        each.extras <= set(extras) for each in asked if each.name == "rarecall"
+    if argv[0] == "wheel":
+        return True
+    return argv[0] == "install" and all(
+        each.extras <= set(extras) if each.name == "rarecall" else each.name in needed for each in asked
     )
 
 
@@ -167,6 +214,32 @@ def test_every_command_is_understood(page: str, line: str, tmp_path: Path, monke
     assert understood(shlex.split(line, comments=True))
 
 
+def trainings() -> Iterator[list[str]]:
+    """The arguments of main.py in each command of a page that trains, and in ``make run``."""
+    (of_make_run,) = re.findall(r"^RUN_ARGS \?= ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    yield shlex.split(of_make_run.replace("\\\n", " "))
+    for _, line in COMMANDS:
+        _, started, argv = line.partition(" main.py " if " main.py " in line else "rarecall train ")
+        if started and not any(part in line for part in EXCEPTIONS) and not asks_for_help(shlex.split(argv)):
+            yield shlex.split(argv, comments=True)
+
+
+def test_every_run_that_a_command_reads_is_made_by_another() -> None:
+    configs = [resolve(argv).config for argv in trainings()]
+    runs = [RunPaths.of(config).folder for config in configs]
+    tables = [Path("checkpoint", path.stem) for path in (ROOT / "configs" / "table").glob("*.yaml")]
+    made = {Path("checkpoint"), *tables, *runs, *(run.parent for run in runs)}
+    read = [Path(word) for _, line in COMMANDS for word in shlex.split(line, comments=True) if "checkpoint/" in word]
+    baselines = [
+        run.with_name(str(config.baseline_cont_train))
+        for config, run in zip(configs, runs, strict=True)
+        if config.continue_train
+    ]
+    assert len(read) >= 10
+    assert baselines
+    assert {path.as_posix() for path in (*read, *baselines) if path not in made} == set()
+
+
 @pytest.mark.parametrize("part", EXCEPTIONS)
 def test_every_exception_is_needed(part: str) -> None:
     assert any(part in line for _, line in COMMANDS)
@@ -177,15 +250,26 @@ def test_every_exception_is_needed(part: str) -> None:
     [
         "python main.py --dataset_nam digits",
         "python main.py --dataset_name digits --delta 1",
+        "python main.py --dataset_name digits --resnet_type resnet50",
+        "python main.py --dataset_name digits --resnet_type torchvision:resnet51",
+        "python main.py --dataset_name digits --resnet_type timm:tf_efficientnet_light0",
+        "python main.py --dataset_name digits --training_type SYM_LM",
+        "torchrun --standalone --processes 4 main.py --dataset_name digits",
         "python sweep.py configs/table/quick.yaml --dry-run",
+        "python sweep.py configs/table/quick.yaml --set resnet_type=lenet7",
         "python predict.py checkpoint/runs/scans --images new/",
         "python prepare.py images --sise 224 --out datasets/scans",
         "python report.py checkpoint/runs --crd",
         "rarecall trian --dataset_name digits",
         "make tset",
+        "make test PYTEST_ARG=-x",
         "python -m studies.toys",
+        "python -m benchmarks.bench_step --data-root datasets",
+        "python -m pytest -q tests/loses",
         "python tests/fuzz/fuz.py",
+        "python tests/fuzz/fuzz.py --input 10",
         "pip install 'rarecall[experimentss]'",
+        "pip install submitti",
     ],
 )
 def test_a_wrong_command_is_found(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
