@@ -71,6 +71,24 @@ def test_every_command_runs_on_the_embedded_data(
     assert len(list(tmp_path.glob("checkpoint/*/*/results.json"))) == 1
 
 
+def test_the_whole_row_goes_on_from_the_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/worked_examples.md says below its first command."""
+    (added,) = re.findall(
+        r"For the whole row, 10 seeds of up to 100 epochs, omit `--seeds` and `--num_epochs` and add `(.*?)`",
+        text_of("worked_examples.md"),
+    )
+    (first, *_) = commands(PAGES[2])
+    length = ["--seeds", "1-2", "--num_epochs", "3"]
+    at = first.index("--seeds")
+    assert first[at : at + len(length)] == length
+    whole = resolve([*first[:at], *first[at + len(length) :], *shlex.split(added)]).config
+    assert (whole.seeds, whole.num_epochs) == (tuple(range(1, 11)), 100)
+    monkeypatch.chdir(tmp_path)
+    small = shlex.split("--dataset_name digits --resnet_type linear --ratio_pos_train 20 --threads 1")
+    assert main.main(last_of_each([*first, *small, "--seeds", "1", "--num_epochs", "1"])) == 0
+    assert main.main(last_of_each([*first, *small, "--seeds", "1-2", "--num_epochs", "2", *shlex.split(added)])) == 0
+
+
 def test_from_a_folder_of_images_to_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

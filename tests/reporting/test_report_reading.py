@@ -148,7 +148,7 @@ def test_a_seed_that_trains_further_keeps_its_old_numbers(tmp_path: Path) -> Non
     folder = read_folder(tmp_path)
     assert list(folder.runs[0].seeds) == [1, 2]
     assert [problem.message for problem in folder.problems] == [
-        "3 of at most 100 epochs; --resume 1 goes on with it; the numbers are of before"
+        "3 of at most 100 epochs; --resume 1 goes on with it; the numbers are those of the earlier evaluation"
     ]
 
 

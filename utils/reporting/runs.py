@@ -124,7 +124,8 @@ def _read_run(folder: Path, problems: list[Problem]) -> Run | ClassRun:
             problems.append(_unfinished(folder.name, number, files, record))
         else:
             if not is_done and files.last.exists():
-                problems.append(_unfinished(folder.name, number, files, record, before="; the numbers are of before"))
+                before = "; the numbers are those of the earlier evaluation"
+                problems.append(_unfinished(folder.name, number, files, record, before=before))
             in_results = listed or {}
             own = done if is_done else in_results
             try:
