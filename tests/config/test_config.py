@@ -760,6 +760,19 @@ def test_the_version_is_that_of_the_citation_and_of_the_package(capsys: pytest.C
     assert capsys.readouterr().out == f"rarecall {cited}\n" * 5
 
 
+def test_every_source_that_a_component_names_is_cited() -> None:
+    """Titles as far as the docstring has them, regardless of case."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"]
+    titles = [each["title"].casefold() for each in cited]
+    folders = [ROOT / "utils" / name for name in ("losses", "samplers", "constraints")]
+    named = set()
+    for path in (path for folder in folders for path in folder.glob("*.py")):
+        for text in re.findall(r"Reference: (.*?)(?:\n *\n|\"\"\")", path.read_text(), flags=re.DOTALL):
+            named |= {" ".join(title.split()).casefold() for title in re.findall(r'"([^"]+)"', text)}
+    assert len(named) >= 25
+    assert {title for title in named if not any(title in each for each in titles)} == set()
+
+
 def test_help_and_a_mistyped_flag_wait_for_neither_torch_nor_numpy() -> None:
     code = (
         "import sys, main; main.main(['--help']); main.main(['--gama', '1']); main.main(['--lr', '0']); main.main([]);"
