@@ -21,7 +21,8 @@ from .pretrained import DefaultWeights
 
 CLASSES = 1000  # outputs of the last layer, which is replaced
 WITHOUT_AUXILIARY = ("googlenet", "inception_v3")  # that have outputs beside the last layer's unless told otherwise
-INSTALL = "pip install 'rarecall[backbones]'"
+# in the source tree there is no distribution of this name that has extras
+INSTALL = "pip install timm" if __package__ == "models" else "pip install 'rarecall[backbones]'"
 
 
 class Backbone(nn.Module):

@@ -213,7 +213,7 @@ def test_what_timm_does_not_have(name: str, words: str) -> None:
 
 def test_timm_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(ValueError, match=r"timm:NAME needs timm: pip install 'rarecall\[backbones\]'"):
+    with pytest.raises(ValueError, match=r"timm:NAME needs timm: pip install timm$"):
         build("timm:resnet18")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,15 @@ def test_a_safetensors_file_is_the_same(tmp_path: Path, weights: Path) -> None:
     torch_file.save_file(torch.load(weights, weights_only=True)["state_dict"], path)
     one, other = (start_of(tmp_path, f"{TINY} --weights {each}")[1] for each in (weights, path))
     assert_same(one.model.state_dict(), other.model.state_dict())
+
+
+def test_safetensors_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    assert refused(tmp_path, f"{TINY} --weights {path}", capsys).endswith("needs safetensors: pip install safetensors")
 
 
 def test_best_pt_of_another_run_is_a_file_of_weights(tmp_path: Path, frozen: Path) -> None:

@@ -13,11 +13,12 @@ from torch import nn
 from ..config.options import Config
 from ..errors import UserError, one_line
 from ..system.files import sha256
+from ..system.installation import IN_TREE
 from .architectures import default_weights, take_over
 from .components import built
 
 DEFAULT = "default"  # the value of --weights that stands for the weights of torchvision or timm
-INSTALL = "pip install 'rarecall[backbones]'"
+INSTALL = "pip install safetensors" if IN_TREE else "pip install 'rarecall[backbones]'"
 
 
 @dataclass(frozen=True)
