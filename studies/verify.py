@@ -140,7 +140,7 @@ def rows_of(folder: Path) -> list[Path]:
 
 def table(folder: Path) -> str:
     """The rows as Markdown: mean over the seeds with its SD, and the ensemble; FPR in %."""
-    header = ["row", "reported", "seeds", "AUC", *(f"FPR at TPR {100 * tpr:g} %" for tpr in TPRS), "hours"]
+    header = ["row", "reported", "seeds", "AUC", *(f"FPR at TPR {100 * tpr:g} %" for tpr in TPRS), "hours by the clock"]
     lines = [
         f"# {folder.name.capitalize()}: the rows that have been run",
         "",
@@ -148,6 +148,7 @@ def table(folder: Path) -> str:
         "Reported: none; the printed tables could not be had. Rows with fewer than 10 seeds are unfinished.",
         f"Check every number: `python -m studies.verify results/{folder.name}`. "
         "Commit, hardware, versions, command: row.json.",
+        "Hours: the times of the epochs by the clock, summed over the seeds; other work on the machine lengthens them.",
     ]
     previous: tuple[Path, list[str]] | None = None
     for row in rows_of(folder):
