@@ -82,3 +82,19 @@ def test_what_was_found_has_no_number_outside_a_link() -> None:
 def test_counts() -> None:
     assert f"trains {len(LOSSES)} objectives with {len(SAMPLERS)}\nsamplers" in README
     assert f"{samples_needed(0.02, 0.05)} for 98 % from a set of their own" in README
+
+
+def test_every_table_file_is_counted() -> None:
+    page = " ".join((ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8").split())
+    kinds = {  # what the page says -> the files that it means
+        "the paper's four tables": r"cifar\d+_1_\d+",
+        "a quick one, a grid, a search, a cross-validation": r"quick|quick_grid|quick_search|mnist_same_other_all",
+        "two comparisons": r"comparison_\w+",
+        "four tables of published numbers": r"published_\w+",
+        "six of long-tailed classes": r"cifar\d+_lt_\w+",
+    }
+    files = [path.stem for path in (ROOT / "configs" / "table").glob("*.yaml")]
+    counted = [sum(bool(re.fullmatch(pattern, name)) for name in files) for pattern in kinds.values()]
+    assert counted == [4, 4, 2, 4, 6]
+    assert sum(counted) == len(files)
+    assert all(text in page for text in kinds)
