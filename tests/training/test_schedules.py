@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler
 
 import main
 from utils.config.settings import resolve
-from utils.training.optimizers import add_parameters, build_optimizer
+from utils.training.optimizers import add_parameters, build_optimizer, build_scheduler
 from utils.training.schedules import Schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread", "blank_pictures")
@@ -89,20 +89,32 @@ def test_a_run_that_continues_counts_its_own_epochs() -> None:
 
 
 def test_each_group_keeps_its_share_and_a_tensor_stays_that_tensor() -> None:
-    """A captured step reads the rate in the tensor; groups that share it are set to the same."""
-    rate = torch.tensor(0.1)
-    optimizer = optimizer_of(rate)
+    """A captured step reads the rate of each group in the tensor."""
+    optimizer = optimizer_of(torch.tensor(0.1))
     add_parameters(optimizer, torch.nn.Linear(1, 1).parameters())
+    tensors = [group["lr"] for group in optimizer.param_groups]
     schedule = Schedule("step", steps=(1,), factor=0.5).with_rates_of(optimizer)
     schedule.begin_epoch(optimizer, 1)
-    assert all(group["lr"] is rate for group in optimizer.param_groups)
-    assert float(rate) == pytest.approx(0.05)
+    assert all(group["lr"] is rate for group, rate in zip(optimizer.param_groups, tensors, strict=True))
+    assert [float(rate) for rate in tensors] == pytest.approx([0.05, 0.05])
     optimizer = optimizer_of(0.1)
     optimizer.add_param_group({"params": torch.nn.Linear(1, 1).parameters(), "lr": 0.01})
     schedule = Schedule("step", steps=(1,), factor=0.5).with_rates_of(optimizer)
     for epoch, expected in ((0, [0.1, 0.01]), (1, [0.05, 0.005])):
         schedule.begin_epoch(optimizer, epoch)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rate", [0.08, torch.tensor(0.08)], ids=["number", "tensor"])
+def test_a_plateau_lowers_the_rate_of_each_group_once(rate: float | torch.Tensor) -> None:
+    """Of the body, of the last layer, and of an objective or constraint with parameters."""
+    body, head, own = (torch.nn.Linear(1, 1).parameters() for _ in range(3))
+    optimizer = build_optimizer("sgd", body, lr=rate, weight_decay=0, momentum=0, head=head)
+    add_parameters(optimizer, own)
+    scheduler = build_scheduler(optimizer, patience=0)
+    for auc in (0.9, 0.8):
+        scheduler.step(auc)
+    assert [float(group["lr"]) for group in optimizer.param_groups] == pytest.approx([0.04] * 3)
 
 
 def test_a_plateau_watches_from_the_end_of_the_warm_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,8 @@ def build_optimizer(
 
     Args:
         name: sgd, adam or adamw.
-        lr: a tensor on the device if the step is captured in a CUDA graph, which reads it at each replay.
+        lr: a tensor on the device if the step is captured in a CUDA graph, which reads it at each replay; each other
+            group has a copy of it.
         momentum: of sgd; ignored by the others.
         capturable: whether ``step`` will be captured in a CUDA graph.
         head: parameters that make a second group with the same options: a fused SGD cannot start the momentum of some
@@ -57,16 +58,22 @@ def build_optimizer(
     trained = [parameter for parameter in parameters if parameter.requires_grad]  # a pretrained network may be frozen
     optimizer = _BUILT[name](trained, lr=lr, weight_decay=weight_decay, fused=True, **options)  # type: ignore[call-arg]
     if last := list(head):
-        optimizer.add_param_group({"params": last, "lr": optimizer.param_groups[0]["lr"]})
+        _add_group(optimizer, last)
     return optimizer
 
 
 def add_parameters(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:
     """Add ``parameters`` to the optimizer at the same learning rate, without weight decay."""
-    added = list(parameters)
-    if added:
-        # the same object: if the rate is a tensor, all groups must follow when it changes
-        optimizer.add_param_group({"params": added, "lr": optimizer.param_groups[0]["lr"], "weight_decay": 0.0})
+    if added := list(parameters):
+        _add_group(optimizer, added, weight_decay=0.0)
+
+
+def _add_group(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], **options: float) -> None:
+    """Another group at the learning rate of the first."""
+    rate = optimizer.param_groups[0]["lr"]
+    if isinstance(rate, Tensor):
+        rate = rate.clone()  # a plateau lowers the rate of each group in place, and a shared one would fall for each
+    optimizer.add_param_group({"params": parameters, "lr": rate, **options})
 
 
 def build_scheduler(
