@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import references
@@ -26,6 +26,7 @@ from runs import (
 
 import main
 from utils.pairwise.ranking import auc_and_mean_violation
+from utils.run.experiment import Experiment
 from utils.run.initial_state import build_state
 from utils.training.evaluation import model_outputs
 from utils.training.state import TrainingData, TrainState
@@ -125,20 +126,27 @@ def test_continued_training_starts_from_the_best_epoch_with_its_optimizer(baseli
     assert continued_state.epoch == 4
 
 
-def _continued_state(baseline: Path, more: str) -> tuple[Any, TrainState, TrainingData]:
+def _continued_state(
+    baseline: Path, more: str, *, captures: bool = False
+) -> tuple[Experiment, TrainState, TrainingData]:
     experiment = experiment_of(baseline.parent.parent, f"--lr_decrease 1 --use_ALM 1 {more}")
+    experiment = replace(experiment, machine=replace(experiment.machine, captures=captures))
     return (experiment, *build_state(experiment, 1, baseline=baseline / "seed1" / "best.pt"))
 
 
-def test_what_the_command_asks_for_wins_over_the_baselines_optimizer(baseline: Path) -> None:
-    _, state, _ = _continued_state(baseline, "--lr 0.5 --weight_dec 0.25 --momentum 0.125 --patience_lr 7")
+@pytest.mark.parametrize("captures", [False, True], ids=["on a CPU", "as on a GPU"])
+def test_what_the_command_asks_for_wins_over_the_baselines_optimizer(baseline: Path, captures: bool) -> None:
+    asked = "--lr 0.5 --weight_dec 0.25 --momentum 0.125 --patience_lr 7"
+    _, state, _ = _continued_state(baseline, asked, captures=captures)
+    assert state.schedule.rates == (0.5,)
     group = state.optimizer.param_groups[0]
     assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.5, 0.25, 0.125)
     assert state.scheduler is not None
     assert state.scheduler.patience == 7
-    _, kept, _ = _continued_state(baseline, "")
+    _, kept, _ = _continued_state(baseline, "", captures=captures)
     group = kept.optimizer.param_groups[0]
-    assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.01, 2e-4, 0.9)
+    assert float(group["lr"]) == pytest.approx(0.01)
+    assert (group["weight_decay"], group["momentum"]) == (2e-4, 0.9)
 
 
 @pytest.mark.parametrize(

@@ -119,16 +119,16 @@ def start_from(
     restore(loss, saved["loss"], path=path, what="objective")
     own = {"lr"} if _starts_anew(experiment.config, saved, path) else set()
     asked = [
-        {key: value for key, value in group.items() if key in own or _is_asked(experiment.settings, key)}
+        # numbers: where the rate is a tensor, the restored one takes its place in it
+        {key: float(value) for key, value in group.items() if key in own or _is_asked(experiment.settings, key)}
         for group in optimizer.param_groups
     ]
     # a baseline that was trained under a constraint has that one's parameters too, after these
     restore_optimizer(optimizer, first_groups(saved["optimizer"], len(optimizer.param_groups)))
     for group, values in zip(optimizer.param_groups, asked, strict=True):
-        rate = float(values.pop("lr", 0))
+        if "lr" in values:
+            set_learning_rate(group, values.pop("lr"))
         group.update(values)
-        if rate:
-            set_learning_rate(group, rate)
 
 
 def _starts_anew(config: Config, saved: dict[str, Any], path: Path) -> bool:
