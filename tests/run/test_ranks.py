@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import main
+from models import build_model
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "faults"))
 
@@ -45,13 +47,18 @@ def distance(one: Path, other: Path) -> float:
 
 @pytest.mark.usefixtures("one_thread", "blank_pictures")
 @pytest.mark.parametrize(
-    "constraint, at_most", [("", 1e-5), (OF_CONSTRAINT, 1e-4)], ids=["without constraint", "with it"]
+    "options, at_most",
+    [("", 1e-5), (OF_CONSTRAINT, 1e-4), ("--weights {weights} --freeze_epochs 1", 1e-5)],
+    ids=["without constraint", "with it", "at first the last layer alone"],
 )
 def test_two_ranks_score_as_one_process(
-    constraint: str, at_most: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: str, at_most: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In float32. With the constraint rounding grows faster: one thread instead of two moves the scores by 1e-5."""
-    command = COMMAND.replace(OF_CONSTRAINT, constraint)
+    generator = torch.Generator().manual_seed(11)
+    weights = build_model("lenet5", channels=1, image_size=(28, 28), generator=generator).state_dict()
+    torch.save(weights, tmp_path / "weights.pt")
+    command = COMMAND.replace(OF_CONSTRAINT, options.format(weights=tmp_path / "weights.pt"))
     code, printed, errors = Ranks(tmp_path, command).end()
     assert (code, errors) == (0, ""), printed
     alone = tmp_path / "alone"

@@ -65,6 +65,7 @@ class TrainingSteps:
         constraint = state.constraint
         needs_pairs = constraint is not None and constraint.needs_both_classes and not [*constraint.parameters()]
         self.skips_penalty = needs_pairs and device.type == "cpu"
+        state.set_mode()  # before DDP, which averages the gradients of what is trained now
         self._was_frozen = state.is_frozen
         self._forward = self._parallel()
         self._run_step = self._captured()
