@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ import report
 from models import MODELS
 from models.lenet import lenet5
 from utils.run import seed_epochs
+from utils.run.initial_state import build_state
+from utils.run_files.checkpoints import save
+from utils.run_files.last_pt import LAST, restore_last
+from utils.run_files.paths import SeedPaths
 from utils.system.installation import CONFIGS
 from utils.training import epoch as training
+from utils.training.step import TrainingSteps
 
 BASE_FILES = sorted(path.stem for path in (CONFIGS / "baseline").glob("*.yaml"))
 STATEFUL = {"baseline_bce", "baseline_AUCM", "baseline_PAUC", "baseline_LDAM_DRW"}  # and the plainest
@@ -74,6 +80,29 @@ def test_n_and_m_epochs_are_n_plus_m(tmp_path: Path, command: str, first: int) -
     resumed = stop_and_go_on(tmp_path / "resumed", f"--resnet_type lenet5 {command}", first=first, last_epoch=6)
     straight = run(tmp_path / "straight", f"--resnet_type lenet5 {command} --num_epochs 6")
     assert_same_run(resumed, straight, seeds=(1, 2) if "--seeds" in command else (1,))
+
+
+@pytest.mark.parametrize("captured", [True, False], ids=["from a GPU to a CPU", "from a CPU to a GPU"])
+def test_a_run_goes_on_on_another_kind_of_device(tmp_path: Path, captured: bool) -> None:
+    """Options of Adam say how the device computes a step, and the draws for images are those of its generator."""
+    experiment = start_of(tmp_path, "--optimizer adam")[0]
+    machines = [replace(experiment.machine, captures=captures) for captures in (captured, not captured)]
+    (there, data), (here, same) = (build_state(replace(experiment, machine=machine), 1) for machine in machines)
+    begun, goes_on = (TrainingSteps(*both, machine=experiment.machine) for both in ((there, data), (here, same)))
+    begun.run(2)
+    there.finish_epoch(0.5, 1.0, 0.5)
+    draws = here.augmentation.get_state()
+    of_device = {"augmentation": torch.zeros(16, dtype=torch.uint8)}
+    save(SeedPaths(tmp_path).last, LAST, {**there.state_dict(), **of_device})
+    note = restore_last(here, SeedPaths(tmp_path))
+    assert note == "trained on another kind of device so far, so that random changes of images are drawn anew"
+    assert torch.equal(here.augmentation.get_state(), draws)
+    assert [group["capturable"] for group in here.optimizer.param_groups] == [not captured]
+    for runner in (begun, goes_on):
+        runner.run(2)
+    assert [values["step"].item() for values in here.optimizer.state.values()] == [4, 4]
+    for ours, theirs in zip(here.model.parameters(), there.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.slow

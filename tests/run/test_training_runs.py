@@ -134,6 +134,16 @@ def _continued_state(
     return (experiment, *build_state(experiment, 1, baseline=baseline / "seed1" / "best.pt"))
 
 
+def test_a_baseline_of_a_cpu_is_captured_on_a_gpu(tmp_path: Path) -> None:
+    """Adam refuses a capture unless it was told of it, which a baseline of a CPU was not."""
+    base = run(tmp_path, "--model_name base --optimizer adam") / "seed1" / "best.pt"
+    experiment = experiment_of(tmp_path, "--use_ALM 1 --optimizer adam")
+    experiment = replace(experiment, machine=replace(experiment.machine, captures=True))
+    state, _ = build_state(experiment, 1, baseline=base)
+    assert [group["capturable"] for group in state.optimizer.param_groups] == [True]
+    assert state.optimizer.state
+
+
 @pytest.mark.parametrize("captures", [False, True], ids=["on a CPU", "as on a GPU"])
 def test_what_the_command_asks_for_wins_over_the_baselines_optimizer(baseline: Path, captures: bool) -> None:
     asked = "--lr 0.5 --weight_dec 0.25 --momentum 0.125 --patience_lr 7"

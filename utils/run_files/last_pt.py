@@ -7,14 +7,17 @@ from dataclasses import fields
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import UserError, one_line
 from ..system.files import sync_folder
+from ..training.optimizers import OF_MACHINE
 from ..training.state import Best, TrainState
 from .checkpoints import Format, check_like, load_sound
 from .paths import SeedPaths
 
 LAST = Format("rarecall last 1", {"epoch": int}, keeps_previous=True)
+GENERATORS = {5056, 16}  # bytes of the state of torch's generator on a CPU and on a CUDA device
 
 
 def load_last(files: SeedPaths) -> tuple[dict[str, Any], str]:
@@ -41,13 +44,17 @@ def restore_last(state: TrainState, files: SeedPaths, *, ranks: int = 1) -> str:
     """Load the state, from last_before.pt if last.pt is damaged, to go on with so many ``ranks``.
 
     Returns:
-        A note about a damaged file, or another number of ranks than the state was trained by; else ''.
+        A note about a damaged file, another kind of device, or another number of ranks; else ''.
 
     Raises:
         UserError: there is no state to resume from, or it belongs to another run.
     """
     content, note = load_last(files)
     try:
+        anew = state.augmentation.get_state()
+        changes_device = _of_another_device(content["augmentation"], anew)
+        if changes_device:
+            content["augmentation"] = anew
         _check_form(content, state)
         state.load_state_dict(content)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -59,11 +66,19 @@ def restore_last(state: TrainState, files: SeedPaths, *, ranks: int = 1) -> str:
         # now, as writing the next state keeps the present last.pt as last_before.pt
         os.replace(files.last_before, files.last)
         sync_folder(files.folder)
+    notes = [note] if note else []
+    if changes_device:
+        notes.append("trained on another kind of device so far, so that random changes of images are drawn anew")
     before = content.get("ranks", 1)
-    if before == ranks:
-        return note
-    changed = f"trained on {before} ranks so far and on {ranks} from here on, which rounds differently"
-    return f"{note}; {changed}" if note else changed
+    if before != ranks:
+        notes.append(f"trained on {before} ranks so far and on {ranks} from here on, which rounds differently")
+    return "; ".join(notes)
+
+
+def _of_another_device(found: Any, own: Tensor) -> bool:
+    """Whether ``found`` is the state of a generator on the other kind of device than that whose state is ``own``."""
+    is_state = torch.is_tensor(found) and found.ndim == 1 and found.dtype == own.dtype
+    return is_state and len(found) in GENERATORS - {len(own)}
 
 
 def _check_form(content: dict[str, Any], state: TrainState) -> None:
@@ -93,13 +108,14 @@ def _check_form(content: dict[str, Any], state: TrainState) -> None:
 def _check_optimizer(
     found: dict[str, Any], expected: dict[str, Any], optimizer: torch.optim.Optimizer, *, frozen: bool
 ) -> None:
-    """Refuse other options than the learning rate that differ, or a state for some of the parameters only.
+    """Refuse options that differ, but for those that a run may change, or a state for some of the parameters only.
 
     As long as they are ``frozen``, those of the first group have no state.
     """
     for theirs, ours in zip(found["param_groups"], expected["param_groups"], strict=True):
         check_like(theirs["lr"], 0.0, at="lr")
-        if {**theirs, "lr": 0} != {**ours, "lr": 0}:
+        free = {name: ours[name] for name in ("lr", *OF_MACHINE) if name in ours}
+        if {**theirs, **free} != ours:
             raise ValueError("options of the optimizer")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     first = len(optimizer.param_groups[0]["params"]) if frozen else 0

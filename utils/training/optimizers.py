@@ -18,6 +18,7 @@ _RULES: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
+OF_MACHINE = ("capturable", "fused")  # entries of a parameter group that say how a step is computed, not which
 _WRAPPED = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
 
 
@@ -100,11 +101,15 @@ def first_groups(state: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """``load_state_dict`` that keeps the tensors of the learning rates, because a captured step reads them."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for rate, group in zip(rates, optimizer.param_groups, strict=True):
-        set_learning_rate(group, float(group["lr"]), keep=rate)
+    """``load_state_dict`` that keeps what belongs to this machine.
+
+    That is ``OF_MACHINE``, and the tensors of the learning rates, because a captured step reads them.
+    """
+    own = [{name: group[name] for name in ("lr", *OF_MACHINE) if name in group} for group in optimizer.param_groups]
+    groups = [{**theirs, **ours, "lr": theirs["lr"]} for theirs, ours in zip(state["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+    for ours, group in zip(own, optimizer.param_groups, strict=True):
+        set_learning_rate(group, float(group["lr"]), keep=ours["lr"])
 
 
 def set_learning_rate(group: dict[str, Any], value: float, *, keep: float | Tensor | None = None) -> None:
