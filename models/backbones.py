@@ -21,6 +21,7 @@ from .pretrained import DefaultWeights
 
 CLASSES = 1000  # outputs of the last layer, which is replaced
 WITHOUT_AUXILIARY = ("googlenet", "inception_v3")  # that have outputs beside the last layer's unless told otherwise
+DROPPED = ("p", "drop_prob", "drop_rate")  # the rates of dropout, stochastic depth, DropPath, functional dropout
 # in the source tree there is no distribution of this name that has extras
 INSTALL = "pip install timm" if __package__ == "models" else "pip install 'rarecall[backbones]'"
 
@@ -36,6 +37,11 @@ class Backbone(nn.Module):
         super().__init__()
         self.body = body
         self.channels = channels
+        for module in body.modules():
+            for name in DROPPED:
+                rate = getattr(module, name, 0)
+                if isinstance(rate, float) and 0 < rate <= 1:
+                    setattr(module, name, 0.0)
 
     def forward(self, images: Tensor) -> Tensor:
         outputs: Tensor = self.body(images.expand(-1, 3, -1, -1) if self.channels == 1 else images)
@@ -48,7 +54,8 @@ def torchvision_backbone(
     """The architecture ``name`` of torchvision.models.
 
     Raises:
-        ValueError: there is none, it does not end in a linear layer, or it does not take images of this size.
+        ValueError: there is none, it does not end in a linear layer, it does not take images of this size, or it draws
+            random numbers all the same.
     """
     from torchvision import models
 
@@ -64,9 +71,6 @@ def torchvision_backbone(
     body = models.get_model(name, weights=None, **options)
     linear = [path for path, module in body.named_modules() if isinstance(module, nn.Linear)]
     _replace(body, linear[-1] if linear else "", f"torchvision:{name}", head)
-    for module in body.modules():
-        if isinstance(module, (nn.Dropout, models.swin_transformer.StochasticDepth)):
-            module.p = 0.0
     model = Backbone(body, channels=channels)
     _try(model, f"torchvision:{name}", channels, image_size)
     return model
@@ -93,9 +97,6 @@ def timm_backbone(
         raise ValueError(f"timm:{name} cannot be built for images of {_shown(image_size)}: {_line(error)}") from None
     last = body.get_classifier()
     _replace(body, next((path for path, module in body.named_modules() if module is last), ""), f"timm:{name}", head)
-    for module in body.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
     model = Backbone(body, channels=channels)
     _try(model, f"timm:{name}", channels, image_size)
     return model
@@ -198,14 +199,26 @@ def _replace(body: nn.Module, path: str, name: str, head: HeadFactory) -> None:
 
 @torch.no_grad()
 def _try(model: nn.Module, name: str, channels: int, image_size: tuple[int, int]) -> None:
-    """One image, to find out now that the size does not fit, or that something follows the last layer."""
+    """Two images, to find out now that the size does not fit, that something follows the last layer, or is drawn.
+
+    The running statistics that the pass in training mode changes are restored.
+    """
+    images = torch.zeros(2, channels, *image_size)  # batch norm needs two
+    kept, draws = [value.clone() for value in model.buffers()], torch.get_rng_state()
     try:
-        outputs = model.eval()(torch.zeros(1, channels, *image_size))
+        outputs = [model.train(training)(images) for training in (False, True)]
     except (RuntimeError, ValueError, AssertionError) as error:
         raise ValueError(f"{name} does not take images of {_shown(image_size)}: {_line(error)}") from None
-    if outputs.shape != (1, head_of(model).out_features):
+    expected = (2, head_of(model).out_features)
+    if not all(isinstance(each, Tensor) and each.shape == expected for each in outputs):
         raise ValueError(f"{name} does not end in a linear layer, so that it can have no other outputs")
-    model.train()
+    if not torch.equal(torch.get_rng_state(), draws):
+        raise ValueError(
+            f"{name} draws random numbers in each step, so that a stopped run could not go on as an undisturbed one;"
+            " use another architecture"
+        )
+    for value, before in zip(model.buffers(), kept, strict=True):
+        value.copy_(before)
 
 
 def _shown(image_size: tuple[int, int]) -> str:

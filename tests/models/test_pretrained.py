@@ -217,6 +217,49 @@ def test_timm_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) ->
         build("timm:resnet18")
 
 
+# --- dropout -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torchvision:efficientnet_b0",  # Dropout and StochasticDepth
+        "timm:ghostnet_050",  # a rate that the forward pass hands to a function
+        "timm:fasternet_t1",  # DropPath
+    ],
+)
+def test_a_backbone_draws_nothing_when_it_trains(name: str) -> None:
+    if name.startswith("timm:"):
+        pytest.importorskip("timm")
+    model = build(name)
+    assert all(int(value) == 0 for key, value in model.named_buffers() if key.endswith("num_batches_tracked"))
+    before = torch.get_rng_state()
+    model.train()(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Drawing(nn.Module):
+    """Drops features at a rate that nothing can set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 1000)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = nn.functional.dropout(images.mean(dim=(2, 3)), 0.5, self.training)
+        outputs: Tensor = self.fc(features)
+        return outputs
+
+
+def test_a_backbone_that_draws_all_the_same_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision
+
+    monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: Drawing())
+    words = "torchvision:resnet18 draws random numbers in each step, so that a stopped run could not go on"
+    with pytest.raises(ValueError, match=words):
+        build("torchvision:resnet18")
+
+
 # --- stems -------------------------------------------------------------------------------------------------
 
 
