@@ -220,6 +220,13 @@ def test_multipliers_that_run_away_are_told_once_before_the_seed_ends() -> None:
     assert training_notices(1, records_of(RUNS_AWAY)) == lines[13]
 
 
+def test_epochs_without_a_pair_are_not_what_training_began_with() -> None:
+    """A pairwise objective and the penalty are 0 there."""
+    course = ((0.0, 0.0), (0.0, 0.0), (0.5, 0.7), (6.9, 0.7), (7.7, 0.7))
+    (line,) = training_notices(1, records_of(course))
+    assert line.startswith("seed 1: the multipliers run away: in epoch 4 the constraint's penalty is 7.7, 11 times")
+
+
 def test_a_healthy_constraint_is_not_warned_of() -> None:
     assert training_notices(1, records_of(HEALTHY)) == []
     small = [record(penalty, 0.7) for penalty in (1e-6, 1e-4, 1e-2, 1.0)]  # a small mu at its start

@@ -125,7 +125,7 @@ class Watch:
 
     def __init__(self, seed: int, *, seen: Iterable[Mapping[str, Any]] = ()) -> None:
         self.seed = seed
-        self._start: float | None = None
+        self._start = 0.0
         self._batches = self._one_class = 0
         self._said: set[str] = set()
         for record in seen:
@@ -141,13 +141,14 @@ class Watch:
     def _run_away(self, record: Mapping[str, Any]) -> str:
         """Notice if the epoch's mean penalty exceeds ten times the larger of penalty and objective in the first epoch.
 
-        The larger of the two, since an objective near 0, as after a baseline, says nothing about the scale.
+        The larger of the two, since an objective near 0, as after a baseline, says nothing about the scale. An epoch
+        whose batches had no pair has neither, and the next one is the first.
         """
         penalty, objective = record.get("train_penalty"), record.get("train_loss")
         quantiles = record.get("multiplier_quantiles")
         if not (_is_number(penalty) and _is_number(objective) and isinstance(quantiles, dict)):
             return ""
-        start = self._start = max(penalty, objective) if self._start is None else self._start
+        start = self._start = self._start or max(penalty, objective, 0.0)
         if penalty <= RUN_AWAY * start:
             return ""
         epoch = int(record["epoch"]) if _is_number(record.get("epoch")) else "?"
