@@ -45,13 +45,19 @@ def test_a_sampler_trains_and_goes_on_where_it_stopped(tmp_path: Path, sampler: 
     assert_same_run(resumed, straight)
 
 
-def test_synthetic_positives_are_trained_on_and_never_scored(tmp_path: Path) -> None:
-    experiment, state, data = start_of(tmp_path, "--sampler smote --neighbours 3")
-    counts = experiment.task.class_counts(experiment.task.split(1))["train"]
+@pytest.mark.parametrize(
+    "task",
+    ["", "--task classes --classes 3 8 --critical_classes 8 --imbalance exp --imbalance_factor 0.1"],
+    ids=["two sides", "two classes"],
+)
+def test_synthetic_positives_are_trained_on_and_never_scored(tmp_path: Path, task: str) -> None:
+    command = f"--sampler smote --neighbours 3 {task}"
+    experiment, state, data = start_of(tmp_path, command)
+    negatives, positives = experiment.task.class_counts(experiment.task.split(1))["train"].values()
     labels = data.labels[data.train]
-    assert int(labels.sum()) == counts["negative"] == len(labels) / 2
+    assert int(labels.sum()) == negatives == len(labels) / 2
     made = data.train[data.train >= len(experiment.task.labels)]
-    assert len(made) == counts["negative"] - counts["positive"]
+    assert len(made) == negatives - positives > 0
     assert data.labels[made].all()
     assert data.validation.max() < len(experiment.task.labels)
     # each lies between two positives, so within what the training positives span
@@ -59,9 +65,9 @@ def test_synthetic_positives_are_trained_on_and_never_scored(tmp_path: Path) -> 
     seen, new = data.batches.plain(real), data.batches.plain(made)
     assert (new >= seen.amin(0) - 0.01).all()
     assert (new <= seen.amax(0) + 0.01).all()
-    again = start_of(tmp_path, "--sampler smote --neighbours 3")[2]
+    again = start_of(tmp_path, command)[2]
     assert torch.equal(new, again.batches.plain(made))
-    other = start_of(tmp_path, "--sampler smote --neighbours 3", seed=2)[2]
+    other = start_of(tmp_path, command, seed=2)[2]
     assert not torch.equal(new, other.batches.plain(made))
     assert len(state.train_scores) == len(data.labels)
 

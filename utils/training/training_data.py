@@ -84,7 +84,7 @@ def _synthetic(task: Task, split: Split, *, count: int, seed: int, neighbours: i
             "synthetic positives need all images in memory, but those of"
             f" {task.source} stay on the disk; use --images device, or --sampler oversample"
         )
-    positives = split.train[np.isin(task.original_class[split.train], task.sides.positive)]
+    positives = split.train[task.targets.labels(task.original_class[split.train]) == 1]
     images = task.images[torch.from_numpy(positives).to(task.images.device)].cpu().numpy()
     if task.bits == 16:
         images = images.view(np.uint16)
