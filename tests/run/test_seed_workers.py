@@ -14,14 +14,21 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from runs import arguments, assert_same_run, run
+from runs import arguments, assert_same_run, experiment_of, run
 
 from benchmarks.processes import last_of_each
 from utils.config.settings import resolve
+from utils.errors import UserError
+from utils.run import train
+from utils.run.best_checkpoint import config_facts
 from utils.run.command import _with_threads
+from utils.run.prepare_run import prepare
+from utils.run_files.config_yaml import write_config
+from utils.run_files.paths import RunPaths
 from utils.system import interruption
 from utils.system.devices import shared_cores
 from utils.system.shared_tensor import SharedTensor, memory_file
+from utils.training import memory_needs
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (
@@ -133,6 +140,22 @@ def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
     assert _with_threads(resolve(f"{argv} --threads 7".split())).config.threads == 7
     (tmp_path / "runs" / "run" / "config.yaml").write_text(yaml.safe_dump({**record, "threads": 100_000}))
     assert _with_threads(resolve(argv.split())).config.threads == 0  # not on this machine
+
+
+@pytest.mark.usefixtures("one_thread", "blank_pictures")
+def test_a_worker_on_a_gpu_does_not_count_the_memory_of_the_others_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It prepares anew, where the other seeds have taken what its parent found free for all of them."""
+    experiment = experiment_of(tmp_path, "--seeds 1-2 --parallel_seeds 2")
+    paths = RunPaths.of(experiment.config)
+    paths.folder.mkdir(parents=True)
+    text = write_config(paths.config, experiment.settings, config_facts(experiment))
+    monkeypatch.setattr(memory_needs, "memory_to_spare", lambda: 0)
+    with pytest.raises(UserError, match="for each of 2 seeds at once"):
+        prepare(experiment.settings)
+    assert train._train_afresh(experiment.settings, paths, {}, text, 2) is None
+    assert paths.seed(2).done.exists()
 
 
 def test_a_worker_that_is_killed_costs_its_seed_only(tmp_path: Path) -> None:

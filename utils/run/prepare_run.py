@@ -24,8 +24,12 @@ from .weights_file import find_weights, load_weights
 FEATURE_BYTES = 4  # float32
 
 
-def prepare(settings: Settings) -> Experiment:
+def prepare(settings: Settings, *, in_child: bool = False) -> Experiment:
     """Read the data, fill in what follows from them, and build everything once, to find mistakes before writing a file.
+
+    Args:
+        in_child: whether this process trains one of several seeds at once, of whose memory its parent has made sure:
+            what the others have taken by now would be counted twice.
 
     Raises:
         UserError: the options do not fit each other, the data or the machine.
@@ -59,7 +63,7 @@ def prepare(settings: Settings) -> Experiment:
         keep_freed_memory()
     experiment = Experiment(settings, task, machine)
     state, data = build_state(experiment, settings.config.seeds[0])
-    if config.train and not config.is_fitted:
+    if config.train and not config.is_fitted and not in_child:
         needs = memory_needs(experiment, state, data)
         check_memory(needs, machine, at_once=max(machine.seeds_at_once, ranks_on_device(machine.device)))
     loaded = load_weights(weights, state.network) if weights else None

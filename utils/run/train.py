@@ -153,7 +153,7 @@ def _train_afresh(settings: Settings, paths: RunPaths, baselines: dict[int, Path
     """The same in a child on a GPU, where each process has the data on the device: it reads them again."""
     gc.collect()  # what the seed before left on the device would count as taken
     torch.cuda.empty_cache()
-    experiment = prepare(settings)
+    experiment = prepare(settings, in_child=True)
     _check_same(experiment, paths)  # the data may have changed since
     if _plan(paths.seed(seed), experiment.config, seed) != "skip":
         experiment = with_features(experiment)
