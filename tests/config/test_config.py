@@ -573,7 +573,7 @@ def test_ranges_of_classes(text: str, classes: tuple[int | str, ...]) -> None:
 
 
 def test_doctests_of_class_names() -> None:
-    assert doctest.testmod(class_names)[:] == (0, 1)
+    assert doctest.testmod(class_names)[:] == (0, 2)
 
 
 @pytest.mark.parametrize(

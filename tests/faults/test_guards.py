@@ -323,7 +323,8 @@ def test_best_pt_is_left_alone_where_it_is_right(tmp_path: Path, monkeypatch: py
     assert removed
     after = best(folder / "seed1")
     assert (before["epochs"], after["epochs"]) == (2, 3)
-    kept = set(before) - {"epochs", "decisions"}
+    assert after["config"] == {**before["config"], "num_epochs": 3}
+    kept = set(before) - {"epochs", "config", "decisions"}
     assert_same({name: after[name] for name in kept}, {name: before[name] for name in kept})
 
 
