@@ -80,6 +80,8 @@ def test_verdict(tmp_path: Path, lower: float, word: str, capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert printed.count(said) == 2  # of FPR and of AUC
     lower = 2 if word == "helps" else 0
+    assert content["lower_by_epoch"] == {"cifar10": [[lower, 2]] * 2}
+    assert f"cifar10, by epoch from 0: {lower} of 2, {lower} of 2." in printed
     assert "In 1 rows both ways to choose took the same settings" in printed
     assert f"cifar10, all: {lower} of 2 (mu chosen: 2 x 0.001); natural: {lower} of 2" in printed
 
