@@ -3,7 +3,7 @@
     python -m studies.constraint_grid --data cifar10 --part 1/2     # the other process: --part 2/2
     python -m studies.constraint_verdict
 
-Written before the runs:
+Written before the runs, but for the rule of mu, which was put more exactly after them:
 
 - Data: MNIST and Fashion-MNIST, even labels (positive) against odd at 1:99, and the CIFAR-10 pair, automobile against
   truck (positive) at 1:100; LeNet5, SGD with momentum .9, batches of 64. MNIST: 3 epochs of 391 steps; CIFAR-10: 9

@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=path, help="folder of a run, its model.pt, or seed<k>/best.pt")
     add = parser.add_argument_group("images").add_argument
     images = "a folder (searched to any depth), an image, .csv with a column path, .txt with a path a line, or .npz; "
-    images += "of features: .csv with a column for each"
+    images += "of features: .csv with a column for each, found by its name"
     add("--images", "--data", type=path, metavar="PATH", help=images)
     fit = "another size than the model's is refused (exact), or resized: squeezed, with black bars (letterbox), or cut "
     fit += "(default: as prepare.py did for the training data, else exact)"
