@@ -119,7 +119,7 @@ def start_from(
     restore(loss, saved["loss"], path=path, what="objective")
     own = {"lr"} if _starts_anew(experiment.config, saved, path) else set()
     asked = [
-        # numbers: where the rate is a tensor, the restored one takes its place in it
+        # as numbers, because restoring writes into the tensor of a learning rate
         {key: float(value) for key, value in group.items() if key in own or _is_asked(experiment.settings, key)}
         for group in optimizer.param_groups
     ]

@@ -120,7 +120,7 @@ def most_epochs(checkpoints: Mapping[Path, dict[str, Any]], config_file: Path) -
         config_file: config.yaml of the run, if it is there.
 
     Raises:
-        UserError: a number of epochs is none.
+        UserError: a best.pt does not hold a number of epochs.
     """
     known: list[int] = []
     for path, content in checkpoints.items():
